@@ -6,8 +6,11 @@ export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions } },
   test: {
-    include: ['{schemas,libs,services,test}/**/*.test.ts'],
-    exclude: ['**/node_modules/**', '**/dist/**'],
+    include: ['{schemas,libs,services,test,infra}/**/*.test.ts'],
+    exclude: ['**/node_modules/**', '**/dist/**', '**/.dist/**'],
+    globalSetup: ['test/runner/brokers.setup.ts'],
+    reporters: ['default', './test/runner/closing-line.ts'],
+    execArgv: ['--disable-warning=ExperimentalWarning'],
     testTimeout: 30_000,
     hookTimeout: 60_000,
     maxWorkers: 2,
