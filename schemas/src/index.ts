@@ -1,4 +1,25 @@
 /** Avro contracts, topic catalogue, generated types and codecs. Imports nothing of Countersign. */
+export {
+  type Catalogue,
+  catalogue,
+  exampleCatalogue,
+  exampleJobTopics,
+  type JobTopic,
+  type JobTopicNames,
+  type PayloadSchema,
+  payloadCodec,
+  type TopicEntry,
+  type TopicRole,
+} from './catalogue.ts'
 export { type Codec, codec } from './codec.ts'
-export * from './records.ts'
+export { type Framed, frame, unframe } from './frame.ts'
 export type * from './generated/types.ts'
+export * from './headers.ts'
+export * from './records.ts'
+export {
+  FIRST_USER_SCHEMA_ID,
+  type SchemaEntry,
+  type SchemaIdTable,
+  schemaEntries,
+  schemaIdTable,
+} from './schema-ids.ts'

@@ -1,5 +1,5 @@
 /** One codec per record of the contracts. */
-import { codec, type Codec } from './codec.ts'
+import { type Codec, codec } from './codec.ts'
 import * as schemas from './generated/schemas.ts'
 import type * as types from './generated/types.ts'
 

@@ -25,7 +25,14 @@ export class FakeClock implements Clock {
     return new Promise((resolve) => {
       if (signal?.aborted) return resolve()
       const cancel = this.after(ms, resolve)
-      signal?.addEventListener('abort', () => { cancel(); resolve() }, { once: true })
+      signal?.addEventListener(
+        'abort',
+        () => {
+          cancel()
+          resolve()
+        },
+        { once: true },
+      )
     })
   }
 

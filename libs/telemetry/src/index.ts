@@ -1,1 +1,5 @@
-export {}
+/** Logs, metrics and trace headers. */
+export { createLogger, type LogFields, type Logger, type LoggerOptions, type LogLevel, silentLogger } from './logger.ts'
+export { type Cell, createMetrics, type Metrics } from './metrics.ts'
+export { METRICS, type MetricName, type MetricSpec, TEXT_FIELDS } from './names.ts'
+export { formatTraceparent, parseTraceparent, type TraceContext, traceContext } from './trace.ts'

@@ -1,0 +1,176 @@
+/**
+ * Every metric, label and log field name. A name that is not here does not exist. No label carries a
+ * user, a token or an unbounded value.
+ */
+
+export interface MetricSpec {
+  readonly kind: 'counter' | 'gauge' | 'histogram'
+  readonly help: string
+  readonly labels: readonly string[]
+  /** Upper bounds, in the unit the name ends with; histograms only. */
+  readonly buckets?: readonly number[]
+}
+
+const EXPOSURE = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
+const DURATION = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+
+export const METRICS = {
+  countersign_http_requests_total: {
+    kind: 'counter',
+    help: 'HTTP requests answered.',
+    labels: ['route', 'method', 'status'],
+  },
+  countersign_http_request_seconds: {
+    kind: 'histogram',
+    help: 'Time to answer a request.',
+    labels: ['route'],
+    buckets: DURATION,
+  },
+
+  countersign_boundary_credentials_total: {
+    kind: 'counter',
+    help: 'Credentials judged at the boundary; code ok or why not.',
+    labels: ['credential', 'code'],
+  },
+  countersign_jobs_sent_total: { kind: 'counter', help: 'Jobs appended.', labels: ['topic'] },
+  countersign_jobs_unsent_total: { kind: 'counter', help: 'Jobs not appended, by code.', labels: ['topic', 'code'] },
+  countersign_seal_batch_size: {
+    kind: 'histogram',
+    help: 'Envelopes under one signature.',
+    labels: [],
+    buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096],
+  },
+
+  countersign_envelope_faults_total: {
+    kind: 'counter',
+    help: 'Envelopes refused by opening.',
+    labels: ['class', 'code'],
+  },
+  countersign_decisions_total: { kind: 'counter', help: 'Final decisions.', labels: ['class', 'outcome', 'reason'] },
+  countersign_attempts_total: { kind: 'counter', help: 'Handler attempts.', labels: ['class', 'result'] },
+  countersign_handlers_running: { kind: 'gauge', help: 'Handlers running now.', labels: ['class'] },
+  countersign_wait_seconds: {
+    kind: 'histogram',
+    help: 'Time work waited for a fresh view.',
+    labels: ['class'],
+    buckets: EXPOSURE,
+  },
+
+  countersign_view_age_seconds: { kind: 'gauge', help: 'Age of the proven view, skew included.', labels: [] },
+  countersign_view_closed: { kind: 'gauge', help: '1 for the reason the view is closed for.', labels: ['reason'] },
+  countersign_view_floors: { kind: 'gauge', help: 'Floors in the view.', labels: [] },
+  countersign_view_bytes: { kind: 'gauge', help: 'Memory of the view.', labels: [] },
+  countersign_view_offset: { kind: 'gauge', help: 'Last offset folded.', labels: [] },
+  countersign_view_residue: {
+    kind: 'gauge',
+    help: 'Verified signals no longer on the log, kept in force.',
+    labels: [],
+  },
+  countersign_view_rereads_total: {
+    kind: 'counter',
+    help: 'Re-reads after a digest that differed.',
+    labels: ['reason'],
+  },
+  countersign_filter_probes_total: { kind: 'counter', help: 'Filter probes, by result.', labels: ['result'] },
+  countersign_signals_folded_total: { kind: 'counter', help: 'Signals folded.', labels: [] },
+  countersign_signals_skipped_total: {
+    kind: 'counter',
+    help: 'Records on the signals log that are not signals.',
+    labels: ['code'],
+  },
+  countersign_checkpoints_total: { kind: 'counter', help: 'Checkpoints passed or refused.', labels: ['result'] },
+  countersign_tail_restarts_total: { kind: 'counter', help: 'Tails restarted by the watchdog.', labels: [] },
+  countersign_exposure_seconds: {
+    kind: 'histogram',
+    help: 'From log-append of a signal to its application here.',
+    labels: [],
+    buckets: EXPOSURE,
+  },
+
+  countersign_revocations_total: { kind: 'counter', help: 'Revocations by answer.', labels: ['answer', 'reason'] },
+  countersign_logins_total: { kind: 'counter', help: 'Logins by result.', labels: ['result'] },
+  countersign_outbox_pending: { kind: 'gauge', help: 'Outbox rows not yet acknowledged.', labels: [] },
+  countersign_outbox_oldest_seconds: { kind: 'gauge', help: 'Age of the oldest pending row.', labels: [] },
+  countersign_notary_epoch: { kind: 'gauge', help: 'Epoch this notary holds; 0 for none.', labels: [] },
+  countersign_notary_checkpoints_total: {
+    kind: 'counter',
+    help: 'Checkpoints written or withheld.',
+    labels: ['result'],
+  },
+  countersign_notary_repaired_total: { kind: 'counter', help: 'Outbox rows appended again.', labels: [] },
+} as const satisfies Record<string, MetricSpec>
+
+export type MetricName = keyof typeof METRICS
+
+/** Log fields whose text may be written: closed vocabularies, opaque handles and places, never content. */
+export const TEXT_FIELDS: ReadonlySet<string> = new Set([
+  'action',
+  'address',
+  'answer',
+  'audience',
+  'brokers',
+  'cause',
+  'class',
+  'closed',
+  'code',
+  'component',
+  'consumer',
+  'correlation',
+  'credential',
+  'data',
+  'destination',
+  'effect',
+  'epoch',
+  'eventId',
+  'from',
+  'group',
+  'host',
+  'id',
+  'job',
+  'jobClass',
+  'keyId',
+  'kind',
+  'level',
+  'log',
+  'logId',
+  'log_id',
+  'logical',
+  'method',
+  'name',
+  'notary',
+  'operation',
+  'outcome',
+  'path',
+  'phase',
+  'principal',
+  'provider',
+  'reason',
+  'requestId',
+  'result',
+  'role',
+  'roles',
+  'route',
+  'rule',
+  'schedule',
+  'schema',
+  'scope',
+  'scopes',
+  'service',
+  'session',
+  'signal',
+  'state',
+  'status',
+  'step',
+  'sub',
+  'target',
+  'tenant',
+  'to',
+  'topic',
+  'topics',
+  'traceId',
+  'txn',
+  'type',
+  'url',
+  'version',
+  'workload',
+])

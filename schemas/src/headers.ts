@@ -1,0 +1,16 @@
+/** Names of the record headers. Each may stand once on a record; a repeated one is refused. */
+
+/** The identity envelope, binary, at most 16 KiB. */
+export const ENVELOPE_HEADER = 'countersign-envelope'
+/** The signature of a record on the signals log, binary. */
+export const SIGNATURE_HEADER = 'countersign-signature'
+/** `topic/partition/offset` of the original event, on parked and dead-lettered copies. */
+export const ORIGIN_HEADER = 'countersign-origin'
+/** Reason code, on parked and dead-lettered copies. */
+export const REASON_HEADER = 'countersign-reason'
+/** Epoch milliseconds, decimal, on parked and dead-lettered copies. */
+export const PARKED_AT_HEADER = 'countersign-parked-at'
+/** Correlation id, for people and logs; decides nothing. */
+export const CORRELATION_HEADER = 'countersign-correlation'
+/** W3C Trace Context §3.2. */
+export const TRACEPARENT_HEADER = 'traceparent'

@@ -1,0 +1,69 @@
+/**
+ * Ids of published schemas for logs without a registry. Append-only: an id, once given to a name and
+ * version, never changes and is never given again. Ids from 1000 on belong to users' own payloads.
+ */
+import type { Codec } from './codec.ts'
+import * as records from './records.ts'
+
+/** One published version of one schema. */
+export interface SchemaEntry {
+  /** Id on logs without a registry. */
+  readonly id: number
+  /** Full Avro name. */
+  readonly name: string
+  /** From 1, rising by one. */
+  readonly version: number
+  readonly schema: object
+  /** Subject in a registry: the record's full name, as the signals log carries several records. */
+  readonly subject: string
+}
+
+/** Two-way map between schemas and ids. */
+export interface SchemaIdTable {
+  /** @returns the id of the newest version, or undefined for an unknown name. */
+  idOf(name: string): number | undefined
+  /** @returns what an id stands for, or undefined for an id that is not expected. */
+  schemaOf(id: number): { readonly name: string; readonly version: number } | undefined
+}
+
+/** Lowest id a user's own payload schema may have. */
+export const FIRST_USER_SCHEMA_ID = 1000
+
+// One row per published version. Never edit or remove a row; add below.
+const PUBLISHED: readonly (readonly [id: number, codec: Codec<unknown>, version: number])[] = [
+  [1, records.signalCodec, 1],
+  [2, records.checkpointCodec, 1],
+  [3, records.epochClaimCodec, 1],
+  [4, records.trustBundleCodec, 1],
+  [5, records.envelopeClaimsCodec, 1],
+  [6, records.decisionBatchCodec, 1],
+  [7, records.progressCodec, 1],
+  [8, records.invoiceExportCodec, 1],
+  [9, records.paymentRunCodec, 1],
+  [10, records.emailSendCodec, 1],
+  [11, records.reportBuildCodec, 1],
+]
+
+/** Every published version of Countersign's own schemas and the example's payloads, by id. */
+export const schemaEntries: readonly SchemaEntry[] = PUBLISHED.map(([id, codec, version]) =>
+  Object.freeze({ id, name: codec.name, version, schema: codec.schema, subject: codec.name }),
+)
+
+/** @throws {RangeError} when two entries share an id, or a name and version. */
+export function schemaIdTable(entries: readonly SchemaEntry[]): SchemaIdTable {
+  const byId = new Map<number, SchemaEntry>()
+  const newest = new Map<string, SchemaEntry>()
+  const seen = new Set<string>()
+  for (const entry of entries) {
+    const label = `${entry.name} version ${entry.version}`
+    if (byId.has(entry.id)) throw new RangeError(`schema id ${entry.id} is given twice`)
+    if (seen.has(label)) throw new RangeError(`${label} is given twice`)
+    seen.add(label)
+    byId.set(entry.id, entry)
+    if ((newest.get(entry.name)?.version ?? 0) < entry.version) newest.set(entry.name, entry)
+  }
+  return {
+    idOf: (name) => newest.get(name)?.id,
+    schemaOf: (id) => byId.get(id),
+  }
+}
