@@ -1,0 +1,136 @@
+/**
+ * What the checker is given: plain facts, read from topics and from what each process wrote down as
+ * it happened. The checker imports nothing of the code it judges.
+ */
+
+/** Written by a consumer, in the order things happened to it. */
+export type ConsumerEvent =
+  | { type: 'applied'; consumer: string; at: number; offset: number; id: string }
+  | {
+      type: 'start'
+      consumer: string
+      class: string
+      eventId: string
+      attempt: number
+      at: number
+      asOf: number
+      ageMs: number
+      viewOffset: number
+    }
+  | {
+      type: 'end'
+      consumer: string
+      class: string
+      eventId: string
+      attempt: number
+      at: number
+      outcome: 'done' | 'failed' | 'aborted'
+    }
+  | { type: 'checkpoint'; consumer: string; at: number; offset: number; proven: boolean; digest: string }
+  | { type: 'state'; consumer: string; at: number; state: 'starting' | 'ready' | 'closed' | 'stopped'; reason?: string }
+
+/** One job record on its topic. `identity` is null when its envelope is not one. */
+export interface Produced {
+  readonly topic: string
+  readonly partition: number
+  readonly offset: number
+  readonly at: number
+  readonly eventId: string | null
+  readonly identity: ProducedIdentity | null
+}
+
+/** The parts of an envelope chain that decide. Keys and ids are hexadecimal. */
+export interface ProducedIdentity {
+  readonly tenant: string
+  readonly iat: number
+  readonly exp: number
+  readonly scopes: readonly string[]
+  readonly scopeVersion: number
+  readonly targets: readonly { readonly key: string; readonly version: number }[]
+}
+
+/** One genuine signal on the signals log. */
+export interface SignalFact {
+  readonly offset: number
+  readonly id: string
+  readonly key: string
+  readonly effect: string
+  readonly fallback: string
+  readonly floor: number
+  readonly at: number
+}
+
+/** What the one who revoked was told, and when. */
+export interface RevocationFact {
+  readonly ids: readonly string[]
+  readonly kind: string
+  readonly state: 'acknowledged' | 'pending' | 'unknown' | 'refused'
+  readonly offset: number | null
+  readonly answeredAt: number
+}
+
+/** One outcome of one record, from the decisions topic, in log order. */
+export interface DecisionFact {
+  readonly consumer: string
+  readonly class: string
+  readonly phase: 'admitted' | 'final'
+  readonly topic: string
+  readonly partition: number
+  readonly offset: number
+  readonly eventId: string | null
+  readonly outcome: 'executed' | 'denied' | 'parked' | 'dead_lettered'
+  readonly reason: string
+  readonly observed: boolean
+  readonly viewOffset: number
+  readonly asOf: number
+  readonly at: number
+}
+
+/** The rules of a job class, as plain data. */
+export interface ClassFact {
+  readonly name: string
+  readonly topic: string
+  readonly scopes: readonly string[]
+  readonly stalenessBudgetMs: number
+  readonly observe: boolean
+  readonly inFlight: {
+    readonly queued: Readonly<Record<string, 'finish' | 'stop'>>
+    readonly running: Readonly<Record<string, 'finish' | 'stop'>>
+  }
+}
+
+/** A copy on a park or dead-letter topic. */
+export interface SetAside {
+  readonly kind: 'park' | 'dead'
+  readonly origin: string
+}
+
+/** Everything one run left behind. */
+export interface Facts {
+  readonly produced: readonly Produced[]
+  readonly signals: readonly SignalFact[]
+  readonly checkpoints: readonly {
+    offset: number
+    covers: number
+    horizon: number
+    digest: string
+    epoch: number
+    sequence: number
+    asOf: number
+  }[]
+  readonly decisions: readonly DecisionFact[]
+  readonly setAside: readonly SetAside[]
+  readonly consumers: readonly ConsumerEvent[]
+  readonly revocations: readonly RevocationFact[]
+  readonly classes: readonly ClassFact[]
+  readonly epsilonMs: number
+}
+
+/** One promise, judged. */
+export interface Verdict {
+  readonly id: string
+  readonly promise: string
+  readonly held: boolean
+  readonly checked: number
+  readonly violations: readonly string[]
+}

@@ -1,0 +1,257 @@
+/** The promises of the product, each judged from histories alone. */
+import type { ClassFact, ConsumerEvent, DecisionFact, Facts, Produced, SignalFact, Verdict } from './history.ts'
+import { objection } from './oracle.ts'
+
+type Start = Extract<ConsumerEvent, { type: 'start' }>
+
+const MAX_NAMED = 5
+
+/** Facts with the look-ups every promise needs. */
+class Evidence {
+  readonly facts: Facts
+  readonly byEvent: Map<string, Produced>
+  readonly classes: Map<string, ClassFact>
+  readonly signalsById: Map<string, SignalFact>
+  /** When each signal was first acknowledged to the one who asked for it. */
+  readonly acknowledgedAt = new Map<string, number>()
+
+  constructor(facts: Facts) {
+    this.facts = facts
+    this.byEvent = new Map(facts.produced.flatMap((p) => (p.eventId === null ? [] : [[p.eventId, p] as const])))
+    this.classes = new Map(facts.classes.map((c) => [c.name, c]))
+    this.signalsById = new Map(facts.signals.map((s) => [s.id, s]))
+    for (const r of facts.revocations) {
+      if (r.state !== 'acknowledged') continue
+      for (const id of r.ids) {
+        const earlier = this.acknowledgedAt.get(id)
+        this.acknowledgedAt.set(id, earlier === undefined ? r.answeredAt : Math.min(earlier, r.answeredAt))
+      }
+    }
+  }
+
+  horizonAt(offset: number): number {
+    let horizon = 0
+    for (const c of this.facts.checkpoints) if (c.offset <= offset) horizon = Math.max(horizon, c.horizon)
+    return horizon
+  }
+
+  starts(): Start[] {
+    return this.facts.consumers.filter((e): e is Start => e.type === 'start')
+  }
+}
+
+function verdict(id: string, promise: string, checked: number, violations: string[]): Verdict {
+  const named = violations.slice(0, MAX_NAMED)
+  if (violations.length > MAX_NAMED) named.push(`and ${violations.length - MAX_NAMED} more`)
+  return { id, promise, held: violations.length === 0, checked, violations: named }
+}
+
+const place = (p: { topic: string; partition: number; offset: number }): string =>
+  `${p.topic}/${p.partition}/${p.offset}`
+
+/** First final record of each original record, in log order. */
+export function finals(facts: Facts): Map<string, DecisionFact> {
+  const first = new Map<string, DecisionFact>()
+  for (const d of facts.decisions) {
+    if (d.phase !== 'final' || d.observed) continue
+    const at = place(d)
+    if (!first.has(at)) first.set(at, d)
+  }
+  return first
+}
+
+function nothingLost(e: Evidence): Verdict {
+  const final = finals(e.facts)
+  const aside = new Set(e.facts.setAside.map((s) => `${s.kind} ${s.origin}`))
+  const violations: string[] = []
+  for (const p of e.facts.produced) {
+    const d = final.get(place(p))
+    if (!d) violations.push(`${place(p)} (event ${p.eventId}) has no final decision`)
+    else if (d.eventId !== null && p.eventId !== null && d.eventId !== p.eventId)
+      violations.push(`${place(p)} is event ${p.eventId} but was decided as ${d.eventId}`)
+    else if (d.outcome === 'parked' && !aside.has(`park ${place(p)}`))
+      violations.push(`${place(p)} was parked but stands on no park topic`)
+    else if (d.outcome === 'dead_lettered' && !aside.has(`dead ${place(p)}`))
+      violations.push(`${place(p)} was dead-lettered but stands on no dead-letter topic`)
+  }
+  return verdict(
+    'nothing-lost',
+    'produced = executed + denied + parked + dead-lettered',
+    e.facts.produced.length,
+    violations,
+  )
+}
+
+function nothingInvented(e: Evidence): Verdict {
+  const ran = new Set(e.starts().map((s) => `${s.class} ${s.eventId}`))
+  const done = new Set(
+    e.facts.consumers.flatMap((c) => (c.type === 'end' && c.outcome === 'done' ? [`${c.class} ${c.eventId}`] : [])),
+  )
+  const violations: string[] = []
+  let checked = 0
+  for (const d of finals(e.facts).values()) {
+    if (d.outcome !== 'executed') continue
+    checked++
+    const what = `${d.class} ${d.eventId}`
+    if (!ran.has(what) || !done.has(what)) violations.push(`${what} is recorded as executed but never ran to its end`)
+  }
+  return verdict('nothing-invented', 'what is recorded as executed ran to its end', checked, violations)
+}
+
+function admittedFirst(e: Evidence): Verdict {
+  const admitted = new Map<string, number>()
+  for (const d of e.facts.decisions) {
+    if (d.phase !== 'admitted') continue
+    const key = `${d.class} ${d.eventId}`
+    admitted.set(key, Math.min(admitted.get(key) ?? Number.POSITIVE_INFINITY, d.at))
+  }
+  const violations: string[] = []
+  const starts = e.starts()
+  for (const s of starts) {
+    const at = admitted.get(`${s.class} ${s.eventId}`)
+    if (at === undefined || at > s.at + 1)
+      violations.push(`${s.class} ${s.eventId} started at ${s.at}, admitted ${at ?? 'never'}`)
+  }
+  return verdict('admitted-first', 'no attempt runs before its admission is recorded', starts.length, violations)
+}
+
+function stoppedWhereKnown(e: Evidence): Verdict {
+  const violations: string[] = []
+  let checked = 0
+  const seen = new Map<string, Set<string>>()
+  for (const event of e.facts.consumers) {
+    if (event.type === 'applied') {
+      const ids = seen.get(event.consumer) ?? new Set()
+      seen.set(event.consumer, ids.add(event.id))
+    } else if (event.type === 'start') {
+      const p = e.byEvent.get(event.eventId)
+      const rules = e.classes.get(event.class)
+      if (!p?.identity || !rules || rules.observe) continue
+      checked++
+      const applied = seen.get(event.consumer)
+      const known = e.facts.signals.filter((s) => s.offset <= event.viewOffset || applied?.has(s.id))
+      const why = objection(p.identity, rules, known, e.horizonAt(event.viewOffset), e.facts.epsilonMs)
+      if (why) violations.push(`${event.consumer} started ${event.class} ${event.eventId} although it knew: ${why}`)
+    }
+  }
+  return verdict(
+    'stopped-where-known',
+    'no work starts on a consumer that has applied what ends it',
+    checked,
+    violations,
+  )
+}
+
+function stoppedEverywhere(e: Evidence): Verdict {
+  const violations: string[] = []
+  let checked = 0
+  for (const s of e.starts()) {
+    const p = e.byEvent.get(s.eventId)
+    const rules = e.classes.get(s.class)
+    if (!p?.identity || !rules || rules.observe) continue
+    checked++
+    const due = e.facts.signals.filter((signal) => {
+      const at = e.acknowledgedAt.get(signal.id)
+      return at !== undefined && at + rules.stalenessBudgetMs + e.facts.epsilonMs < s.at
+    })
+    const why = objection(p.identity, rules, due, e.horizonAt(s.viewOffset), e.facts.epsilonMs)
+    if (why) violations.push(`${s.consumer} started ${s.class} ${s.eventId} past its budget: ${why}`)
+  }
+  return verdict(
+    'stopped-everywhere',
+    'no work starts anywhere later than its staleness budget after the revocation was acknowledged',
+    checked,
+    violations,
+  )
+}
+
+function freshOrStill(e: Evidence): Verdict {
+  const violations: string[] = []
+  const starts = e.starts()
+  for (const s of starts) {
+    const budget = e.classes.get(s.class)?.stalenessBudgetMs ?? 0
+    const age = Math.max(s.ageMs, s.at - s.asOf)
+    if (age > budget)
+      violations.push(`${s.consumer} started ${s.class} ${s.eventId} with a view ${age} ms old, budget ${budget} ms`)
+  }
+  return verdict('fresh-or-still', 'no work starts under a view older than its budget', starts.length, violations)
+}
+
+function deniedForCause(e: Evidence): Verdict {
+  const violations: string[] = []
+  let checked = 0
+  for (const d of e.facts.decisions) {
+    if (d.phase !== 'final' || d.outcome !== 'denied' || d.eventId === null) continue
+    const p = e.byEvent.get(d.eventId)
+    const rules = e.classes.get(d.class)
+    if (!p?.identity || !rules) continue
+    if (!d.reason.startsWith('revoked') && d.reason !== 'scope_removed') continue
+    checked++
+    const known = e.facts.signals.filter((s) => s.offset <= d.viewOffset)
+    const phase = d.reason === 'revoked_while_running' ? 'running' : 'queued'
+    if (!objection(p.identity, rules, known, 0, e.facts.epsilonMs, phase))
+      violations.push(`${d.class} ${d.eventId} was denied (${d.reason}) without a signal that says so`)
+  }
+  return verdict('denied-for-cause', 'no work is denied as revoked without a signal that ends it', checked, violations)
+}
+
+function acknowledgedKept(e: Evidence): Verdict {
+  const violations: string[] = []
+  let checked = 0
+  for (const r of e.facts.revocations) {
+    if (r.state === 'refused' || r.state === 'unknown') continue
+    for (const id of r.ids) {
+      checked++
+      if (!e.signalsById.has(id)) violations.push(`${r.kind} ${id} was ${r.state} but is not on the log`)
+    }
+  }
+  return verdict('acknowledged-kept', 'every acknowledged or pending revocation stands on the log', checked, violations)
+}
+
+function sameViews(e: Evidence): Verdict {
+  const stated = new Map(e.facts.checkpoints.map((c) => [c.covers, c.digest]))
+  const violations: string[] = []
+  let checked = 0
+  for (const c of e.facts.consumers) {
+    if (c.type !== 'checkpoint' || !c.proven) continue
+    const digest = stated.get(c.offset)
+    if (digest === undefined) continue
+    checked++
+    if (digest !== c.digest)
+      violations.push(`${c.consumer} proved ${c.digest.slice(0, 12)} at ${c.offset}, stated ${digest.slice(0, 12)}`)
+  }
+  return verdict('same-views', 'every proven view has the digest the checkpoint states', checked, violations)
+}
+
+function neverBack(e: Evidence): Verdict {
+  const violations: string[] = []
+  let last: Facts['checkpoints'][number] | undefined
+  for (const c of e.facts.checkpoints) {
+    if (last && (c.horizon < last.horizon || c.asOf < last.asOf || c.epoch < last.epoch || c.sequence <= last.sequence))
+      violations.push(`checkpoint ${c.sequence} at ${c.offset} goes back behind ${last.sequence}`)
+    last = c
+  }
+  return verdict(
+    'never-back',
+    'epoch, sequence, as-of and horizon of accepted checkpoints never go back',
+    e.facts.checkpoints.length,
+    violations,
+  )
+}
+
+/** Judges every promise. Order is fixed; `checked` says how many facts each verdict stands on. */
+export function check(facts: Facts): Verdict[] {
+  const e = new Evidence(facts)
+  return [
+    nothingLost,
+    nothingInvented,
+    admittedFirst,
+    stoppedWhereKnown,
+    stoppedEverywhere,
+    freshOrStill,
+    deniedForCause,
+    acknowledgedKept,
+    sameViews,
+    neverBack,
+  ].map((judge) => judge(e))
+}
