@@ -1,0 +1,72 @@
+/**
+ * The trust bundle as identity makes it: assembled from the public grants, signed by the root, version
+ * rising in the store, so that two notaries never give one version to two bundles.
+ */
+import { type SigningKey, signBundle } from '@countersign/envelope'
+import { days, hours, type Millis } from '@countersign/kernel'
+import { type KeyGrant, type LogPosition, type TrustBundle, trustBundleCodec } from '@countersign/schemas'
+import type { BundleRecord, OutboxPort } from '@countersign/session-store'
+
+/** Where the notary gets the bundle it appends with each claim. */
+export interface BundleSource {
+  /**
+   * Gives the bundle to append now: signed, kept in the store first, its version above `after`. Asked again
+   * before half the renewal time has passed it gives the same bytes, so a crash between keeping and appending costs no version.
+   * @param request.after highest bundle version seen on the log, 0 before the first.
+   * @param request.now epoch milliseconds.
+   * @throws {SESSION_STORE_UNAVAILABLE} retriable.
+   */
+  next(request: { logId: string; predecessor: LogPosition | null; after: number; now: number }): Promise<BundleRecord>
+}
+
+/** What goes into each bundle. */
+export interface BundleTerms {
+  readonly windowMs: Millis
+  readonly maxStalenessMs: Millis
+  readonly checkpointIntervalMs: Millis
+  /** Default 1 h. */
+  readonly renewMs?: Millis
+  /** How long a bundle is valid; default 30 d. */
+  readonly lifeMs?: Millis
+}
+
+/** @param options.grants read again for each bundle, so that a key file changed on disk takes effect at the next renewal. */
+export function bundleSource(options: {
+  store: Pick<OutboxPort, 'bundle' | 'putBundle'>
+  rootKey: SigningKey
+  grants: () => readonly KeyGrant[]
+  terms: BundleTerms
+}): BundleSource {
+  const { store, rootKey, grants, terms } = options
+  const { renewMs = hours(1), lifeMs = days(30) } = terms
+  return {
+    async next({ logId, predecessor, after, now }) {
+      const kept = await store.bundle()
+      const before = kept === null ? null : trustBundleCodec.decode(kept.body)
+      if (kept !== null && before !== null && before.log_id === logId && before.version > after) {
+        if (Math.abs(now - before.issued_at) < renewMs / 2) return kept
+      }
+      const bundle: TrustBundle = {
+        version: Math.max(after, before?.version ?? 0) + 1,
+        log_id: logId,
+        predecessor,
+        issued_at: now,
+        expires_at: now + lifeMs,
+        window_ms: terms.windowMs,
+        max_staleness_ms: terms.maxStalenessMs,
+        checkpoint_interval_ms: terms.checkpointIntervalMs,
+        keys: grants().map((grant) => withBegin(grant, before, now + terms.maxStalenessMs)),
+      }
+      const { body, header } = signBundle(bundle, rootKey)
+      return store.putBundle({ version: bundle.version, body, signature: header })
+    },
+  }
+}
+
+// A consumer may be one staleness budget behind: a key that joins a running log waits that long before it
+// signs, else its first signatures meet consumers that do not know it. Keys of the first bundle have no such consumers.
+function withBegin(grant: KeyGrant, before: TrustBundle | null, earliest: number): KeyGrant {
+  if (before === null) return grant
+  const known = before.keys.find((key) => key.key_id === grant.key_id)
+  return { ...grant, not_before: known?.not_before ?? Math.max(grant.not_before, earliest) }
+}
