@@ -174,7 +174,7 @@ function rebalance(broker: Broker, name: string): void {
     const partitions = broker.topics.get(topic)?.partitions.length ?? 0
     for (let i = 0; i < partitions; i++) shares[turn++ % members.length]?.push(`${topic} ${i}`)
   }
-  members.forEach((m, i) => m.jobs.assign(shares[i] ?? [], generation))
+  for (const [i, m] of members.entries()) m.jobs.assign(shares[i] ?? [], generation)
 }
 
 function message(record: LogRecord): JobMessage {
