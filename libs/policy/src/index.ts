@@ -1,1 +1,23 @@
-export {}
+/** Envelope, view and job class to a decision. Pure: no clock, no I/O. */
+export {
+  type Allow,
+  type DecideInput,
+  type Decision,
+  decide,
+  type Floors,
+  notFresh,
+  type Phase,
+  type Refusal,
+  type ViewFreshness,
+} from './decide.ts'
+export { PolicyError, type PolicyErrorCode } from './errors.ts'
+export {
+  defineJobClass,
+  type InFlightRule,
+  type JobClassInput,
+  type JobClassLimits,
+  type JobClassRules,
+  ruleVersion,
+} from './job-class.ts'
+export type { PresetName } from './presets.ts'
+export type { FreshnessReason, RefusalReason } from './reasons.ts'

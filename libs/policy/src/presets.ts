@@ -1,0 +1,49 @@
+/** What a job class gets for what it does not say. Invariant: `strict`, the default, lets nothing finish. */
+import { REASONS, type Reason } from '@countersign/revocation'
+import type { InFlightRule } from './job-class.ts'
+
+/** Names of the presets. */
+export type PresetName = 'strict' | 'finish-accepted' | 'money'
+
+/** The part of a job class that a preset fills. */
+export interface Preset {
+  readonly stalenessBudgetMs: number
+  readonly storeUnseenBudgetMs: number | null
+  readonly whenNotFresh: 'wait' | 'park'
+  readonly maxWaitMs: number
+  readonly queued: Readonly<Record<Reason, InFlightRule>>
+  readonly running: Readonly<Record<Reason, InFlightRule>>
+  readonly attempts: number
+  readonly backoffMs: number
+  readonly backoffMaxMs: number
+}
+
+/** Endings that say nothing against the work itself: whoever asked merely left, or holds fewer rights now. */
+const BENIGN: ReadonlySet<Reason> = new Set(['logout', 'expiry', 'limit', 'role_change'])
+
+function table(rule: (reason: Reason) => InFlightRule): Record<Reason, InFlightRule> {
+  return Object.fromEntries(REASONS.map((reason) => [reason, rule(reason)])) as Record<Reason, InFlightRule>
+}
+
+const stopAll = table(() => 'stop')
+const finishBenign = table((reason) => (BENIGN.has(reason) ? 'finish' : 'stop'))
+
+const strict: Preset = {
+  // Five checkpoint intervals and the skew: rides out a take-over of the notary.
+  stalenessBudgetMs: 5_250,
+  storeUnseenBudgetMs: null,
+  whenNotFresh: 'wait',
+  maxWaitMs: 30_000,
+  queued: stopAll,
+  running: stopAll,
+  attempts: 3,
+  backoffMs: 200,
+  backoffMaxMs: 5_000,
+}
+
+export const PRESETS: Readonly<Record<PresetName, Preset>> = {
+  strict,
+  'finish-accepted': { ...strict, queued: finishBenign, running: finishBenign },
+  // The smallest budget there is: three intervals and the skew. The store itself must have been seen of late.
+  money: { ...strict, stalenessBudgetMs: 3_250, storeUnseenBudgetMs: 60_000, maxWaitMs: 15_000 },
+}
