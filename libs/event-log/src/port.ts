@@ -6,7 +6,13 @@
 /** Header names may repeat on the wire, so they are pairs, in order. */
 export type Headers = readonly (readonly [name: string, value: Uint8Array])[]
 
-/** A record as it stands on a topic. */
+/**
+ * Most a record may weigh, key, value and headers together, in bytes, on every adapter: brokers
+ * refuse record batches over 1,048,588 bytes by default.
+ */
+export const maxRecordBytes = 1_000_000
+
+/** A record as it stands on a topic. Byte fields may be views on a larger buffer: copy what is kept for long. */
 export interface LogRecord {
   readonly topic: string
   readonly partition: number
@@ -91,14 +97,22 @@ export interface EachBatchPayload {
   isStale(): boolean
 }
 
+/** Who gets the messages of a {@link JobConsumer}. */
+export interface JobHandlers {
+  eachMessage?: (payload: EachMessagePayload) => Promise<void>
+  eachBatch?: (payload: EachBatchPayload) => Promise<void>
+  /** Partitions handled at the same time, at least 1. Default 1. */
+  partitionsConsumedConcurrently?: number
+}
+
 /** A member of a group: each message goes to one member, at least once, in order per partition. */
 export interface JobConsumer {
-  /** Starts consuming. Exactly one of the handlers. A handler that throws gets the message again. */
-  run(handlers: {
-    eachMessage?: (payload: EachMessagePayload) => Promise<void>
-    eachBatch?: (payload: EachBatchPayload) => Promise<void>
-    partitionsConsumedConcurrently?: number
-  }): Promise<void>
+  /**
+   * Starts consuming, a new group from the start of each topic. Exactly one of the handlers. A handler
+   * that throws gets the message again. `eachBatch` resolves offsets itself: what it has not resolved
+   * when it returns or throws comes again.
+   */
+  run(handlers: JobHandlers): Promise<void>
   /** Finishes what is running, commits, leaves the group. */
   stop(): Promise<void>
 }
@@ -107,7 +121,7 @@ export interface JobConsumer {
 export interface TopicSpec {
   readonly name: string
   readonly partitions: number
-  /** `window`: as long as the trust bundle's window asks, given by `retentionMs`. */
+  /** How long records are kept at least, milliseconds. */
   readonly retentionMs: number
 }
 
@@ -120,12 +134,34 @@ export interface TopicState {
   readonly timestampType: string
 }
 
+/** The part of a topic catalogue an adapter needs; catalogues of `@countersign/schemas` fit. */
+export interface LogCatalogue {
+  readonly entries: readonly LogCatalogueEntry[]
+  /** Fixed ids for logs without a registry. */
+  schemaIds(): {
+    idOf(name: string): number | undefined
+    schemaOf(id: number): { readonly name: string; readonly version: number } | undefined
+  }
+}
+
+/** One topic of a {@link LogCatalogue}. */
+export interface LogCatalogueEntry {
+  readonly name: string
+  readonly role: string
+  readonly partitions: number
+  /** Milliseconds, or `window`: as long as the window of the trust bundle. */
+  readonly retention: 'window' | number
+  /** Full Avro names of what may stand on the topic. */
+  readonly schemas: readonly string[]
+}
+
 /** The log as Countersign needs it. */
 export interface EventLog {
   /**
-   * Appends in order per partition; resolves when durable.
-   * @throws {EVENT_LOG_UNAVAILABLE} retriable; `outcome` says whether it may still appear.
-   * @throws {EVENT_LOG_TOPIC_UNKNOWN} not retriable.
+   * Appends in order per partition; resolves when durable, with one answer per record, in order.
+   * @throws {EVENT_LOG_UNAVAILABLE} retriable; `outcome` says whether any of it may still appear.
+   * @throws {EVENT_LOG_TOPIC_UNKNOWN} not retriable, also for a partition the topic does not have.
+   * @throws {EVENT_LOG_RECORD_TOO_LARGE} over {@link maxRecordBytes}; nothing was appended.
    */
   append(topic: string, records: readonly NewRecord[]): Promise<readonly Appended[]>
   /** Follows one partition from `from` (an offset, or `start`) without a group and without commits. */

@@ -1,0 +1,23 @@
+/** Runs job handlers over messages the way kafkajs does, for adapters that bring their own fetch loop. */
+import type { EachBatchPayload, JobHandlers, JobMessage } from './port.ts'
+
+/** What a fetch loop provides per batch. */
+export type BatchControl = Pick<
+  EachBatchPayload,
+  'resolveOffset' | 'heartbeat' | 'pause' | 'commitOffsetsIfNecessary' | 'isRunning' | 'isStale'
+>
+
+/** Hands one batch to the handler. Rejects with what the handler threw. */
+export async function runBatch(
+  handlers: JobHandlers,
+  batch: { topic: string; partition: number; messages: JobMessage[] },
+  control: BatchControl,
+): Promise<void> {
+  if (handlers.eachBatch) return handlers.eachBatch({ batch, ...control })
+  const { topic, partition } = batch
+  for (const message of batch.messages) {
+    if (!control.isRunning() || control.isStale()) return
+    await handlers.eachMessage?.({ topic, partition, message, heartbeat: control.heartbeat, pause: control.pause })
+    control.resolveOffset(message.offset)
+  }
+}

@@ -1,0 +1,79 @@
+/**
+ * The file: opened, checked and brought to its schema. Runs in the worker thread only.
+ *
+ * A record's row id is partition id × 2⁴⁰ + offset. Offsets come from the partition's own counter, raised
+ * in the same transaction, so they start at 0 and never restart, whatever retention deletes.
+ */
+import { statSync } from 'node:fs'
+import { DatabaseSync } from 'node:sqlite'
+
+export const OFFSETS_PER_PARTITION: number = 2 ** 40
+
+const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS topic (
+    name TEXT PRIMARY KEY, partitions INTEGER NOT NULL, retention_ms INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS partition (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, number INTEGER NOT NULL,
+    first INTEGER NOT NULL DEFAULT 0, next INTEGER NOT NULL DEFAULT 0, UNIQUE (topic, number)
+  ) STRICT;
+  CREATE TABLE IF NOT EXISTS record (
+    id INTEGER PRIMARY KEY, timestamp INTEGER NOT NULL, key BLOB, value BLOB, headers BLOB NOT NULL
+  ) STRICT;
+  CREATE TABLE IF NOT EXISTS job_group (
+    name TEXT PRIMARY KEY, generation INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS member (
+    job_group TEXT NOT NULL, name TEXT NOT NULL, topics TEXT NOT NULL, heard_at INTEGER NOT NULL,
+    timeout_ms INTEGER NOT NULL, PRIMARY KEY (job_group, name)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS lease (
+    job_group TEXT NOT NULL, partition INTEGER NOT NULL, member TEXT, token INTEGER NOT NULL,
+    PRIMARY KEY (job_group, partition)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS committed (
+    job_group TEXT NOT NULL, partition INTEGER NOT NULL, next INTEGER NOT NULL,
+    PRIMARY KEY (job_group, partition)
+  ) STRICT, WITHOUT ROWID;
+`
+
+/** An open file and the means to notice that the path no longer leads to it. */
+export interface LogFile {
+  readonly db: DatabaseSync
+  /** Compared against the path: a replaced file must not take appends nobody will ever read. */
+  readonly identity: string
+}
+
+/** Which file the path leads to; null when there is none. */
+export function identityOf(path: string): string | null {
+  const found = statSync(path, { bigint: true, throwIfNoEntry: false })
+  return found ? `${found.dev}:${found.ino}` : null
+}
+
+/** Opens the file, creating it and its tables where missing. */
+export function openFile(path: string): LogFile {
+  const db = new DatabaseSync(path, { timeout: 10_000 })
+  try {
+    // Two processes switching a new file to WAL at once: one gets SQLITE_BUSY without a wait.
+    retryBusy(() => db.exec('PRAGMA journal_mode = WAL'))
+    db.exec('PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864')
+    db.exec(`BEGIN IMMEDIATE; ${SCHEMA} COMMIT`)
+    const identity = identityOf(path)
+    if (identity === null) throw new Error('the file was removed while it was opened')
+    return { db, identity }
+  } catch (error) {
+    db.close()
+    throw error
+  }
+}
+
+function retryBusy(action: () => void): void {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return action()
+    } catch (error) {
+      if (attempt === 200 || !/locked|busy/i.test(String(error))) throw error
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10)
+    }
+  }
+}
