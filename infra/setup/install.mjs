@@ -8,6 +8,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -15,10 +16,11 @@ import {
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { alone } from './lock.mjs'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../..')
 const modules = join(root, 'node_modules')
-const lockDir = join(root, '.cache/install.lock')
+const lockFolder = join(root, '.cache/install.lock')
 const flags = ['--include=dev', '--include=optional', '--ignore-scripts', '--engine-strict=false', '--loglevel=error']
 
 /** Packages that carry Node itself, by `<platform>-<arch>`; they need no install script and have integrity hashes. */
@@ -79,54 +81,6 @@ function outOfStep() {
   return missing(wanted, packagesOf(join(modules, '.package-lock.json')) ?? {}, machine())
 }
 
-/** Runs `work` alone among all processes of this checkout; a lock whose owner died is taken over. */
-async function alone(work) {
-  mkdirSync(dirname(lockDir), { recursive: true })
-  for (let told = false; ; told = true) {
-    try {
-      mkdirSync(lockDir)
-      break
-    } catch (error) {
-      if (error.code !== 'EEXIST') throw error
-    }
-    if (!ownerLives()) rmSync(lockDir, { recursive: true, force: true })
-    else {
-      if (!told) say('another install is running here, waiting for it')
-      await new Promise((resolve) => setTimeout(resolve, 250))
-    }
-  }
-  try {
-    writeFileSync(join(lockDir, 'pid'), String(process.pid))
-    return await work()
-  } finally {
-    rmSync(lockDir, { recursive: true, force: true })
-  }
-}
-
-function ownerLives() {
-  let pid
-  try {
-    pid = Number(readFileSync(join(lockDir, 'pid'), 'utf8'))
-  } catch {
-    // Made this moment and not yet signed, or its owner died in between: only the age of the folder can tell.
-    return ageMs(lockDir) < 5_000
-  }
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return error.code === 'EPERM'
-  }
-}
-
-function ageMs(path) {
-  try {
-    return Date.now() - statSync(path).mtimeMs
-  } catch {
-    return Number.POSITIVE_INFINITY
-  }
-}
-
 function npmCi() {
   // npm tells its scripts where it is; a plain `node install.mjs` takes the one on the PATH.
   const npm = process.env.npm_execpath
@@ -175,24 +129,28 @@ function megabytes(path) {
 
 async function install() {
   if (outOfStep().length > 0) {
-    await alone(async () => {
-      const lacking = outOfStep()
-      if (lacking.length === 0) return
-      say(
-        `installing dependencies (${lacking.length} of them missing or changed; about 450 MB in node_modules, Node 24 included)`,
-      )
-      say(`npm ci ${flags.join(' ')}`)
-      const began = performance.now()
-      await npmCi()
-      say(`installed ${megabytes(modules)} MB in ${((performance.now() - began) / 1000).toFixed(1)} s`)
-      const still = outOfStep()
-      if (still.length > 0) say(`npm ci left out ${still.join(', ')}`)
-    })
+    await alone(
+      lockFolder,
+      async () => {
+        const lacking = outOfStep()
+        if (lacking.length === 0) return
+        say(
+          `installing dependencies (${lacking.length} of them missing or changed; about 450 MB in node_modules, Node 24 included)`,
+        )
+        say(`npm ci ${flags.join(' ')}`)
+        const began = performance.now()
+        await npmCi()
+        say(`installed ${megabytes(modules)} MB in ${((performance.now() - began) / 1000).toFixed(1)} s`)
+        const still = outOfStep()
+        if (still.length > 0) say(`npm ci left out ${still.join(', ')}`)
+      },
+      () => say('another install is running here, waiting for it'),
+    )
   }
   linkNode()
 }
 
-if (process.argv[1] && fileURLToPath(import.meta.url) === process.argv[1]) {
+if (process.argv[1] && fileURLToPath(import.meta.url) === realpathSync(process.argv[1])) {
   try {
     await install()
   } catch (error) {

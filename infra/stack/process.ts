@@ -61,28 +61,14 @@ export interface DetachedOptions {
   readonly env?: NodeJS.ProcessEnv
 }
 
-/** Ends the process: SIGTERM, then SIGKILL after the grace, then waits until it is gone. */
-export async function stop(identity: ProcessIdentity | null, graceMs = 10_000): Promise<void> {
-  if (identity === null || !isAlive(identity)) return
-  send(identity, 'SIGTERM')
-  const deadline = performance.now() + graceMs
-  while (isAlive(identity) && performance.now() < deadline) await sleep(20)
-  await kill(identity)
-}
-
-/** SIGKILL, and waits until it is gone. */
+/** Ends exactly this process with SIGKILL and waits until it is gone; nothing happens when it is gone already. */
 export async function kill(identity: ProcessIdentity | null): Promise<void> {
-  if (identity === null) return
-  while (isAlive(identity)) {
-    send(identity, 'SIGKILL')
+  while (identity !== null && isAlive(identity)) {
+    try {
+      process.kill(identity.pid, 'SIGKILL')
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+    }
     await sleep(20)
-  }
-}
-
-function send(identity: ProcessIdentity, signal: NodeJS.Signals): void {
-  try {
-    process.kill(identity.pid, signal)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
   }
 }

@@ -18,6 +18,8 @@ export interface BrokerMember extends Member {
 }
 
 export interface StackState {
+  /** KRaft's name of the cluster, 22 characters of base64. */
+  readonly clusterId: string
   readonly brokers: readonly BrokerMember[]
   /** Base URL of the Confluent-compatible API. */
   readonly registryUrl: string
