@@ -5,11 +5,8 @@
  */
 import { type KeyObject, verify } from 'node:crypto'
 import type { KeyUse } from '@countersign/schemas'
-import { publicKeyObject, type SigningKey, SIGNATURE_BYTES } from './keys.ts'
+import { publicKeyObject, SIGNATURE_BYTES, type SigningKey } from './keys.ts'
 import type { KeyRing } from './trust-bundle.ts'
-
-/** Header that carries the signature of a record on the signals log. */
-export const SIGNATURE_HEADER = 'countersign-signature'
 
 /** Record types that stand on the signals log. */
 export type SignedRecordName = 'Signal' | 'Checkpoint' | 'EpochClaim' | 'TrustBundle'
@@ -24,7 +21,9 @@ export type RecordFault =
   | 'record_key_not_yet_valid'
   | 'record_key_retired'
 
-export type RecordResult = { readonly ok: true; readonly keyId: string } | { readonly ok: false; readonly code: RecordFault }
+export type RecordResult =
+  | { readonly ok: true; readonly keyId: string }
+  | { readonly ok: false; readonly code: RecordFault }
 
 const HEADER_VERSION = 1
 

@@ -89,7 +89,8 @@ export function verifyBundle(
   options: { now: number; epsilonMs?: number; minVersion?: number; current?: KeyRing | null },
 ): BundleResult {
   const { now, epsilonMs = 250, minVersion = 1, current } = options
-  if (!verifyRecord('TrustBundle', body, header, rootPublicKeys, 'root', now).ok) return refused('bundle_signature_invalid')
+  if (!verifyRecord('TrustBundle', body, header, rootPublicKeys, 'root', now).ok)
+    return refused('bundle_signature_invalid')
   let bundle: TrustBundle
   try {
     bundle = trustBundleCodec.decode(body)
@@ -97,7 +98,8 @@ export function verifyBundle(
     return refused('bundle_malformed')
   }
   if (contradiction(bundle) !== null) return refused('bundle_malformed')
-  if (bundle.version < minVersion || (current && bundle.version < current.bundle.version)) return refused('bundle_version_back')
+  if (bundle.version < minVersion || (current && bundle.version < current.bundle.version))
+    return refused('bundle_version_back')
   if (bundle.issued_at > now + epsilonMs) return refused('bundle_from_future')
   if (bundle.expires_at <= now) return refused('bundle_expired')
   if (current?.bundle.version === bundle.version) {

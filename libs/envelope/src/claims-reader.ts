@@ -1,0 +1,237 @@
+/**
+ * Reads claims from their Avro bytes and refuses every spelling but the canonical one, which is what
+ * `envelopeClaimsCodec` writes: minimal varints, one block per array, well-formed UTF-8, nothing left
+ * over. Reading so is faster than decoding and encoding again, and counts are never trusted: each
+ * element is read before the next is believed. A test holds it equal to the codec.
+ */
+import type {
+  Actor,
+  CredentialKind,
+  EnvelopeClaims,
+  EventBinding,
+  PrincipalKind,
+  RequestContext,
+  TargetKind,
+  TargetVersion,
+  TransactionContext,
+} from '@countersign/schemas'
+
+const PRINCIPALS: readonly PrincipalKind[] = ['user', 'service', 'webhook', 'schedule', 'system']
+const CREDENTIALS: readonly CredentialKind[] = [
+  'session_cookie',
+  'jwt',
+  'opaque_token',
+  'webhook_signature',
+  'schedule_trigger',
+  'system_event',
+]
+const TARGETS: readonly TargetKind[] = [
+  'tenant',
+  'subject',
+  'affiliation',
+  'client',
+  'device',
+  'session',
+  'family',
+  'token',
+  'transaction',
+]
+/** The codec reads no long beyond it. */
+const MAX_LONG = 2 ** 53 - 2
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/**
+ * @param bytes whose [start, end) are the claims; fixed and bytes fields of the result are views of it.
+ * @throws {RangeError} when they are not the canonical spelling of any claims.
+ */
+export function readClaims(bytes: Buffer, start: number, end: number): EnvelopeClaims {
+  const cursor = new Cursor(bytes, start, end)
+  const claims = cursor.claims()
+  cursor.finish()
+  return claims
+}
+
+class Cursor {
+  #at: number
+  readonly #bytes: Buffer
+  readonly #end: number
+
+  constructor(bytes: Buffer, start: number, end: number) {
+    this.#bytes = bytes
+    this.#at = start
+    this.#end = end
+  }
+
+  finish(): void {
+    if (this.#at !== this.#end) throw new RangeError('rest after the claims')
+  }
+
+  // Fields in the order of envelope-claims.avsc; an object literal evaluates in the order it is written.
+
+  claims(): EnvelopeClaims {
+    return {
+      txn: this.#string(),
+      sub: this.#string(),
+      aud: this.#string(),
+      scope: this.#strings(),
+      req_wl: this.#string(),
+      iat: this.#long(),
+      exp: this.#long(),
+      tctx: this.#transaction(),
+      rctx: this.#request(),
+      event: this.#event(),
+      depth: this.#int(),
+      parent: this.#present() ? this.#sized() : null,
+    }
+  }
+
+  #transaction(): TransactionContext {
+    return {
+      tenant: this.#string(),
+      principal: this.#symbol(PRINCIPALS),
+      act: this.#actors(),
+      credential: this.#symbol(CREDENTIALS),
+      session: this.#optionalString(),
+      client: this.#optionalString(),
+      device: this.#optionalString(),
+      targets: this.#targets(),
+      scope_version: this.#long(),
+      position: { log_id: this.#string(), offset: this.#long() },
+    }
+  }
+
+  #request(): RequestContext {
+    return {
+      request_id: this.#optionalString(),
+      auth_time: this.#present() ? this.#long() : null,
+      acr: this.#optionalString(),
+      amr: this.#strings(),
+      ip: this.#optionalString(),
+      user_agent: this.#optionalString(),
+      posture: this.#optionalString(),
+      risk: this.#optionalString(),
+    }
+  }
+
+  #event(): EventBinding {
+    return {
+      topic: this.#string(),
+      key: this.#present() ? this.#sized() : null,
+      id: this.#view(16),
+      payload_sha256: this.#present() ? this.#view(32) : null,
+    }
+  }
+
+  #actors(): Actor[] {
+    const out: Actor[] = []
+    for (let n = this.#count(); n > 0; n--) out.push({ sub: this.#string(), principal: this.#symbol(PRINCIPALS) })
+    return this.#closed(out)
+  }
+
+  #targets(): TargetVersion[] {
+    const out: TargetVersion[] = []
+    for (let n = this.#count(); n > 0; n--) {
+      out.push({ kind: this.#symbol(TARGETS), key: this.#view(16), version: this.#long() })
+    }
+    return this.#closed(out)
+  }
+
+  #strings(): string[] {
+    const out: string[] = []
+    for (let n = this.#count(); n > 0; n--) out.push(this.#string())
+    return this.#closed(out)
+  }
+
+  /** Items of the only block; blocks with a byte size (negative counts) are another spelling. */
+  #count(): number {
+    const count = this.#long()
+    if (count < 0) throw new RangeError('array block with a size')
+    return count
+  }
+
+  /** Every array ends with an empty block; for an empty array that was its count. */
+  #closed<T>(items: T[]): T[] {
+    if (items.length > 0 && this.#long() !== 0) throw new RangeError('array in several blocks')
+    return items
+  }
+
+  #symbol<T>(symbols: readonly T[]): T {
+    const symbol = symbols[this.#long()]
+    if (symbol === undefined) throw new RangeError('no such symbol')
+    return symbol
+  }
+
+  #present(): boolean {
+    const branch = this.#long()
+    if (branch !== 0 && branch !== 1) throw new RangeError('no such branch')
+    return branch === 1
+  }
+
+  #optionalString(): string | null {
+    return this.#present() ? this.#string() : null
+  }
+
+  #sized(): Buffer {
+    return this.#view(this.#long())
+  }
+
+  #view(length: number): Buffer {
+    const from = this.#advance(length)
+    return this.#bytes.subarray(from, from + length)
+  }
+
+  #string(): string {
+    const length = this.#long()
+    const from = this.#advance(length)
+    const bytes = this.#bytes
+    let high = 0
+    for (let i = from; i < from + length; i++) high |= bytes[i] as number
+    if (high < 0x80) return bytes.toString('latin1', from, from + length)
+    // Throws a TypeError on bytes that are not UTF-8; replaced characters would be a second spelling.
+    try {
+      return utf8.decode(bytes.subarray(from, from + length))
+    } catch {
+      throw new RangeError('not UTF-8')
+    }
+  }
+
+  #advance(length: number): number {
+    const from = this.#at
+    if (length < 0 || length > this.#end - from) throw new RangeError('truncated')
+    this.#at = from + length
+    return from
+  }
+
+  #int(): number {
+    const value = this.#long()
+    if (value !== (value | 0)) throw new RangeError('int out of range')
+    return value
+  }
+
+  /** Zigzag varint, minimal. Low and high 28 bits apart, because 56 bits do not fit a number. */
+  #long(): number {
+    const first = this.#byte()
+    if (first < 0x80) return (first >>> 1) ^ -(first & 1)
+    let low = first & 0x7f
+    let high = 0
+    let byte = first
+    let groups = 1
+    while (byte >= 0x80) {
+      byte = this.#byte()
+      if (groups < 4) low |= (byte & 0x7f) << (7 * groups)
+      else if (groups < 8) high |= (byte & 0x7f) << (7 * groups - 28)
+      else throw new RangeError('long out of range')
+      groups++
+    }
+    if (byte === 0) throw new RangeError('varint not minimal')
+    const half = high * 2 ** 27 + (low >>> 1)
+    const value = low & 1 ? -half - 1 : half
+    if (value > MAX_LONG || value < -MAX_LONG) throw new RangeError('long out of range')
+    return value
+  }
+
+  #byte(): number {
+    if (this.#at >= this.#end) throw new RangeError('truncated')
+    return this.#bytes[this.#at++] as number
+  }
+}

@@ -1,0 +1,44 @@
+/** What ties an envelope to its one event: logical topic, key, event id and payload. Null is not empty. */
+import { hash } from 'node:crypto'
+import type { EventBinding } from '@countersign/schemas'
+
+/** An event as it is sent or as it arrived. */
+export interface BoundEvent {
+  /** Logical topic. */
+  readonly topic: string
+  readonly key: Uint8Array | null
+  readonly value: Uint8Array | null
+}
+
+/**
+ * Binds an envelope to an event that is about to be sent.
+ *
+ * @param event.id 16 bytes, fresh for each event.
+ * @param event.value the bytes of the record value as they go to the log, schema prefix included.
+ */
+export function bindEvent(event: BoundEvent & { readonly id: Uint8Array }): EventBinding {
+  const { topic, key, id, value } = event
+  return { topic, key, id, payload_sha256: value === null ? null : hash('sha256', value, 'buffer') }
+}
+
+export type BindingFault = 'envelope_topic_mismatch' | 'envelope_key_mismatch' | 'envelope_payload_mismatch'
+
+/** @returns the first part in which the event is not the bound one, or null. Cost: SHA-256 of the value. */
+export function bindingFault(binding: EventBinding, event: BoundEvent): BindingFault | null {
+  if (binding.topic !== event.topic) return 'envelope_topic_mismatch'
+  if (!sameKey(binding.key, event.key)) return 'envelope_key_mismatch'
+  if (!samePayload(binding.payload_sha256, event.value)) return 'envelope_payload_mismatch'
+  return null
+}
+
+function sameKey(bound: Uint8Array | null, key: Uint8Array | null): boolean {
+  if (bound === null || key === null) return bound === key
+  return bound.length === key.length && Buffer.compare(bound, key) === 0
+}
+
+function samePayload(bound: Uint8Array | null, value: Uint8Array | null): boolean {
+  if (bound === null || value === null) return bound === value
+  return (
+    hash('sha256', value, 'binary') === Buffer.from(bound.buffer, bound.byteOffset, bound.length).toString('latin1')
+  )
+}

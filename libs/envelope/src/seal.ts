@@ -1,0 +1,68 @@
+/** Sealing: claims become signed envelopes, many under one signature. */
+import { type EnvelopeClaims, envelopeClaimsCodec } from '@countersign/schemas'
+import { claimsFault, MAX_DEPTH } from './claims-rules.ts'
+import { EnvelopeError } from './errors.ts'
+import type { SigningKey } from './keys.ts'
+import { buildTree, HASH_BYTES, leafHash, MAX_TREE_SIZE, pathLength, rootMessage, writePath } from './merkle.ts'
+import { envelopeLength, FIXED_BYTES, MAX_ENVELOPE_BYTES, writeLeaf } from './wire.ts'
+
+// What UTF-8 encoding puts in place of a lone surrogate.
+const REPLACEMENT = Buffer.from('\ufffd')
+
+/**
+ * Seals a batch: one Merkle tree, its root signed once. Nothing is sealed unless everything is.
+ *
+ * @param inputs at most 65,536; seal together what goes to one destination at one moment.
+ * @returns one `countersign-envelope` header value per input, in order; empty for no inputs.
+ * @throws {ENVELOPE_CLAIMS_INVALID} when claims do not fit the schema or break its rules.
+ * @throws {ENVELOPE_SEAL_OVERSIZE} when an envelope would exceed 16 KiB, or the batch 65,536.
+ * Cost: one signature (25 µs) and about 8 µs per envelope.
+ */
+export function seal(inputs: readonly EnvelopeClaims[], key: SigningKey): Buffer[] {
+  if (inputs.length === 0) return []
+  if (inputs.length > MAX_TREE_SIZE) throw oversize(`a batch has at most ${MAX_TREE_SIZE} envelopes`)
+  const keyId = Buffer.from(key.keyId)
+  const envelopes = inputs.map((claims, index) => {
+    const body = encodeClaims(claims)
+    const length = envelopeLength(body.length, keyId.length, pathLength(index, inputs.length))
+    if (length > MAX_ENVELOPE_BYTES) throw oversize(`an envelope has at most ${MAX_ENVELOPE_BYTES} bytes`)
+    return { bytes: writeLeaf(body, keyId, index, inputs.length), leafEnd: FIXED_BYTES + body.length }
+  })
+  const levels = buildTree(envelopes.map(({ bytes, leafEnd }) => leafHash(bytes.subarray(0, leafEnd))))
+  const signature = key.sign(rootMessage(keyId, inputs.length, levels.at(-1)?.[0] as string))
+  return envelopes.map(({ bytes, leafEnd }, index) => {
+    const path = leafEnd + keyId.length
+    writePath(levels, index, bytes, path)
+    bytes.set(signature, path + HASH_BYTES * pathLength(index, inputs.length))
+    return bytes
+  })
+}
+
+function encodeClaims(claims: EnvelopeClaims): Buffer {
+  let body: Buffer
+  try {
+    body = envelopeClaimsCodec.encode(claims)
+  } catch {
+    // The cause is dropped: it may quote values.
+    throw invalid('the claims do not fit the schema')
+  }
+  const fault = claims.depth > MAX_DEPTH ? `depth is at most ${MAX_DEPTH}` : claimsFault(claims)
+  if (fault !== null) throw invalid(fault)
+  // A lone surrogate would be signed as another character than was meant.
+  if (body.includes(REPLACEMENT) && !wellFormed(claims)) throw invalid('text is well-formed Unicode')
+  return body
+}
+
+function wellFormed(value: unknown): boolean {
+  if (typeof value === 'string') return value.isWellFormed()
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return true
+  return Object.values(value).every(wellFormed)
+}
+
+function invalid(publicMessage: string): EnvelopeError {
+  return new EnvelopeError({ code: 'ENVELOPE_CLAIMS_INVALID', publicMessage })
+}
+
+function oversize(publicMessage: string): EnvelopeError {
+  return new EnvelopeError({ code: 'ENVELOPE_SEAL_OVERSIZE', publicMessage })
+}

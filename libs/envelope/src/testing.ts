@@ -1,0 +1,133 @@
+/** A small authority for tests: seeded keys, a bundle with one key of each use, and plausible claims. */
+import { SeededRandom } from '@countersign/kernel/testing'
+import type { EnvelopeClaims, EventBinding, KeyGrant, TrustBundle } from '@countersign/schemas'
+import { bindEvent } from './event-binding.ts'
+import { ed25519Key, generateEd25519, type SigningKey } from './keys.ts'
+import type { OpenContext } from './open.ts'
+import { KeyRing } from './trust-bundle.ts'
+
+/** The moment of every fixture, epoch ms; where `FakeClock` stands at first. */
+export const NOW = 1_800_000_000_000
+const HOUR = 3_600_000
+
+/** Keys that are the same in every run. Never for anything but tests. */
+export interface TestAuthority {
+  readonly keys: Readonly<Record<'root' | 'envelope' | 'derive' | 'signal' | 'checkpoint', SigningKey>>
+  readonly rootPublicKey: Buffer
+  readonly bundle: TrustBundle
+  readonly ring: KeyRing
+}
+
+/** @param seed another seed, other keys. @param change applied to each grant of the bundle. */
+export function testAuthority(seed = 1, change: (grant: KeyGrant) => KeyGrant = (grant) => grant): TestAuthority {
+  const random = new SeededRandom(seed)
+  const pair = (keyId: string): { key: SigningKey; publicKey: Buffer } => {
+    const { privateKeyPem, publicKey } = generateEd25519(random)
+    return { key: ed25519Key(keyId, privateKeyPem), publicKey }
+  }
+  const root = pair('root-1')
+  const uses = { envelope: pair('env-1'), derive: pair('der-1'), signal: pair('sig-1'), checkpoint: pair('chk-1') }
+  const grants = (Object.keys(uses) as (keyof typeof uses)[]).map((use) =>
+    change({
+      key_id: uses[use].key.keyId,
+      public_key: uses[use].publicKey,
+      use,
+      tenants: ['*'],
+      topics: ['*'],
+      not_before: NOW - 24 * HOUR,
+      not_after: NOW + 24 * HOUR,
+    }),
+  )
+  const bundle: TrustBundle = {
+    version: 1,
+    log_id: 'log-1',
+    predecessor: null,
+    issued_at: NOW - 24 * HOUR,
+    expires_at: NOW + 24 * HOUR,
+    window_ms: 12 * HOUR,
+    max_staleness_ms: 10_000,
+    checkpoint_interval_ms: 1000,
+    keys: grants,
+  }
+  return {
+    keys: {
+      root: root.key,
+      envelope: uses.envelope.key,
+      derive: uses.derive.key,
+      signal: uses.signal.key,
+      checkpoint: uses.checkpoint.key,
+    },
+    rootPublicKey: root.publicKey,
+    bundle,
+    ring: new KeyRing(bundle),
+  }
+}
+
+/** The event that `testClaims` are bound to, for index 0. */
+export function testEvent(index = 0, value: Uint8Array | null = Buffer.from(`payload ${index}`)): EventBinding {
+  return bindEvent({ topic: 'invoices.export', key: Buffer.from(`inv-${index}`), id: testId(index), value })
+}
+
+/** @returns 16 bytes, distinct by index. */
+export function testId(index: number): Buffer {
+  const id = Buffer.alloc(16)
+  id.writeUInt32BE(index, 12)
+  return id
+}
+
+/** Claims of a person's job, about 400 bytes; `over` replaces whole fields. */
+export function testClaims(over: Partial<EnvelopeClaims> = {}): EnvelopeClaims {
+  return {
+    txn: 'txn_Zm9vYmFyYmF6cXV4MTIzNA',
+    sub: 'usr_9f86d081884c7d65',
+    aud: 'billing-export',
+    scope: ['invoices:export', 'invoices:read'],
+    req_wl: 'api',
+    iat: NOW,
+    exp: NOW + HOUR,
+    tctx: {
+      tenant: 'acme',
+      principal: 'user',
+      act: [],
+      credential: 'session_cookie',
+      session: 'ses_2c26b46b68ffc68f',
+      client: 'web',
+      device: null,
+      targets: (['tenant', 'subject', 'affiliation', 'client', 'session', 'transaction'] as const).map((kind, i) => ({
+        kind,
+        key: testId(1000 + i),
+        version: NOW - 1000 * i,
+      })),
+      scope_version: NOW - 5000,
+      position: { log_id: 'log-1', offset: 41 },
+    },
+    rctx: {
+      request_id: 'req_5e884898da280471',
+      auth_time: NOW - 60_000,
+      acr: 'mfa',
+      amr: ['pwd', 'otp'],
+      ip: '192.0.2.7',
+      user_agent: null,
+      posture: null,
+      risk: null,
+    },
+    event: testEvent(),
+    depth: 0,
+    parent: null,
+    ...over,
+  }
+}
+
+/** Context in which `testClaims(…)` of the same index open. */
+export function testContext(ring: KeyRing, over: Partial<OpenContext> = {}, index = 0): OpenContext {
+  return {
+    ring,
+    now: NOW + 1000,
+    epsilonMs: 250,
+    topic: 'invoices.export',
+    audience: 'billing-export',
+    key: Buffer.from(`inv-${index}`),
+    value: Buffer.from(`payload ${index}`),
+    ...over,
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * Checks that an envelope's leaf belongs to a signed tree, and keeps the hashes it has proven, so that
+ * the next envelope of the same batch needs about two hashes and no signature check.
+ *
+ * Invariants: a hash is kept only after the signature over its root was verified; a warm answer equals a
+ * cold one for every byte of the envelope, because what is not hashed is compared with what was; all of
+ * it belongs to one trust bundle and goes when another comes.
+ */
+import { verify } from 'node:crypto'
+import { HASH_BYTES, leafHash, nodeHash, rootMessage } from './merkle.ts'
+import type { KeyRing, KnownKey } from './trust-bundle.ts'
+import type { Wire } from './wire.ts'
+
+/** One tree whose root signature was verified. */
+export interface VerifiedTree {
+  readonly keyId: string
+  readonly size: number
+  /** Proven hashes, level by level from the leaves; holes where nothing is proven yet. */
+  readonly nodes: (string | undefined)[]
+}
+
+export class VerifiedTrees {
+  readonly #maxNodes: number
+  readonly #trees = new Map<string, VerifiedTree>()
+  #places = 0
+  #bundle: Buffer | null = null
+  // What one climb has hashed and not yet proven: place and hash by turns. Kept to spare an allocation.
+  readonly #climbed: number[] = []
+  readonly #hashes: string[] = []
+
+  /** @param maxNodes hashes kept, at most; about 56 bytes each. */
+  constructor(maxNodes: number) {
+    this.#maxNodes = maxNodes
+  }
+
+  /** @returns the tree the envelope belongs to, or null when it was not signed so by this key. */
+  verify(wire: Wire, keyId: string, key: KnownKey, ring: KeyRing): VerifiedTree | null {
+    this.#follow(ring)
+    const { bytes, treeSize: size, pathEnd } = wire
+    const signature = bytes.toString('latin1', pathEnd)
+    const known = this.#trees.get(signature)
+    if (known !== undefined) {
+      if (known.keyId !== keyId || known.size !== size || this.#climb(wire, known.nodes) !== null) return null
+      this.#keep(known.nodes)
+      return known
+    }
+    const root = this.#climb(wire, [])
+    const message = rootMessage(bytes.subarray(wire.claimsEnd, wire.keyEnd), size, root as string)
+    if (!verify(null, message, key.publicKey, bytes.subarray(pathEnd))) return null
+    const tree: VerifiedTree = { keyId, size, nodes: [] }
+    this.#keep(tree.nodes)
+    this.#admit(signature, tree)
+    return tree
+  }
+
+  /**
+   * Climbs from the leaf until it meets a proven hash, or to the root. Siblings above a proven hash are
+   * proven too, since whatever proved it climbed past them; they are compared, not hashed.
+   *
+   * @returns null when it met a proven hash and all above agrees, else the root it found.
+   */
+  #climb(wire: Wire, nodes: readonly (string | undefined)[]): string | null {
+    const { bytes } = wire
+    this.#climbed.length = 0
+    this.#hashes.length = 0
+    let hash = leafHash(bytes.subarray(0, wire.claimsEnd))
+    let met = false
+    let path = wire.keyEnd
+    let base = 0
+    for (let at = wire.leafIndex, count = wire.treeSize; ; base += count, at >>>= 1, count = (count + 1) >>> 1) {
+      if (!met) {
+        const proven = nodes[base + at]
+        if (proven === undefined) this.#note(base + at, hash)
+        else if (proven === hash) met = true
+        else return hash
+      }
+      if (count === 1) return met ? null : hash
+      const siblingAt = at ^ 1
+      if (siblingAt >= count) continue
+      const sibling = bytes.toString('latin1', path, path + HASH_BYTES)
+      path += HASH_BYTES
+      if (met) {
+        if (nodes[base + siblingAt] !== sibling) return hash
+      } else {
+        this.#note(base + siblingAt, sibling)
+        hash = at & 1 ? nodeHash(sibling, hash) : nodeHash(hash, sibling)
+      }
+    }
+  }
+
+  #note(place: number, hash: string): void {
+    this.#climbed.push(place)
+    this.#hashes.push(hash)
+  }
+
+  #keep(nodes: (string | undefined)[]): void {
+    for (let i = 0; i < this.#hashes.length; i++) nodes[this.#climbed[i] as number] = this.#hashes[i]
+  }
+
+  /** Oldest trees make room; a tree too large for the whole store is not kept. */
+  #admit(signature: string, tree: VerifiedTree): void {
+    if (cost(tree) > this.#maxNodes) return
+    this.#trees.set(signature, tree)
+    this.#places += cost(tree)
+    for (const [oldest, gone] of this.#trees) {
+      if (this.#places <= this.#maxNodes) break
+      this.#trees.delete(oldest)
+      this.#places -= cost(gone)
+    }
+  }
+
+  #follow(ring: KeyRing): void {
+    if (this.#bundle === ring.hash) return
+    if (!this.#bundle?.equals(ring.hash)) {
+      this.#trees.clear()
+      this.#places = 0
+    }
+    this.#bundle = ring.hash
+  }
+}
+
+/** Places a tree may fill, and a few for its own weight. */
+function cost(tree: VerifiedTree): number {
+  return 2 * tree.size + 4
+}
