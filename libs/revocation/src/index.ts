@@ -1,1 +1,37 @@
-export {}
+/** Signals, floors, filter, fold, horizon, digest and snapshot. Pure and synchronous. */
+export {
+  type Effect,
+  isEffect,
+  isReason,
+  MAX_EFFECT_BYTES,
+  type Meaning,
+  meaningOf,
+  REASONS,
+  type Reason,
+  reasonEffect,
+  reasonOf,
+  scopeEffect,
+  scopeOf,
+  stricter,
+  strictness,
+} from './effects.ts'
+export type { RevocationErrorCode } from './errors.ts'
+export { createBloomFilter, importBloomFilter, type PortableFilter } from './filter/bloom-filters.ts'
+export { createSplitBlockFilter } from './filter/split-block.ts'
+export type { Filter, FilterEngine, FilterFactory } from './filter.ts'
+export { digestElement } from './interning.ts'
+export { LTHASH_BYTES, LtHash } from './lthash.ts'
+export { isFloor, MAX_FLOOR, type SignalFacts, signalFacts } from './signals.ts'
+export type { Restored, SnapshotPosition } from './snapshot.ts'
+export {
+  affiliationTarget,
+  isTarget,
+  TARGET_KEY_BYTES,
+  TARGET_KINDS,
+  type Target,
+  type TargetKind,
+  target,
+  targetKey,
+  tenantTarget,
+} from './targets.ts'
+export { type FilterStats, type FloorEntry, NO_FLOORS, View, type ViewOptions } from './view.ts'
