@@ -2,8 +2,7 @@
  * Ids of published schemas for logs without a registry. Append-only: an id, once given to a name and
  * version, never changes and is never given again. Ids from 1000 on belong to users' own payloads.
  */
-import type { Codec } from './codec.ts'
-import * as records from './records.ts'
+import { published } from './generated/published.ts'
 
 /** One published version of one schema. */
 export interface SchemaEntry {
@@ -30,24 +29,28 @@ export interface SchemaIdTable {
 export const FIRST_USER_SCHEMA_ID = 1000
 
 // One row per published version. Never edit or remove a row; add below.
-const PUBLISHED: readonly (readonly [id: number, codec: Codec<unknown>, version: number])[] = [
-  [1, records.signalCodec, 1],
-  [2, records.checkpointCodec, 1],
-  [3, records.epochClaimCodec, 1],
-  [4, records.trustBundleCodec, 1],
-  [5, records.envelopeClaimsCodec, 1],
-  [6, records.decisionBatchCodec, 1],
-  [7, records.progressCodec, 1],
-  [8, records.invoiceExportCodec, 1],
-  [9, records.paymentRunCodec, 1],
-  [10, records.emailSendCodec, 1],
-  [11, records.reportBuildCodec, 1],
+const IDS: readonly (readonly [id: number, name: string, version: number])[] = [
+  [1, 'countersign.Signal', 1],
+  [2, 'countersign.Checkpoint', 1],
+  [3, 'countersign.EpochClaim', 1],
+  [4, 'countersign.TrustBundle', 1],
+  [5, 'countersign.EnvelopeClaims', 1],
+  [6, 'countersign.DecisionBatch', 1],
+  [7, 'countersign.Progress', 1],
+  [8, 'countersign.InvoiceExport', 1],
+  [9, 'countersign.PaymentRun', 1],
+  [10, 'countersign.EmailSend', 1],
+  [11, 'countersign.ReportBuild', 1],
 ]
 
 /** Every published version of Countersign's own schemas and the example's payloads, by id. */
-export const schemaEntries: readonly SchemaEntry[] = PUBLISHED.map(([id, codec, version]) =>
-  Object.freeze({ id, name: codec.name, version, schema: codec.schema, subject: codec.name }),
-)
+export const schemaEntries: readonly SchemaEntry[] = published
+  .map(({ name, version, schema }) => {
+    const id = IDS.find((row) => row[1] === name && row[2] === version)?.[0]
+    if (id === undefined) throw new RangeError(`${name} version ${version} is published without an id`)
+    return Object.freeze({ id, name, version, schema, subject: name })
+  })
+  .sort((a, b) => a.id - b.id)
 
 /** @throws {RangeError} when two entries share an id, or a name and version. */
 export function schemaIdTable(entries: readonly SchemaEntry[]): SchemaIdTable {

@@ -1,4 +1,4 @@
-// Generated from schemas/avro by `npm run generate`; do not edit.
+// Generated from schemas/avro and schemas/history by `npm run generate`; do not edit.
 
 /** A signed statement of what a complete view must be. */
 export interface Checkpoint {
