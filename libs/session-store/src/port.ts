@@ -3,9 +3,19 @@
  * the signed outbox rows telling of it are written together or not at all. Adapters: `sqlite/`. All pass
  * the suite in `contract.ts`.
  */
-import type { LogPosition, Reason, Signal, SignalTarget, TargetVersion } from '@countersign/schemas'
+import type { LogPosition, Reason, Signal, SignalTarget } from '@countersign/schemas'
 import type { OutboxPort } from './outbox.ts'
-import type { Account, Affiliation, PasswordHash, ResolvedSession, Revocation, Secret, Session, StoredTarget } from './records.ts'
+import type {
+  Account,
+  Affiliation,
+  PasswordHash,
+  ResolvedSession,
+  Revocation,
+  Secret,
+  Session,
+  StoredTarget,
+  VersionedTarget,
+} from './records.ts'
 
 /** Encodes and signs a signal. Called while its step is being written, maybe more than once; must not throw. */
 export type Sealer = (signal: Signal) => { readonly body: Buffer; readonly signature: Buffer }
@@ -39,9 +49,20 @@ export type Change =
   | { readonly kind: 'affiliation_suspended'; readonly tenant: string; readonly sub: string }
   | { readonly kind: 'affiliation_removed'; readonly tenant: string; readonly sub: string }
   /** Refused with `affiliation_changed` unless the record still has this revision. */
-  | { readonly kind: 'roles_set'; readonly tenant: string; readonly sub: string; readonly roles: readonly string[]; readonly revision: number }
+  | {
+      readonly kind: 'roles_set'
+      readonly tenant: string
+      readonly sub: string
+      readonly roles: readonly string[]
+      readonly revision: number
+    }
   /** Uses up the code; refused with `reset_code_unknown` when it is unknown, used or expired at `now`. */
-  | { readonly kind: 'password_reset'; readonly sub: string; readonly codeHash: Buffer; readonly password: PasswordHash }
+  | {
+      readonly kind: 'password_reset'
+      readonly sub: string
+      readonly codeHash: Buffer
+      readonly password: PasswordHash
+    }
 
 /** A floor to raise: `max(stored, atLeast, previous + 1, now)`. Raises of one step on one target share one floor. */
 export interface Raise {
@@ -93,7 +114,7 @@ export interface NewSession {
   /** Revision of the account whose password was checked: a reset in between refuses with `account_changed`. */
   readonly accountRevision: number
   /** Floors of the own view, per target; the versions captured are never below them. */
-  readonly atLeast: readonly TargetVersion[]
+  readonly atLeast: readonly VersionedTarget[]
   readonly seenSeq: number
   readonly now: number
   /** Ends this session in the same step: a new login never keeps an old session, nor its id. */
@@ -106,6 +127,16 @@ export interface LostSignal {
   readonly body: Buffer
   readonly signature: Buffer
   readonly position: LogPosition
+  /** For an affiliation that lost a scope: the roles it is left with. */
+  readonly roles?: readonly string[]
+}
+
+/** How logins are slowed; times in milliseconds. */
+export interface AttemptRule {
+  readonly keys: readonly { readonly key: string; readonly free: number }[]
+  readonly baseMs: number
+  readonly maxMs: number
+  readonly forgetMs: number
 }
 
 /** Every method throws {SESSION_STORE_UNAVAILABLE}, whose `outcome` says whether a change may have happened. */
@@ -116,11 +147,17 @@ export interface SessionStore extends OutboxPort {
     email: string
     password: PasswordHash
     affiliations: readonly { tenant: string; roles: readonly string[] }[]
-    atLeast: readonly TargetVersion[]
+    atLeast: readonly VersionedTarget[]
     now: number
   }): Promise<Account | Refused>
   /** Adds an affiliation, or gives an existing one back untouched. */
-  createAffiliation(options: { tenant: string; sub: string; roles: readonly string[]; atLeast: readonly TargetVersion[]; now: number }): Promise<Affiliation | Refused>
+  createAffiliation(options: {
+    tenant: string
+    sub: string
+    roles: readonly string[]
+    atLeast: readonly VersionedTarget[]
+    now: number
+  }): Promise<Affiliation | Refused>
   account(sub: string): Promise<Account | null>
   accountByEmail(email: string): Promise<Account | null>
   affiliation(tenant: string, sub: string): Promise<Affiliation | null>
@@ -135,7 +172,9 @@ export interface SessionStore extends OutboxPort {
   resetCodeOwner(codeHash: Buffer, now: number): Promise<string | null>
 
   /** Begins a session; versions captured are the stored ones raised to `atLeast`. */
-  createSession(session: NewSession): Promise<{ readonly session: Session; readonly replaced: Revocation | null } | Refused>
+  createSession(
+    session: NewSession,
+  ): Promise<{ readonly session: Session; readonly replaced: Revocation | null } | Refused>
   /** @returns the live session this cookie value belongs to; null when unknown, ended by any of its targets, or expired at `now`. */
   resolveSession(secretHash: Buffer, now: number): Promise<ResolvedSession | null>
   /** @returns the live session of that handle, null as above. */
@@ -156,17 +195,18 @@ export interface SessionStore extends OutboxPort {
   /** @returns the secret with this hash, null for none. */
   secret(hash: Buffer): Promise<Secret | null>
   /**
-   * Counts an attempt against each key and says whether it may go on: after `free` failures a key waits
-   * `baseMs · 2^(failures − free)`, at most `maxMs`. Counting and judging are one step, so parallel guesses do not slip through.
+   * Counts an attempt against each key and says whether it may go on: from its `free`th attempt on a key rests
+   * `baseMs · 2^(attempts − free)`, at most `maxMs`, after each, and forgets when left alone for `forgetMs`. Counting
+   * and judging are one step, so that parallel guesses do not slip through.
    * @returns 0 to go on, else milliseconds to wait; a refused attempt counts nothing.
    */
-  admitAttempt(options: { keys: readonly string[]; now: number; free: number; baseMs: number; maxMs: number }): Promise<number>
-  /** Forgets the failures of these keys. */
+  admitAttempt(options: AttemptRule & { now: number }): Promise<number>
+  /** Forgets the attempts of these keys. */
   clearAttempts(keys: readonly string[]): Promise<void>
 
   /**
    * Takes back what a rollback lost: keeps the rows as acknowledged, raises versions, and re-applies what each
-   * signal says of state (suspension, removal, voided password, scopes' loss by the caller's roles).
+   * signal says of state: suspension, removal, a password voided by its reset, roles as given. Idempotent.
    * @param seq the store's sequence is at least this afterwards.
    */
   adopt(lost: readonly LostSignal[], seq: number): Promise<void>

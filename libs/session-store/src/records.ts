@@ -1,5 +1,5 @@
 /** What the store keeps. Secrets are kept as hashes alone; handles are public names. */
-import type { SignalTarget, TargetVersion } from '@countersign/schemas'
+import type { SignalTarget } from '@countersign/schemas'
 
 /** Version of the records below, written with each; a reader refuses newer ones. */
 export const RECORD_SCHEMA = 1
@@ -58,7 +58,7 @@ export interface Session {
   readonly amr: readonly string[]
   readonly acr: string | null
   /** Targets whose ending ends this session, with the versions it was made under. */
-  readonly targets: readonly TargetVersion[]
+  readonly targets: readonly VersionedTarget[]
 }
 
 /** A live session with what its owner may do now. */
@@ -93,6 +93,11 @@ export interface Revocation {
   /** Highest position of its rows; null while pending or without rows. */
   readonly position: { readonly log_id: string; readonly offset: number } | null
   readonly createdAt: number
+}
+
+/** A target with a version: what a credential carries, or a floor seen elsewhere. */
+export interface VersionedTarget extends SignalTarget {
+  readonly version: number
 }
 
 /** A target as the store knows it. */

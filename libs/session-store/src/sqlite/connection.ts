@@ -1,0 +1,149 @@
+/** The owner's end of the worker: batches writes, signs what they draft, maps failures. */
+import { Worker } from 'node:worker_threads'
+import { SessionStoreError, type SessionStoreErrorCode } from '../errors.ts'
+import type { Sealer } from '../port.ts'
+import type { SealedDrafts } from './emitter.ts'
+import type { Call, Failure, Outcome, Reply, Request } from './protocol.ts'
+
+interface Waiting {
+  readonly call: Call
+  readonly resolve: (value: unknown) => void
+  readonly reject: (error: unknown) => void
+}
+
+type Body<T> = T extends unknown ? Omit<T, 'id'> : never
+
+// Writes asked for while a transaction is being synced share the next one: one sync for all of them.
+const BATCH = 128
+// Each lost race costs one round; another process must win every one of them for a step to fail.
+const ROUNDS = 50
+
+export class Connection {
+  readonly #worker: Worker
+  readonly #seal: Sealer | undefined
+  readonly #asked = new Map<number, { resolve: (reply: Reply) => void; reject: (error: unknown) => void }>()
+  #queue: Waiting[] = []
+  #writing: Promise<void> | null = null
+  #next = 0
+  #ended: SessionStoreErrorCode | null = null
+
+  constructor(path: string, seal: Sealer | undefined) {
+    this.#seal = seal
+    const file = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js'
+    this.#worker = new Worker(new URL(file, import.meta.url), { workerData: { path } })
+    this.#worker.on('message', (reply: Reply) => {
+      this.#asked.get(reply.id)?.resolve(reply)
+      this.#asked.delete(reply.id)
+      if (this.#asked.size === 0) this.#worker.unref()
+    })
+    this.#worker.on('error', () => this.#end('SESSION_STORE_UNAVAILABLE'))
+    this.#worker.on('exit', () => this.#end('SESSION_STORE_UNAVAILABLE'))
+    this.#worker.unref()
+  }
+
+  async read(method: string, args: readonly unknown[]): Promise<unknown> {
+    const reply = await this.#ask({ kind: 'read', call: { method, args } })
+    if (reply.kind !== 'done') throw errorOf(reply.kind === 'failed' ? reply.failure : LOST_RACES)
+    return unwrap(reply.outcomes[0] as Outcome)
+  }
+
+  write(method: string, args: readonly unknown[]): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ call: { method, args }, resolve, reject })
+      this.#writing ??= this.#drain()
+    })
+  }
+
+  /** Finishes what was asked for, then closes. Idempotent. */
+  async close(): Promise<void> {
+    if (this.#ended === 'SESSION_STORE_CLOSED') return
+    while (this.#writing) await this.#writing
+    const crashed = this.#ended !== null
+    this.#ended = 'SESSION_STORE_CLOSED'
+    if (crashed) return
+    this.#worker.ref()
+    const exited = new Promise((resolve) => this.#worker.once('exit', resolve))
+    this.#worker.postMessage('close')
+    await exited
+  }
+
+  async #drain(): Promise<void> {
+    // Lets calls of the same moment join the first batch.
+    await Promise.resolve()
+    while (this.#queue.length > 0) {
+      const batch = this.#queue.splice(0, BATCH)
+      try {
+        const outcomes = await this.#commit(batch.map((waiting) => waiting.call))
+        for (const [i, { resolve, reject }] of batch.entries()) {
+          const outcome = outcomes[i] as Outcome
+          if ('failure' in outcome) reject(errorOf(outcome.failure))
+          else resolve(rebuffer(outcome.value))
+        }
+      } catch (error) {
+        for (const { reject } of batch) reject(error)
+      }
+    }
+    this.#writing = null
+  }
+
+  async #commit(calls: readonly Call[]): Promise<readonly Outcome[]> {
+    let sealed: SealedDrafts | null = null
+    for (let round = 0; round < ROUNDS; round++) {
+      const reply: Reply = await this.#ask({ kind: 'write', calls, sealed })
+      if (reply.kind === 'done') return reply.outcomes
+      if (reply.kind === 'failed') throw errorOf(reply.failure)
+      const seal = this.#seal
+      if (!seal) throw errorOf(NO_SEALER)
+      sealed = { drafts: reply.text, seals: reply.drafts.map((draft) => seal({ ...draft, id: Buffer.from(draft.id) })) }
+    }
+    throw errorOf(LOST_RACES)
+  }
+
+  #ask(body: Body<Request>): Promise<Reply> {
+    if (this.#ended)
+      return Promise.reject(errorOf({ code: this.#ended, outcome: 'none', reason: 'the store is closed' }))
+    return new Promise((resolve, reject) => {
+      const id = this.#next++
+      this.#asked.set(id, { resolve, reject })
+      this.#worker.ref()
+      this.#worker.postMessage({ ...body, id })
+    })
+  }
+
+  #end(code: SessionStoreErrorCode): void {
+    this.#ended ??= code
+    // What was under way may have been committed before the thread went.
+    for (const { reject } of this.#asked.values())
+      reject(errorOf({ code, outcome: 'unknown', reason: 'the thread ended' }))
+    this.#asked.clear()
+  }
+}
+
+const NO_SEALER: Failure = { code: 'SESSION_STORE_SEALER_MISSING', outcome: 'none', reason: 'opened without `seal`' }
+const LOST_RACES: Failure = { code: 'SESSION_STORE_UNAVAILABLE', outcome: 'none', reason: 'other writers were faster' }
+
+const MESSAGES: Readonly<Record<SessionStoreErrorCode, string>> = {
+  SESSION_STORE_UNAVAILABLE: 'the session store is away',
+  SESSION_STORE_CLOSED: 'the session store is closed',
+  SESSION_STORE_SEALER_MISSING: 'this store was opened for reading and cannot raise anything',
+  SESSION_STORE_SCHEMA_UNKNOWN: 'the session store was written by a newer version',
+  SESSION_STORE_ENGINE_UNSAFE: 'this SQLite can corrupt a file that several processes share; 3.51.3 or later is needed',
+}
+
+function errorOf({ code, outcome, reason }: Failure): SessionStoreError {
+  const retriable = code === 'SESSION_STORE_UNAVAILABLE'
+  return new SessionStoreError({ code, retriable, outcome, publicMessage: MESSAGES[code], detail: { reason, outcome } })
+}
+
+function unwrap(outcome: Outcome): unknown {
+  if ('failure' in outcome) throw errorOf(outcome.failure)
+  return rebuffer(outcome.value)
+}
+
+/** Cloning between threads turns every Buffer into a plain Uint8Array; the port promises Buffers. */
+function rebuffer(value: unknown): unknown {
+  if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.byteLength)
+  if (Array.isArray(value)) return value.map(rebuffer)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, rebuffer(item)]))
+}
