@@ -1,0 +1,163 @@
+import { describe, expect, it } from 'vitest'
+import { exposures, outcomes, spread } from './exposure.ts'
+import type { Facts } from './history.ts'
+import { check } from './promises.ts'
+
+const key = 'aa'.repeat(16)
+const finish = { logout: 'finish', suspension: 'stop', compromise: 'stop' } as const
+
+/** One job that ran, one that was denied after a suspension, and nothing out of order. */
+function good(): Facts {
+  const identity = {
+    tenant: 't',
+    iat: 1_000,
+    exp: 9_000,
+    scopes: ['a'],
+    scopeVersion: 500,
+    targets: [{ key, version: 500 }],
+  }
+  const produced = { topic: 'jobs', partition: 0, at: 1_000, identity }
+  const decision = {
+    consumer: 'w',
+    class: 'c',
+    topic: 'jobs',
+    partition: 0,
+    viewOffset: 0,
+    asOf: 1_000,
+    reason: 'allowed',
+    observed: false,
+  }
+  return {
+    produced: [
+      { ...produced, offset: 0, eventId: 'e0' },
+      { ...produced, offset: 1, eventId: 'e1' },
+    ],
+    signals: [
+      { offset: 3, id: 's', key, effect: 'reason:suspension', fallback: 'suspension', floor: 2_000, at: 2_000 },
+    ],
+    checkpoints: [
+      { offset: 1, covers: -1, horizon: 0, digest: 'd0', epoch: 1, sequence: 1, asOf: 0 },
+      { offset: 2, covers: 1, horizon: 0, digest: 'd1', epoch: 1, sequence: 2, asOf: 900 },
+    ],
+    decisions: [
+      { ...decision, phase: 'admitted', offset: 0, eventId: 'e0', outcome: 'executed', at: 1_100 },
+      { ...decision, phase: 'final', offset: 0, eventId: 'e0', outcome: 'executed', at: 1_300 },
+      {
+        ...decision,
+        phase: 'final',
+        offset: 1,
+        eventId: 'e1',
+        outcome: 'denied',
+        reason: 'revoked_suspension',
+        viewOffset: 3,
+        at: 2_200,
+      },
+    ],
+    setAside: [],
+    consumers: [
+      { type: 'checkpoint', consumer: 'w', at: 1_000, offset: 1, proven: true, digest: 'd1' },
+      {
+        type: 'start',
+        consumer: 'w',
+        class: 'c',
+        eventId: 'e0',
+        attempt: 1,
+        at: 1_200,
+        asOf: 900,
+        ageMs: 300,
+        viewOffset: 2,
+      },
+      { type: 'end', consumer: 'w', class: 'c', eventId: 'e0', attempt: 1, at: 1_250, outcome: 'done' },
+      { type: 'applied', consumer: 'w', at: 2_040, offset: 3, id: 's' },
+    ],
+    revocations: [{ ids: ['s'], kind: 'suspend', state: 'acknowledged', offset: 3, answeredAt: 2_010 }],
+    classes: [
+      {
+        name: 'c',
+        topic: 'jobs',
+        scopes: ['a'],
+        stalenessBudgetMs: 3_250,
+        observe: false,
+        inFlight: { queued: finish, running: finish },
+      },
+    ],
+    epsilonMs: 250,
+  }
+}
+
+const start = { type: 'start', consumer: 'w', class: 'c', eventId: 'e1', attempt: 1, ageMs: 100 } as const
+const done = { type: 'end', consumer: 'w', class: 'c', eventId: 'e1', attempt: 1, at: 9_000, outcome: 'done' } as const
+
+/** Each breaks one promise. */
+const broken: Record<string, (f: Facts) => Facts> = {
+  'nothing-lost': (f) => ({ ...f, decisions: f.decisions.slice(0, 2) }),
+  'nothing-invented': (f) => ({ ...f, consumers: f.consumers.filter((e) => e.type !== 'end') }),
+  'admitted-first': (f) => ({ ...f, decisions: f.decisions.slice(1) }),
+  'stopped-where-known': (f) => ({
+    ...f,
+    consumers: [...f.consumers, { ...start, at: 2_100, asOf: 2_000, viewOffset: 3 }, done],
+  }),
+  'stopped-everywhere': (f) => ({
+    ...f,
+    consumers: [...f.consumers.slice(0, 3), { ...start, at: 5_600, asOf: 5_500, viewOffset: 2 }, done],
+  }),
+  'fresh-or-still': (f) => ({
+    ...f,
+    consumers: [...f.consumers.slice(0, 3), { ...start, at: 4_600, asOf: 1_000, viewOffset: 2 }, done],
+  }),
+  'denied-for-cause': (f) => ({ ...f, signals: f.signals.map((s) => ({ ...s, key: 'bb'.repeat(16) })) }),
+  'acknowledged-kept': (f) => ({
+    ...f,
+    signals: [],
+    decisions: f.decisions.map((d) => (d.reason === 'allowed' ? d : { ...d, reason: 'envelope_expired' })),
+  }),
+  'same-views': (f) => ({
+    ...f,
+    consumers: f.consumers.map((e) => (e.type === 'checkpoint' ? { ...e, digest: 'other' } : e)),
+  }),
+  'never-back': (f) => ({
+    ...f,
+    checkpoints: [
+      ...f.checkpoints,
+      { offset: 9, covers: 2, horizon: 0, digest: 'd2', epoch: 1, sequence: 3, asOf: 800 },
+    ],
+  }),
+}
+
+describe('the checker', () => {
+  it('finds nothing wrong with a run in which nothing is', () => {
+    expect(check(good()).filter((v) => !v.held)).toEqual([])
+  })
+
+  it.each(Object.entries(broken))('sees when %s is broken', (id, breakIt) => {
+    const failed = check(breakIt(good())).filter((v) => !v.held)
+    expect(failed.map((v) => v.id)).toContain(id)
+  })
+
+  it('has one planted break for every promise it judges', () => {
+    expect(check(good()).map((v) => v.id)).toEqual(Object.keys(broken))
+  })
+
+  it('lets work accepted before a logout finish, and nothing sealed after it', () => {
+    const logout = (iat: number): Facts => {
+      const f = good()
+      const produced = f.produced.map((p) => (p.identity ? { ...p, identity: { ...p.identity, iat } } : p))
+      const signals = f.signals.map((s) => ({ ...s, effect: 'reason:logout', fallback: 'logout' }))
+      const consumers = [...f.consumers, { ...start, at: 2_100, asOf: 2_000, viewOffset: 3 }]
+      return { ...f, produced, signals, consumers }
+    }
+    const judged = (f: Facts) => check(f).find((v) => v.id === 'stopped-where-known')?.held
+    expect(judged(logout(1_700))).toBe(true)
+    expect(judged(logout(1_800))).toBe(false)
+  })
+
+  it('measures exposure from the acknowledgement and counts outcomes once', () => {
+    expect(exposures(good()).get('w')).toEqual([30])
+    expect(outcomes(good())).toEqual([
+      { class: 'c', outcome: 'denied', reason: 'revoked_suspension', count: 1 },
+      { class: 'c', outcome: 'executed', reason: '', count: 1 },
+    ])
+    expect(spread([])).toEqual({ p50: 0, p99: 0, max: 0, n: 0 })
+    expect(spread([3, 1, 2])).toEqual({ p50: 2, p99: 3, max: 3, n: 3 })
+  })
+})
