@@ -36,8 +36,6 @@ const TARGETS: readonly TargetKind[] = [
   'token',
   'transaction',
 ]
-/** The codec reads no long beyond it. */
-const MAX_LONG = 2 ** 53 - 2
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /**
@@ -208,26 +206,22 @@ class Cursor {
     return value
   }
 
-  /** Zigzag varint, minimal. Low and high 28 bits apart, because 56 bits do not fit a number. */
+  /** Zigzag varint, minimal, below 2⁵² either way. Low 28 bits apart: all 53 do not fit bit operators. */
   #long(): number {
     const first = this.#byte()
     if (first < 0x80) return (first >>> 1) ^ -(first & 1)
     let low = first & 0x7f
     let high = 0
     let byte = first
-    let groups = 1
-    while (byte >= 0x80) {
+    for (let group = 1; byte >= 0x80; group++) {
       byte = this.#byte()
-      if (groups < 4) low |= (byte & 0x7f) << (7 * groups)
-      else if (groups < 8) high |= (byte & 0x7f) << (7 * groups - 28)
-      else throw new RangeError('long out of range')
-      groups++
+      if (group < 4) low |= (byte & 0x7f) << (7 * group)
+      else if (group < 7 || (group === 7 && byte < 16)) high |= (byte & 0x7f) << (7 * group - 28)
+      else throw new RangeError('long beyond 52 bits')
     }
     if (byte === 0) throw new RangeError('varint not minimal')
     const half = high * 2 ** 27 + (low >>> 1)
-    const value = low & 1 ? -half - 1 : half
-    if (value > MAX_LONG || value < -MAX_LONG) throw new RangeError('long out of range')
-    return value
+    return low & 1 ? -half - 1 : half
   }
 
   #byte(): number {

@@ -6,6 +6,8 @@ import { ed25519Key, generateEd25519, type SigningKey } from './keys.ts'
 import type { OpenContext } from './open.ts'
 import { KeyRing } from './trust-bundle.ts'
 
+export { sealBodies } from './seal.ts'
+
 /** The moment of every fixture, epoch ms; where `FakeClock` stands at first. */
 export const NOW = 1_800_000_000_000
 const HOUR = 3_600_000
