@@ -59,16 +59,18 @@ const STEPS: Readonly<Record<string, Step>> = { end: endings.end, createSession:
 const { path } = workerData as { path: string }
 const port = parentPort as NonNullable<typeof parentPort>
 let db: Database | null = null
+let opened = false
 
 function current(): Database {
   const identity = identityOf(path)
+  // A file that vanished is a store that is away, not an empty one.
+  if (opened && identity === null) throw new FileFault('unavailable', 'the file is gone')
   if (db && identity !== db.identity) {
     db.close()
     db = null
-    // A file that vanished is a store that is away, not an empty one.
-    if (identity === null) throw new FileFault('unavailable', 'the file is gone')
   }
   db ??= new Database(path)
+  opened = true
   return db
 }
 
