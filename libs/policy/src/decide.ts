@@ -19,7 +19,7 @@ export interface Floors {
 export interface ViewFreshness {
   /** A checkpoint has proved it. */
   readonly proven: boolean
-  /** Why it is closed, or null. */
+  /** Why it is closed, or null; `starting` and `unproven` count as not yet proven. */
   readonly closed: string | null
   /** Epoch milliseconds up to which it is proven complete. */
   readonly asOf: number
@@ -87,8 +87,9 @@ export function decide(input: DecideInput): Decision {
 
 /** @returns why this view may not admit work of this class now, or null. */
 export function notFresh(rules: JobClassRules, freshness: ViewFreshness): FreshnessReason | null {
-  if (freshness.closed !== null) return 'view_closed'
-  if (!freshness.proven) return 'view_not_proven'
+  const { closed } = freshness
+  if (closed !== null && closed !== 'starting' && closed !== 'unproven') return 'view_closed'
+  if (closed !== null || !freshness.proven) return 'view_not_proven'
   // Written so that an age that is not a number is not fresh.
   if (!(freshness.ageMs <= rules.stalenessBudgetMs)) return 'view_stale'
   const bound = rules.storeUnseenBudgetMs
@@ -109,9 +110,9 @@ function judgeCausality({ reached, freshness }: DecideInput): Refusal | null {
   return refusal('deny', 'position_beyond_log', 'causal', freshness.asOf)
 }
 
-function judgeDemands({ rules, envelope, now, epsilonMs, freshness: { asOf } }: DecideInput): Refusal | null {
+function judgeDemands({ rules, envelope, now, freshness: { asOf } }: DecideInput): Refusal | null {
   const { exp, iat, tctx, rctx } = envelope.claims
-  if (now >= exp + epsilonMs) return refusal('deny', 'envelope_expired', 'expiry', asOf)
+  if (now >= exp) return refusal('deny', 'envelope_expired', 'expiry', asOf)
   if (rules.principals !== null && !rules.principals.includes(tctx.principal)) {
     return refusal('deny', 'principal_not_allowed', 'principals', asOf, tctx.principal)
   }

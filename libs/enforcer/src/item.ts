@@ -1,0 +1,70 @@
+/** One delivered message on its way to its state. Mutable, owned by the batch that fetched it. */
+import { createHash } from 'node:crypto'
+import { headerOf, type KeyRing, type OpenedEnvelope } from '@countersign/envelope'
+import type { JobMessage } from '@countersign/event-log'
+import type { ViewFreshness } from '@countersign/policy'
+import { ORIGIN_HEADER } from '@countersign/schemas'
+import { faultSettlement, type Settlement } from './outcomes.ts'
+
+export class Item {
+  readonly message: JobMessage
+  readonly topic: string
+  readonly partition: number
+  readonly offset: number
+  /** Where the event was first read: `topic/partition/offset`. */
+  readonly origin: string
+  readonly originPartition: number
+  /** The envelope as received, or what is wrong with there being one. */
+  readonly header: Buffer | null
+  readonly headerFault: Settlement | null
+  /** Opened under `ring`; opened again when another bundle comes into force. */
+  opened: OpenedEnvelope | null = null
+  ring: KeyRing | null = null
+  value: unknown
+  decoded = false
+  /** Scopes left at the last judgement that allowed. */
+  scopes: readonly string[] = []
+  freshness: ViewFreshness | null = null
+  viewOffset = -1
+  attempts = 0
+  /** What enforcement would have done, in an observed class. */
+  observed: Settlement | null = null
+  settlement: Settlement | null = null
+  recorded = false
+  #workId: Buffer | null = null
+
+  /** @param redriven whether `topic` holds copies: only there does a header say where the event came from. */
+  constructor(topic: string, partition: number, message: JobMessage, redriven: boolean) {
+    this.message = message
+    this.topic = topic
+    this.partition = partition
+    this.offset = Number(message.offset)
+    const earlier = redriven ? originHeader(message) : null
+    this.origin = earlier?.[0] ?? `${topic}/${partition}/${this.offset}`
+    this.originPartition = earlier ? Number(earlier[1]) : partition
+    const found = headerOf(message.headers)
+    this.header = found.ok ? found.bytes : null
+    this.headerFault = found.ok ? null : faultSettlement(found.code)
+  }
+
+  /** Null when the envelope could not be opened. */
+  get eventId(): Uint8Array | null {
+    return this.opened?.claims.event.id ?? null
+  }
+
+  /** Event id, or, where there is none, 16 bytes made from where the record stands: the same at every delivery. */
+  get workId(): Buffer {
+    if (this.#workId === null) {
+      const made = (): Buffer => createHash('sha256').update(this.origin).digest().subarray(0, 16)
+      this.#workId = Buffer.from(this.eventId ?? made())
+    }
+    return this.#workId
+  }
+}
+
+function originHeader(message: JobMessage): RegExpExecArray | null {
+  const value = message.headers?.[ORIGIN_HEADER]
+  return value === undefined || Array.isArray(value)
+    ? null
+    : /^[^/]{1,249}\/(\d{1,9})\/\d{1,16}$/.exec(value.toString())
+}

@@ -1,0 +1,127 @@
+/**
+ * The states of one batch, in crash-safe order: copy set aside, then the final record, then the offset.
+ * Invariant: an offset is resolved only when every event up to it has a durable final record.
+ */
+import { isCountersignError } from '@countersign/kernel'
+import type { JobTopicNames } from '@countersign/schemas'
+import { appendDurably } from './durable.ts'
+import type { Item } from './item.ts'
+import type { Meters } from './meters.ts'
+import type { Settings } from './options.ts'
+import type { Settlement } from './outcomes.ts'
+import type { Recorder } from './record.ts'
+import { setAsideCopy, setAsideStub } from './set-aside.ts'
+
+export interface LedgerParts {
+  readonly settings: Settings
+  readonly jobClass: string
+  readonly topic: JobTopicNames
+  readonly recorder: Recorder
+  readonly meters: Meters
+  /** Tells the group that everything up to this offset is done. */
+  readonly resolve: (offset: string) => void
+}
+
+export class Ledger {
+  readonly #parts: LedgerParts
+  readonly #items: readonly Item[]
+  #next = 0
+  #flushing: Promise<void> = Promise.resolve()
+
+  /** @param items of one fetched batch, in offset order. */
+  constructor(parts: LedgerParts, items: readonly Item[]) {
+    this.#parts = parts
+    this.#items = items
+  }
+
+  /** True when every event has its final record and every offset is resolved. */
+  get complete(): boolean {
+    return this.#next === this.#items.length
+  }
+
+  /** Records that these may have effects from now on. Nothing may run before this resolves. */
+  async admit(items: readonly Item[], giveUp: AbortSignal): Promise<void> {
+    await this.#append('admitted', items, giveUp)
+  }
+
+  /** Gives each its state; parked and dead-lettered ones after their copies are durable. */
+  async settle(settled: readonly (readonly [Item, Settlement])[]): Promise<void> {
+    await this.#setAside('parked', this.#parts.topic.park, settled)
+    await this.#setAside('dead_lettered', this.#parts.topic.dead, settled)
+    const { settings, jobClass, meters } = this.#parts
+    for (const [item, settlement] of settled) {
+      item.settlement = settlement
+      meters.decided(settlement.outcome, settlement.reason)
+      if (settlement.rule === 'envelope') meters.fault(settlement.reason)
+      if (settlement.outcome !== 'executed') this.#tell(item, settlement)
+      const { history, consumer, clock } = settings
+      const { outcome, reason } = settlement
+      const { topic, partition, offset } = item
+      const eventId = item.eventId === null ? null : Buffer.from(item.eventId).toString('hex')
+      const observed = item.observed !== null
+      const place = { consumer, class: jobClass, topic, partition, offset, eventId }
+      history?.({ type: 'decision', ...place, at: clock.now(), outcome, reason, observed })
+    }
+  }
+
+  /** Makes every state reached so far durable, then resolves offsets. Calls do not overlap. */
+  flush(): Promise<void> {
+    const before = this.#flushing.catch(() => {})
+    this.#flushing = before.then(() => this.#flush())
+    return this.#flushing
+  }
+
+  async #flush(): Promise<void> {
+    const ready = this.#items.filter((item) => item.settlement !== null && !item.recorded)
+    if (ready.length === 0) return
+    await this.#append('final', ready)
+    for (const item of ready) item.recorded = true
+    let last: Item | undefined
+    while (this.#items[this.#next]?.recorded) last = this.#items[this.#next++]
+    if (last) this.#parts.resolve(last.message.offset)
+  }
+
+  async #append(phase: 'admitted' | 'final', items: readonly Item[], giveUp?: AbortSignal): Promise<void> {
+    const { settings, recorder } = this.#parts
+    // One record, but for copies of events that were first read from several partitions.
+    const byOrigin = Map.groupBy(items, (item) => item.originPartition)
+    const records = [...byOrigin.values()].map((group) => recorder.record(phase, group))
+    if (records.length > 0) await appendDurably(settings, settings.decisions.topic, records, giveUp)
+  }
+
+  async #setAside(
+    outcome: 'parked' | 'dead_lettered',
+    topic: string,
+    settled: readonly (readonly [Item, Settlement])[],
+  ): Promise<void> {
+    const mine = settled.filter(([, settlement]) => settlement.outcome === outcome)
+    if (mine.length === 0) return
+    const { settings } = this.#parts
+    const now = settings.clock.now()
+    const copies = mine.map(([item, settlement]) => setAsideCopy(item, settlement, now))
+    try {
+      await appendDurably(settings, topic, copies)
+    } catch (error) {
+      if (!isTooLarge(error)) throw error
+      // Nothing was appended. One by one, so that only what is too large loses its body.
+      for (const [index, [item, settlement]] of mine.entries()) {
+        await appendDurably(settings, topic, copies.slice(index, index + 1)).catch((cause: unknown) => {
+          if (!isTooLarge(cause)) throw cause
+          return appendDurably(settings, topic, [setAsideStub(item, settlement, now)])
+        })
+      }
+    }
+  }
+
+  #tell(item: Item, settlement: Settlement): void {
+    const { outcome, reason, rule } = settlement
+    const { topic, partition, offset } = item
+    const eventId = item.eventId === null ? null : Buffer.from(item.eventId).toString('hex')
+    const fields = { class: this.#parts.jobClass, topic, partition, offset, eventId, outcome, reason, rule }
+    this.#parts.settings.logger.info(fields, 'work not executed')
+  }
+}
+
+function isTooLarge(error: unknown): boolean {
+  return isCountersignError(error) && error.code === 'EVENT_LOG_RECORD_TOO_LARGE'
+}

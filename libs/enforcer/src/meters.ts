@@ -1,0 +1,51 @@
+/** Counters of the hot path: cells looked up once per label set, flushed at scrape. Without metrics, nothing. */
+import type { Cell, Metrics } from '@countersign/telemetry'
+
+const NOWHERE: Cell = { add() {} }
+
+export class Meters {
+  readonly #metrics: Metrics | undefined
+  readonly #class: string
+  readonly #cells = new Map<string, Cell>()
+
+  constructor(metrics: Metrics | undefined, jobClass: string) {
+    this.#metrics = metrics
+    this.#class = jobClass
+  }
+
+  decided(outcome: string, reason: string): void {
+    this.#cell(`decided ${outcome} ${reason}`, (m) => {
+      const labels = { class: this.#class, outcome, reason }
+      return m.counter('countersign_decisions_total', labels)
+    }).add()
+  }
+
+  fault(code: string): void {
+    this.#cell(`fault ${code}`, (m) =>
+      m.counter('countersign_envelope_faults_total', { class: this.#class, code }),
+    ).add()
+  }
+
+  attempted(result: string): void {
+    this.#cell(`attempt ${result}`, (m) =>
+      m.counter('countersign_attempts_total', { class: this.#class, result }),
+    ).add()
+  }
+
+  waited(ms: number): void {
+    this.#metrics?.observe('countersign_wait_seconds', { class: this.#class }, ms / 1_000)
+  }
+
+  runningFrom(read: () => number): void {
+    this.#metrics?.gaugeFrom('countersign_handlers_running', { class: this.#class }, read)
+  }
+
+  #cell(key: string, make: (metrics: Metrics) => Cell): Cell {
+    if (this.#metrics === undefined) return NOWHERE
+    const known = this.#cells.get(key)
+    if (known) return known
+    const made = make(this.#metrics)
+    this.#cells.set(key, made)
+    return made
+  }
+}

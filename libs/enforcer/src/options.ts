@@ -1,0 +1,61 @@
+/** What an enforcer is made from. */
+import type { EventLog } from '@countersign/event-log'
+import type { Clock, Random } from '@countersign/kernel'
+import type { JobClassRules } from '@countersign/policy'
+import type { SignalsView } from '@countersign/replica'
+import type { Catalogue } from '@countersign/schemas'
+import type { Logger, Metrics } from '@countersign/telemetry'
+import type { HistorySink } from './history.ts'
+import type { Identity, WorkEvent } from './work.ts'
+
+/** The view this consumer keeps, as `Replica` is one. */
+export interface ConsumerView extends SignalsView {
+  /** Calls `fn` after each signal was folded. @returns a function that stops it. */
+  onSignal(fn: (signal: { readonly id: Uint8Array; readonly offset: number }) => void): () => void
+  /** Calls `fn` after each checkpoint was passed. @returns a function that stops it. */
+  onCheckpoint(fn: () => void): () => void
+  /** @returns true as soon as `predicate` holds, false after `timeoutMs` or when `signal` aborts. */
+  waitUntil(predicate: () => boolean, timeoutMs: number, signal?: AbortSignal): Promise<boolean>
+}
+
+/** Asks whether the object belongs to who asks; for what no scope can say. */
+export type Ownership = (question: {
+  readonly jobClass: string
+  readonly identity: Identity
+  readonly value: unknown
+  readonly event: WorkEvent
+}) => boolean | Promise<boolean>
+
+export interface EnforcerOptions {
+  readonly replica: ConsumerView
+  readonly log: EventLog
+  readonly catalogue: Catalogue
+  readonly clock: Clock
+  readonly random: Random
+  /** Name of this consumer instance in decisions. */
+  readonly consumer: string
+  /** From `defineJobClass`; names distinct. */
+  readonly classes: readonly JobClassRules[]
+  readonly logger: Logger
+  readonly metrics?: Metrics
+  /** Skew tolerance ε, milliseconds. @defaultValue 250 */
+  readonly epsilonMs?: number
+  /** False denies `object_not_owned`; throwing counts as a failed attempt. */
+  readonly ownership?: Ownership
+  readonly history?: HistorySink
+  /** Longest a decision record is tried before the batch is given back, milliseconds. @defaultValue 20000 */
+  readonly recordWithinMs?: number
+  /** Between heartbeats, milliseconds. @defaultValue 1000 */
+  readonly heartbeatMs?: number
+  /** Most messages admitted by one record. @defaultValue 256 */
+  readonly admitAtMost?: number
+}
+
+/** The part of the options that has defaults, filled in, and where decisions go. */
+export interface Settings extends EnforcerOptions {
+  readonly epsilonMs: number
+  readonly recordWithinMs: number
+  readonly heartbeatMs: number
+  readonly admitAtMost: number
+  readonly decisions: { readonly topic: string; readonly partitions: number }
+}

@@ -1,0 +1,112 @@
+/**
+ * Work that runs now. Every signal judges it again, and what may not go on is told to end. Invariant: work
+ * is judged and entered here in one synchronous step, so no signal falls between.
+ */
+
+import type { Admission } from './admission.ts'
+import type { EnforcerError } from './errors.ts'
+import { workRevoked, workStopped } from './errors.ts'
+import type { Item } from './item.ts'
+import type { Settings } from './options.ts'
+import { type Settlement, workSettlement } from './outcomes.ts'
+
+/** One handler attempt under way. */
+export interface Run {
+  readonly item: Item
+  readonly admission: Admission
+  readonly signal: AbortSignal
+  /** Set once a signal ended it. */
+  readonly revoked: Settlement | null
+  /** True once the consumer's stopping ended it. */
+  readonly stopped: boolean
+}
+
+class Entry implements Run {
+  readonly item: Item
+  readonly admission: Admission
+  readonly controller = new AbortController()
+  revoked: Settlement | null = null
+  stopped = false
+
+  constructor(item: Item, admission: Admission) {
+    this.item = item
+    this.admission = admission
+  }
+
+  get signal(): AbortSignal {
+    return this.controller.signal
+  }
+}
+
+export class RunningWork {
+  readonly #settings: Settings
+  readonly #entries = new Set<Entry>()
+  #due = false
+
+  constructor(settings: Settings) {
+    this.#settings = settings
+  }
+
+  begin(item: Item, admission: Admission): Run {
+    const entry = new Entry(item, admission)
+    this.#entries.add(entry)
+    return entry
+  }
+
+  end(run: Run): void {
+    this.#entries.delete(run as Entry)
+  }
+
+  /** @returns how many handlers of a class run now. */
+  count(jobClass: string): number {
+    let n = 0
+    for (const entry of this.#entries) if (entry.admission.rules.name === jobClass) n++
+    return n
+  }
+
+  /** The view changed. Signals folded in one go are answered once, before anything else runs. */
+  viewChanged(): void {
+    if (this.#due || this.#entries.size === 0) return
+    this.#due = true
+    queueMicrotask(() => {
+      this.#due = false
+      for (const entry of this.#entries) this.#judge(entry)
+    })
+  }
+
+  /** Tells everything to end because the consumer stops. */
+  stopAll(): void {
+    for (const entry of this.#entries) {
+      if (entry.signal.aborted) continue
+      entry.stopped = true
+      this.#abort(entry, workStopped(), 'stopping')
+    }
+  }
+
+  #judge(entry: Entry): void {
+    if (entry.signal.aborted || entry.item.opened === null) return
+    const decision = entry.admission.decide(entry.item, 'running')
+    if (decision.outcome !== 'deny') return
+    const { reason, rule, detail } = decision
+    if (entry.admission.rules.observe) {
+      entry.item.observed ??= { outcome: 'denied', reason, rule, detail }
+      return
+    }
+    const told = `${reason}${detail === null ? '' : `: ${detail}`}; the work was running and may have had effects`
+    entry.revoked = workSettlement('revoked_while_running', rule, told)
+    this.#abort(entry, workRevoked(reason), reason)
+  }
+
+  #abort(entry: Entry, error: EnforcerError, reason: string): void {
+    const { history, clock, consumer } = this.#settings
+    history?.({
+      type: 'abort',
+      consumer,
+      class: entry.admission.rules.name,
+      eventId: entry.item.workId.toString('hex'),
+      at: clock.now(),
+      reason,
+    })
+    entry.controller.abort(error)
+  }
+}

@@ -1,0 +1,37 @@
+/** Copies of parked and dead-lettered messages, with what is needed to find the original and to redrive. */
+import type { Headers, JobMessage, NewRecord } from '@countersign/event-log'
+import { ENVELOPE_HEADER, ORIGIN_HEADER, PARKED_AT_HEADER, REASON_HEADER } from '@countersign/schemas'
+import type { Item } from './item.ts'
+import type { Settlement } from './outcomes.ts'
+
+const OWN: ReadonlySet<string> = new Set([ORIGIN_HEADER, REASON_HEADER, PARKED_AT_HEADER])
+
+/** Key, value and every header as received, and origin, reason and time; the origin of a redriven copy stays the first. */
+export function setAsideCopy(item: Item, settlement: Settlement, now: number): NewRecord {
+  const { key, value, headers } = item.message
+  const kept = received(headers).filter(([name]) => !OWN.has(name))
+  return { key, value, headers: [...kept, ...ownHeaders(item, settlement, now)] }
+}
+
+/**
+ * For a message whose copy the log refuses as too large: key, value and foreign headers are left behind.
+ * The original stands on its topic, where `countersign-origin` says.
+ */
+export function setAsideStub(item: Item, settlement: Settlement, now: number): NewRecord {
+  const envelope = item.header === null ? [] : [[ENVELOPE_HEADER, item.header] as const]
+  return { key: null, value: null, headers: [...envelope, ...ownHeaders(item, settlement, now)] }
+}
+
+function ownHeaders(item: Item, settlement: Settlement, now: number): [string, Buffer][] {
+  return [
+    [ORIGIN_HEADER, Buffer.from(item.origin)],
+    [REASON_HEADER, Buffer.from(settlement.reason)],
+    [PARKED_AT_HEADER, Buffer.from(String(now))],
+  ]
+}
+
+function received(headers: JobMessage['headers']): Headers {
+  return Object.entries(headers ?? {}).flatMap(([name, held]) =>
+    (Array.isArray(held) ? held : held === undefined ? [] : [held]).map((value) => [name, Buffer.from(value)] as const),
+  )
+}

@@ -1,0 +1,117 @@
+/** What a handler is given. Identity is plain data: no credential, nothing that could be presented anywhere. */
+import type { OpenedEnvelope } from '@countersign/envelope'
+import type { Actor, CredentialKind, PrincipalKind } from '@countersign/schemas'
+
+/** Who the work is for and what they may still do. */
+export interface Identity {
+  /** False only in observed classes, for work whose envelope could not be judged: then everything else is empty. */
+  readonly verified: boolean
+  readonly sub: string
+  readonly tenant: string
+  readonly principal: PrincipalKind
+  /** Who acts for `sub`, current actor first; empty when `sub` acts. */
+  readonly act: readonly Actor[]
+  /** Scopes left after everything removed so far, sorted. */
+  readonly scopes: readonly string[]
+  /** Transaction id, shared by all work of one origin. */
+  readonly txn: string
+  readonly credential: CredentialKind
+  readonly session: string | null
+  readonly client: string | null
+  readonly device: string | null
+  /** Epoch milliseconds. */
+  readonly authTime: number | null
+  readonly acr: string | null
+  readonly amr: readonly string[]
+  readonly requestId: string | null
+  /** Workload that sealed the envelope, and when; epoch milliseconds. */
+  readonly sealedBy: string
+  readonly sealedAt: number
+}
+
+/** The event worked on. */
+export interface WorkEvent {
+  /** 32 hexadecimal digits; the same at every delivery. Key effects on it. */
+  readonly id: string
+  /** Logical topic. */
+  readonly logical: string
+  /** Where this delivery was read. */
+  readonly topic: string
+  readonly partition: number
+  readonly offset: number
+  /** From 1, within this delivery. */
+  readonly attempt: number
+}
+
+/** One piece of work. */
+export interface Work<T> {
+  readonly identity: Identity
+  /** Decoded payload. */
+  readonly value: T
+  /** Aborts when the authority ends or the consumer stops; `signal.reason` says which. */
+  readonly signal: AbortSignal
+  readonly event: WorkEvent
+  readonly key: Uint8Array | null
+  /** For `derive`: the envelope as received and as opened; null only where `identity.verified` is false. */
+  readonly envelope: { readonly header: Uint8Array; readonly opened: OpenedEnvelope } | null
+  /** Judges again, now; for long loops. Deny: stop. Wait or park: the view is not fresh, do nothing irreversible. */
+  recheck(): Recheck
+  /** Tells the group that this member lives. Called anyway about every second while work runs. */
+  heartbeat(): Promise<void>
+}
+
+/** What a running handler is told when it asks. */
+export interface Recheck {
+  readonly outcome: 'allow' | 'deny' | 'wait' | 'park'
+  readonly reason: string
+  /** Scopes left now; empty unless allowed. */
+  readonly scopes: readonly string[]
+}
+
+/** The work itself. Resolve when done; throw to be tried again; throw `PermanentError` to give up. */
+export type Handler<T> = (work: Work<T>) => Promise<void> | void
+
+/** @returns the identity of an opened envelope with the scopes that are left. */
+export function identityOf(envelope: OpenedEnvelope, scopes: readonly string[]): Identity {
+  const { sub, txn, iat, req_wl, tctx, rctx } = envelope.claims
+  return {
+    verified: true,
+    sub,
+    tenant: tctx.tenant,
+    principal: tctx.principal,
+    act: tctx.act,
+    scopes,
+    txn,
+    credential: tctx.credential,
+    session: tctx.session,
+    client: tctx.client,
+    device: tctx.device,
+    authTime: rctx.auth_time,
+    acr: rctx.acr,
+    amr: rctx.amr,
+    requestId: rctx.request_id,
+    sealedBy: req_wl,
+    sealedAt: iat,
+  }
+}
+
+/** Nobody: what observed classes see where enforcement would have refused. */
+export const UNVERIFIED: Identity = Object.freeze({
+  verified: false,
+  sub: '',
+  tenant: '',
+  principal: 'system',
+  act: [],
+  scopes: [],
+  txn: '',
+  credential: 'system_event',
+  session: null,
+  client: null,
+  device: null,
+  authTime: null,
+  acr: null,
+  amr: [],
+  requestId: null,
+  sealedBy: '',
+  sealedAt: 0,
+})
