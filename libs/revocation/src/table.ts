@@ -175,13 +175,6 @@ export class FloorTable {
     this.#shrink()
   }
 
-  /** @returns a number no floor is below. */
-  get oldest(): number {
-    let oldest = Number.POSITIVE_INFINITY
-    for (const floor of this.#oldest) if (floor < oldest) oldest = floor
-    return oldest
-  }
-
   clone(random: Random): FloorTable {
     const copy = new FloorTable(random)
     copy.#chunks = this.#chunks.map((chunk) => chunk.slice())

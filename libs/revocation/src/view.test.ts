@@ -112,6 +112,16 @@ describe('apply', () => {
   })
 })
 
+describe('facts', () => {
+  test('are refused when the view changes underneath', () => {
+    const view = filled(3)
+    const facts = view.facts()
+    facts.next()
+    view.apply(signal('new', 5))
+    expect(() => facts.next()).toThrow(expect.objectContaining({ code: 'REVOCATION_SNAPSHOT_INVALID' }))
+  })
+})
+
 describe('a snapshot', () => {
   const invalid = expect.objectContaining({ code: 'REVOCATION_SNAPSHOT_INVALID' })
   const view = filled(40)
@@ -156,6 +166,12 @@ describe('a snapshot', () => {
     expect(what((b) => b.writeUInt16BE(2, 8))).toBe('version')
     expect(what((b) => b.writeUInt16BE(0xfffe, 10))).toBe('byte order')
     expect(what((b) => b.fill(0, 200, 210))).toBe('checksum')
+  })
+
+  test('is not believed when its length is not that of its entries, checksum or not', () => {
+    const body = Buffer.concat([bytes.subarray(0, -32), Buffer.alloc(32)])
+    const forged = Buffer.concat([body, createHash('sha256').update(body).digest()])
+    expect(() => View.restore(forged)).toThrow(expect.objectContaining({ detail: { what: 'length' } }))
   })
 
   test('is not believed when its floors do not give its digest, checksum or not', () => {
