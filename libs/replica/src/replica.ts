@@ -1,0 +1,487 @@
+/**
+ * The shell round a follower: tails the log, watches it, reads it again when the follower is in doubt,
+ * keeps snapshots, reports progress. Decides nothing about what is believed.
+ */
+import type { KeyRing } from '@countersign/envelope'
+import type { Bounds, EventLog, LogRecord, Tail } from '@countersign/event-log'
+import type { Clock, Random } from '@countersign/kernel'
+import { type FilterEngine, type FilterFactory, type FloorEntry, View, type ViewOptions } from '@countersign/revocation'
+import type { LogPosition } from '@countersign/schemas'
+import type { Logger, Metrics } from '@countersign/telemetry'
+import {
+  Follower,
+  type FollowerFault,
+  type FollowerObserver,
+  type FoundSignal,
+  type PassedCheckpoint,
+} from './follower.ts'
+import type { ClosedReason, Freshness } from './freshness.ts'
+import { type ProgressOptions, reportProgress } from './progress.ts'
+import { SIGNALS_TOPIC } from './records.ts'
+import type { SnapshotStore } from './snapshots.ts'
+import { decodeState, encodeState, type FollowerState } from './state.ts'
+import { Waiters } from './waiting.ts'
+
+/** What deciding needs of a replica; synchronous. */
+export interface SignalsView {
+  /** The digested view, for counts and digests. Judge by `floors`. */
+  readonly view: View
+  /** Floors in force on a target (16-byte key), strictest first, with what is kept beside the digested view. */
+  floors(key: Uint8Array): readonly FloorEntry[]
+  /** Judged from the clocks at every call. */
+  freshness(): Freshness
+  /** Last record folded: offset −1 before any, log id empty before the first bundle. */
+  position(): LogPosition
+  /** @param iat epoch ms when the envelope was sealed; without it nothing is `beyond`. */
+  reached(position: LogPosition, iat?: number): 'reached' | 'behind' | 'beyond'
+  /** Keys of the bundle in force, null before the first. */
+  ring(): KeyRing | null
+}
+
+export interface ReplicaOptions {
+  readonly log: EventLog
+  /** Raw Ed25519 public keys, 32 bytes each; pinned, never from the log. */
+  readonly rootKeys: readonly Uint8Array[]
+  readonly clock: Clock
+  readonly logger: Logger
+  /** Name of this instance in progress records. */
+  readonly consumer: string
+  /** Skew tolerance, the same in every process. @defaultValue 250 ms */
+  readonly epsilonMs?: number
+  /** Bundles below this version are refused. @defaultValue 1 */
+  readonly minBundleVersion?: number
+  readonly expectedEntries?: number
+  /** Budget of memory of the view, bytes. */
+  readonly maxBytes?: number
+  readonly filter?: FilterEngine | FilterFactory
+  readonly random?: Random
+  readonly snapshots?: SnapshotStore
+  /** @defaultValue 60,000 ms */
+  readonly snapshotEveryMs?: number
+  readonly progress?: ProgressOptions
+  /** A tail silent for as long, or without a checkpoint, is restarted. @defaultValue 5,000 ms */
+  readonly watchdogMs?: number
+  /** `verify`: verify history one by one too, as a notary does. @defaultValue `trust` */
+  readonly history?: 'trust' | 'verify'
+  readonly observer?: FollowerObserver
+  readonly metrics?: Metrics
+}
+
+/** Figures since the start. */
+export interface ReplicaStats {
+  readonly position: LogPosition
+  readonly floors: number
+  readonly residue: number
+  readonly bytes: number
+  readonly outboxSeq: number
+  readonly signals: number
+  readonly checkpoints: number
+  readonly rereads: number
+  readonly tailRestarts: number
+  readonly faults: Readonly<Partial<Record<FollowerFault, number>>>
+}
+
+const RETRY_MS = 100
+const MAX_RETRY_MS = 5_000
+const REREAD_MS = 1_000
+const MAX_REREAD_MS = 30_000
+const RESTORE_STEPS = 32
+
+export class Replica implements SignalsView {
+  readonly #options: Required<
+    Pick<ReplicaOptions, 'epsilonMs' | 'minBundleVersion' | 'snapshotEveryMs' | 'watchdogMs' | 'history'>
+  > &
+    ReplicaOptions
+  readonly #clock: Clock
+  readonly #waiters: Waiters
+  readonly #signalListeners = new Set<(found: FoundSignal) => void>()
+  readonly #checkpointListeners = new Set<(passed: PassedCheckpoint) => void>()
+  readonly #faults: Partial<Record<FollowerFault, number>> = {}
+  readonly #stopping = new AbortController()
+  readonly #loops: Promise<void>[] = []
+  #follower: Follower
+  #tail: Tail | null = null
+  #signals = 0
+  #checkpoints = 0
+  #rereads = 0
+  #tailRestarts = 0
+  #rereading = false
+  #rereadWaitMs = REREAD_MS
+  #nextReread = Number.NEGATIVE_INFINITY
+  #heardCheckpoint = Number.NEGATIVE_INFINITY
+  #patienceMs: number
+  #endedBelow = 0
+  #nextSnapshot = 0
+  #saving: Promise<void> | null = null
+  /** Snapshots are tried once; a wrong one is not tried again. */
+  #restored = false
+
+  constructor(options: ReplicaOptions) {
+    this.#options = {
+      epsilonMs: 250,
+      minBundleVersion: 1,
+      snapshotEveryMs: 60_000,
+      watchdogMs: 5_000,
+      history: 'trust',
+      ...options,
+    }
+    this.#clock = options.clock
+    this.#waiters = new Waiters(options.clock)
+    this.#patienceMs = this.#options.watchdogMs
+    this.#follower = this.#newFollower({ start: 0, end: Number.POSITIVE_INFINITY }, { trustHistory: true })
+    this.#publish()
+  }
+
+  get view(): View {
+    return this.#follower.view
+  }
+
+  /** The follower in use; another one after each re-read. */
+  get follower(): Follower {
+    return this.#follower
+  }
+
+  floors(key: Uint8Array): readonly FloorEntry[] {
+    return this.#follower.floors(key)
+  }
+
+  freshness(): Freshness {
+    return this.#follower.freshness(this.#clock)
+  }
+
+  position(): LogPosition {
+    return { log_id: this.#follower.logId ?? '', offset: this.#follower.position }
+  }
+
+  reached(position: LogPosition, iat?: number): 'reached' | 'behind' | 'beyond' {
+    return this.#follower.reached(position, iat)
+  }
+
+  ring(): KeyRing | null {
+    return this.#follower.ring
+  }
+
+  /** Highest outbox sequence the log is known to have held; 0 before any. */
+  get outboxSeq(): number {
+    return this.#follower.outboxSeq
+  }
+
+  stats(): ReplicaStats {
+    return {
+      position: this.position(),
+      floors: this.view.count,
+      residue: this.#follower.residueCount,
+      bytes: this.view.bytes,
+      outboxSeq: this.outboxSeq,
+      signals: this.#signals,
+      checkpoints: this.#checkpoints,
+      rereads: this.#rereads,
+      tailRestarts: this.#tailRestarts,
+      faults: { ...this.#faults },
+    }
+  }
+
+  /** Starts following and returns; the log may be away. Wait for what is needed with `waitUntil`. */
+  async start(): Promise<void> {
+    this.#loops.push(this.#open().then(() => this.#watch()))
+    const { progress } = this.#options
+    if (progress) this.#loops.push(this.#report(progress))
+  }
+
+  /** Stops following and says goodbye. The view is closed from here on. */
+  async stop(): Promise<void> {
+    if (this.#stopping.signal.aborted) return
+    this.#stopping.abort()
+    await Promise.all(this.#loops)
+    await this.#tail?.stop()
+    await this.#saving
+    const { progress, log, consumer } = this.#options
+    if (progress) {
+      const goodbye = reportProgress(log, this.#clock, consumer, this.#follower, { ...progress, goodbye: true })
+      await goodbye.catch((error: unknown) => this.#options.logger.warn({ error }, 'progress not reported'))
+    }
+    this.#follower.close('stopped')
+    this.#waiters.changed()
+  }
+
+  /** Calls `fn` for each signal that takes something anew. @returns a function that ends it. */
+  onSignal(fn: (found: FoundSignal) => void): () => void {
+    this.#signalListeners.add(fn)
+    return () => this.#signalListeners.delete(fn)
+  }
+
+  /** Calls `fn` for each checkpoint passed. @returns a function that ends it. */
+  onCheckpoint(fn: (passed: PassedCheckpoint) => void): () => void {
+    this.#checkpointListeners.add(fn)
+    return () => this.#checkpointListeners.delete(fn)
+  }
+
+  /**
+   * Waits until the predicate holds, asking it after each batch of records.
+   *
+   * @param timeoutMs milliseconds.
+   * @returns false after the timeout or when `signal` aborts.
+   */
+  waitUntil(predicate: () => boolean, timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
+    return this.#waiters.until(predicate, timeoutMs, signal)
+  }
+
+  get #stopped(): boolean {
+    return this.#stopping.signal.aborted
+  }
+
+  async #open(): Promise<void> {
+    const { log, logger } = this.#options
+    for (let wait = RETRY_MS; !this.#stopped; wait = Math.min(2 * wait, MAX_RETRY_MS)) {
+      try {
+        const bounds = await log.bounds(SIGNALS_TOPIC)
+        const state = await this.#restore(bounds)
+        this.#follower = this.#newFollower(bounds, {
+          trustHistory: this.#options.history === 'trust',
+          ...(state && { state }),
+        })
+        if (state && this.#follower.ring === null) {
+          // Its bundle is not under the pinned roots.
+          this.#follower = this.#newFollower(bounds, { trustHistory: true })
+        }
+        const next = this.#follower.position + 1
+        const from = next > 0 ? next : bounds.start
+        this.#tail = await log.tail({
+          topic: SIGNALS_TOPIC,
+          from,
+          handler: {
+            records: (batch) => this.#fold(batch),
+            outOfRange: (found) => this.#outOfRange(found),
+          },
+        })
+        this.#heardCheckpoint = this.#clock.monotonic()
+        if (this.#stopped) await this.#tail.stop()
+        return
+      } catch (error) {
+        logger.warn({ error }, 'signals log not available')
+        await this.#clock.sleep(wait, this.#stopping.signal)
+      }
+    }
+  }
+
+  #fold(batch: readonly LogRecord[]): void {
+    if (this.#stopped) return
+    const follower = this.#follower
+    const receipt = { monotonic: this.#clock.monotonic() }
+    for (const record of batch) {
+      follower.fold(record, receipt)
+      if (this.#snapshotDue()) this.#snapshot()
+    }
+    if (follower.proof !== null && !follower.suspicion) this.#rereadWaitMs = REREAD_MS
+    if (follower.suspicion) void this.#reread(follower.suspicion === 'other_log' ? 'log_replaced' : follower.suspicion)
+    this.#waiters.changed()
+  }
+
+  #outOfRange(bounds: Bounds): void {
+    this.#options.logger.error(
+      { ...bounds, offset: this.#follower.position },
+      'the signals log does not hold our position',
+    )
+    this.#follower.close('log_replaced')
+    void this.#reread('log_replaced')
+  }
+
+  /** Reads the log again from its start, verifying each record. Repeated attempts wait longer and longer. */
+  async #reread(reason: ClosedReason): Promise<void> {
+    if (this.#rereading || this.#stopped) return
+    this.#rereading = true
+    try {
+      const early = this.#nextReread - this.#clock.monotonic()
+      if (early > 0) await this.#clock.sleep(early, this.#stopping.signal)
+      const bounds = await this.#boundsEventually()
+      if (bounds === null || this.#tail === null) return
+      this.#nextReread = this.#clock.monotonic() + this.#rereadWaitMs
+      this.#rereadWaitMs = Math.min(2 * this.#rereadWaitMs, MAX_REREAD_MS)
+      this.#rereads++
+      this.#options.metrics?.counter('countersign_view_rereads_total', { reason }).add()
+      this.#options.logger.error({ reason, ...bounds }, 'reading the signals log again')
+      // A snapshot that was not proven is no evidence against the log: history may be taken on trust once more.
+      const trustHistory = this.#restored && this.#follower.proof === null && this.#rereads === 1
+      this.#follower = this.#newFollower(bounds, { trustHistory, legacy: this.#follower.legacy(reason) })
+      this.#heardCheckpoint = this.#clock.monotonic()
+      this.#tail.seek(bounds.start)
+    } finally {
+      this.#rereading = false
+    }
+  }
+
+  async #boundsEventually(): Promise<Bounds | null> {
+    for (let wait = RETRY_MS; !this.#stopped; wait = Math.min(2 * wait, MAX_RETRY_MS)) {
+      try {
+        return await this.#options.log.bounds(SIGNALS_TOPIC)
+      } catch {
+        await this.#clock.sleep(wait, this.#stopping.signal)
+      }
+    }
+    return null
+  }
+
+  async #watch(): Promise<void> {
+    const { watchdogMs } = this.#options
+    while (!this.#stopped) {
+      await this.#clock.sleep(watchdogMs / 2, this.#stopping.signal)
+      if (this.#stopped) return
+      try {
+        await this.#watchTail()
+        await this.#watchBounds()
+      } catch (error) {
+        this.#options.logger.warn({ error }, 'signals log not available')
+      }
+      this.#waiters.changed()
+    }
+  }
+
+  async #watchTail(): Promise<void> {
+    const tail = this.#tail
+    if (tail === null) return
+    const now = this.#clock.monotonic()
+    const silent = now - tail.lastHeardAt > this.#options.watchdogMs
+    const unproven = now - this.#heardCheckpoint > this.#patienceMs
+    if (!silent && !unproven) return
+    // No checkpoint may be the notary's silence and not the tail's: ever more patience, until one comes.
+    this.#patienceMs = Math.min(2 * this.#patienceMs, 16 * this.#options.watchdogMs)
+    this.#heardCheckpoint = now
+    this.#tailRestarts++
+    this.#options.metrics?.counter('countersign_tail_restarts_total', {}).add()
+    this.#options.logger.warn({ silent, offset: tail.position }, 'restarting the tail of the signals log')
+    await tail.restart()
+  }
+
+  /** A log that ends below what was read was cut. Seen twice, since a new leader's end may lag for a moment. */
+  async #watchBounds(): Promise<void> {
+    const { end } = await this.#options.log.bounds(SIGNALS_TOPIC)
+    this.#endedBelow = end <= this.#follower.position && !this.#rereading ? this.#endedBelow + 1 : 0
+    if (this.#endedBelow < 2) return
+    this.#endedBelow = 0
+    this.#outOfRange({ start: 0, end })
+  }
+
+  async #report(progress: ProgressOptions): Promise<void> {
+    const { log, consumer, logger } = this.#options
+    while (!this.#stopped) {
+      await this.#clock.sleep(progress.everyMs, this.#stopping.signal)
+      if (this.#stopped) return
+      try {
+        await reportProgress(log, this.#clock, consumer, this.#follower, progress)
+      } catch (error) {
+        logger.warn({ error }, 'progress not reported')
+      }
+    }
+  }
+
+  #snapshotDue(): boolean {
+    const { snapshots } = this.#options
+    return snapshots !== undefined && this.#saving === null && this.#clock.monotonic() >= this.#nextSnapshot
+  }
+
+  #snapshot(): void {
+    const { snapshots, snapshotEveryMs, logger } = this.#options
+    const state = this.#follower.state()
+    if (state === null || snapshots === undefined) return
+    this.#nextSnapshot = this.#clock.monotonic() + snapshotEveryMs
+    const bytes = Buffer.concat([...encodeState(state)])
+    this.#saving = snapshots
+      .save(bytes)
+      .catch((error: unknown) => logger.warn({ error }, 'snapshot not saved'))
+      .finally(() => {
+        this.#saving = null
+      })
+  }
+
+  async #restore(bounds: Bounds): Promise<FollowerState | null> {
+    const { snapshots, logger } = this.#options
+    if (snapshots === undefined || this.#restored) return null
+    this.#restored = true
+    try {
+      const bytes = await snapshots.load()
+      if (bytes === null) return null
+      const steps = View.restoring(bytes, this.#viewOptions())
+      for (let i = 1; ; i++) {
+        const step = steps.next()
+        if (step.done) {
+          const state = decodeState(step.value)
+          const holds = state !== null && state.last.offset + 1 >= bounds.start && state.last.offset < bounds.end
+          if (!holds) logger.warn({}, 'snapshot ignored: not on this log')
+          return holds ? state : null
+        }
+        if (i % RESTORE_STEPS === 0) await this.#clock.sleep(0)
+      }
+    } catch (error) {
+      logger.warn({ error }, 'snapshot ignored')
+      return null
+    }
+  }
+
+  #viewOptions(): ViewOptions {
+    const { expectedEntries, maxBytes, filter, random } = this.#options
+    return {
+      ...(expectedEntries !== undefined && { expectedEntries }),
+      ...(maxBytes !== undefined && { maxBytes }),
+      ...(filter !== undefined && { filter }),
+      ...(random !== undefined && { random }),
+    }
+  }
+
+  #newFollower(
+    bounds: Bounds,
+    rest: Pick<ConstructorParameters<typeof Follower>[0], 'trustHistory' | 'state' | 'legacy'>,
+  ): Follower {
+    const { log, rootKeys, epsilonMs, minBundleVersion } = this.#options
+    return new Follower({
+      schemas: log.schemas,
+      rootKeys,
+      epsilonMs,
+      minBundleVersion,
+      newView: () => new View(this.#viewOptions()),
+      end: bounds.end,
+      complete: bounds.start === 0,
+      observer: {
+        signal: (found) => this.#found(found),
+        checkpoint: (passed) => this.#passed(passed),
+        fault: (code, offset) => this.#fault(code, offset),
+      },
+      ...rest,
+    })
+  }
+
+  #found(found: FoundSignal): void {
+    this.#signals++
+    this.#options.observer?.signal?.(found)
+    if (found.changed) for (const fn of this.#signalListeners) fn(found)
+  }
+
+  #passed(passed: PassedCheckpoint): void {
+    this.#checkpoints++
+    this.#heardCheckpoint = this.#clock.monotonic()
+    this.#patienceMs = this.#options.watchdogMs
+    this.#options.observer?.checkpoint?.(passed)
+    for (const fn of this.#checkpointListeners) fn(passed)
+  }
+
+  #fault(code: FollowerFault, offset: number): void {
+    const count = (this.#faults[code] ?? 0) + 1
+    this.#faults[code] = count
+    this.#options.observer?.fault?.(code, offset)
+    const { metrics, logger } = this.#options
+    if (code.startsWith('checkpoint_')) metrics?.counter('countersign_checkpoints_total', { result: code }).add()
+    else metrics?.counter('countersign_signals_skipped_total', { code }).add()
+    // Whoever can write the log could flood the lines: only each doubling is told.
+    if (Number.isInteger(Math.log2(count)))
+      logger.warn({ code, offset, count }, 'record on the signals log not believed')
+  }
+
+  #publish(): void {
+    const { metrics } = this.#options
+    if (!metrics) return
+    metrics.gaugeFrom('countersign_view_age_seconds', {}, () => this.freshness().ageMs / 1000)
+    metrics.gaugeFrom('countersign_view_floors', {}, () => this.view.count)
+    metrics.gaugeFrom('countersign_view_bytes', {}, () => this.view.bytes)
+    metrics.gaugeFrom('countersign_view_offset', {}, () => this.#follower.position)
+    metrics.gaugeFrom('countersign_view_residue', {}, () => this.#follower.residueCount)
+  }
+}
