@@ -123,6 +123,11 @@ function convert<T>(message: string, parse: (text: string) => T | undefined): z.
   })
 }
 
+/** The environment key a field is read from. */
+export function envKey(name: string, prefix = 'COUNTERSIGN_'): string {
+  return prefix + snake(name)
+}
+
 function snake(name: string): string {
   return name.replace(/([a-z0-9])([A-Z])/g, '$1_$2').toUpperCase()
 }

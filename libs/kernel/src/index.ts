@@ -1,6 +1,6 @@
 /** Layer 0: what every other package stands on. */
 export { type Clock, systemClock } from './clock.ts'
-export { ConfigError, describeConfig, field, type LoadConfigOptions, loadConfig } from './config.ts'
+export { ConfigError, describeConfig, envKey, field, type LoadConfigOptions, loadConfig } from './config.ts'
 export { CountersignError, type ErrorParts, isCountersignError } from './error.ts'
 export { newHandle, newId, type Random, systemRandom } from './random.ts'
 export { Secret } from './secret.ts'
