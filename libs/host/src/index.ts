@@ -1,1 +1,4 @@
-export {}
+/** Process lifecycle: HTTP, health, drain, problem responses. */
+export { hostFields, type ProcessOptions, type Running, runProcess, usageError } from './lifecycle.ts'
+export { genericProblem, type Problem, type ProblemMap, type ProblemSpec, problemOf, sendProblem } from './problem.ts'
+export { createServer, type Readiness, type ServerOptions } from './server.ts'

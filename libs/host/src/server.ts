@@ -1,0 +1,90 @@
+/** An HTTP server as every service has it: health, metrics, request ids, limits, problem documents, drain. */
+import { type Bytes, type Clock, kibibytes, type Millis, type Random, seconds } from '@countersign/kernel'
+import type { Logger, Metrics } from '@countersign/telemetry'
+import fastify, { type FastifyInstance } from 'fastify'
+import { genericProblem, type ProblemMap, problemOf, sendProblem } from './problem.ts'
+
+/** Whether work may be sent here, and if not, why: codes, for operators. */
+export interface Readiness {
+  readonly ready: boolean
+  readonly reasons?: readonly string[]
+}
+
+export interface ServerOptions {
+  readonly logger: Logger
+  readonly metrics: Metrics
+  readonly clock: Clock
+  readonly random: Random
+  /** Every code this service answers errors with. */
+  readonly problems: ProblemMap<string>
+  /** Asked at each `/readyz`. */
+  readonly readiness: () => Readiness | Promise<Readiness>
+  /** Largest body; default 64 KiB. */
+  readonly bodyLimit?: Bytes
+  /** Longest time a request may take to arrive; default 10 s. */
+  readonly requestTimeoutMs?: Millis
+  /** Addresses of proxies whose `X-Forwarded-For` counts; default none. */
+  readonly trustedProxies?: readonly string[]
+}
+
+const REQUEST_ID = /^[\w-]{8,64}$/
+
+/**
+ * Makes a server that answers `GET /healthz` (the process lives), `GET /readyz` (it may be used; 503 with reasons
+ * when not, and from the moment it closes) and `GET /metrics` (Prometheus text). Every other error becomes a
+ * problem document.
+ */
+export function createServer(options: ServerOptions): FastifyInstance {
+  const { logger, metrics, clock, random, problems, readiness } = options
+  const app = fastify({
+    logger: false,
+    bodyLimit: options.bodyLimit ?? kibibytes(64),
+    requestTimeout: options.requestTimeoutMs ?? seconds(10),
+    keepAliveTimeout: seconds(30),
+    forceCloseConnections: 'idle',
+    trustProxy: options.trustedProxies ? [...options.trustedProxies] : false,
+    routerOptions: { maxParamLength: 256 },
+    genReqId: (request) => {
+      const given = request.headers['x-request-id']
+      return typeof given === 'string' && REQUEST_ID.test(given) ? given : random.bytes(12).toString('base64url')
+    },
+  })
+  let draining = false
+  const began = new WeakMap<object, number>()
+
+  app.addHook('onRequest', async (request, reply) => {
+    began.set(request, clock.monotonic())
+    reply.header('x-request-id', request.id)
+    if (draining) reply.header('connection', 'close')
+  })
+  app.addHook('onResponse', async (request, reply) => {
+    const route = request.routeOptions.url ?? 'unmatched'
+    const labels = { route, method: request.method, status: String(reply.statusCode) }
+    metrics.counter('countersign_http_requests_total', labels).add()
+    const ms = clock.monotonic() - (began.get(request) ?? clock.monotonic())
+    metrics.observe('countersign_http_request_seconds', { route }, ms / 1000)
+  })
+  app.addHook('preClose', async () => {
+    draining = true
+  })
+
+  app.setErrorHandler((error, request, reply) => {
+    const { code, ...spec } = problemOf(error, problems)
+    const fields = { requestId: request.id, route: request.routeOptions.url ?? 'unmatched', code, error }
+    if (spec.status >= 500) logger.error(fields, 'request failed')
+    else logger.debug(fields, 'request refused')
+    return sendProblem(reply, code, spec)
+  })
+  app.setNotFoundHandler((_request, reply) => {
+    const { code, ...spec } = genericProblem(404)
+    return sendProblem(reply, code, spec)
+  })
+
+  app.get('/healthz', async () => ({ status: 'alive' }))
+  app.get('/readyz', async (_request, reply) => {
+    const state: Readiness = draining ? { ready: false, reasons: ['draining'] } : await readiness()
+    return reply.code(state.ready ? 200 : 503).send({ ready: state.ready, reasons: state.reasons ?? [] })
+  })
+  app.get('/metrics', async (_request, reply) => reply.type('text/plain; version=0.0.4').send(await metrics.text()))
+  return app
+}
