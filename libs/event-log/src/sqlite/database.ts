@@ -70,7 +70,8 @@ export function openFile(path: string): LogFile {
 function retryBusy(action: () => void): void {
   for (let attempt = 0; ; attempt++) {
     try {
-      return action()
+      action()
+      return
     } catch (error) {
       if (attempt === 200 || !/locked|busy/i.test(String(error))) throw error
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10)

@@ -46,7 +46,10 @@ export function unpack(bytes: Uint8Array): (Packed & { key: Buffer | null; value
   const all = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const out: (Packed & { key: Buffer | null; value: Buffer | null; headers: Buffer })[] = []
   let at = 0
-  const take = (length: number): Buffer => all.subarray(at, (at += length))
+  const take = (length: number): Buffer => {
+    at += length
+    return all.subarray(at - length, at)
+  }
   while (at < all.length) {
     const offset = all.readDoubleBE(at)
     const timestamp = all.readDoubleBE(at + 8)

@@ -69,13 +69,15 @@ function inTransaction(requests: Request[]): void {
     }
   } catch (error) {
     rollBack()
-    return fail(requests, 'unavailable', error)
+    fail(requests, 'unavailable', error)
+    return
   }
   try {
     file.db.exec('COMMIT')
   } catch (error) {
     rollBack()
-    return fail(requests, 'unknown', error)
+    fail(requests, 'unknown', error)
+    return
   }
   for (const [request, reply] of replies) answer(request, reply)
 }
