@@ -1,13 +1,13 @@
-import { defineConfig } from 'vitest/config'
+import type { ViteUserConfig } from 'vitest/config'
 
 const conditions = ['@countersign/source', 'module', 'node', 'development|production']
 
-export default defineConfig({
+const config: ViteUserConfig = {
   resolve: { conditions },
   ssr: { resolve: { conditions } },
   test: {
     include: ['{schemas,libs,services,test,infra}/**/*.test.ts'],
-    exclude: ['**/node_modules/**', '**/dist/**', '**/.dist/**'],
+    exclude: ['**/node_modules/**', '**/dist/**', '**/.dist/**', 'test/packaging/**'],
     globalSetup: ['test/runner/brokers.setup.ts'],
     reporters: ['default', './test/runner/closing-line.ts'],
     execArgv: ['--disable-warning=ExperimentalWarning'],
@@ -15,4 +15,6 @@ export default defineConfig({
     hookTimeout: 60_000,
     maxWorkers: 2,
   },
-})
+}
+
+export default config

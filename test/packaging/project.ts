@@ -1,0 +1,147 @@
+/** Packs published packages and installs them into an empty project outside of this repository, as a user would. */
+
+import { execFile } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { promisify } from 'node:util'
+import type { LayerTable, Manifest } from '../architecture/repository.ts'
+import { type Example, examplesOf } from './examples.ts'
+
+const run = promisify(execFile)
+const root = resolve(import.meta.dirname, '../..')
+const bin = (name: string): string => join(root, 'node_modules/.bin', name)
+
+/** What users install; everything else comes along because these need it. */
+export const ENTRY_PACKAGES = [
+  '@countersign/boundary',
+  '@countersign/enforcer',
+  '@countersign/envelope',
+  '@countersign/schemas',
+] as const
+
+const layers = JSON.parse(readFileSync(join(root, 'infra/config/layers.json'), 'utf8')) as LayerTable
+
+const folderOf = (name: string): string => {
+  const found = layers.packages[name]
+  if (found === undefined) throw new Error(`${name} is not in the layer table`)
+  return join(root, found.path)
+}
+
+export const manifestOf = (name: string): Manifest =>
+  JSON.parse(readFileSync(join(folderOf(name), 'package.json'), 'utf8')) as Manifest
+
+/** These packages and all of ours that they need, directly or not. */
+export function closure(names: readonly string[]): string[] {
+  const found = new Set<string>()
+  const visit = (name: string): void => {
+    if (found.has(name)) return
+    found.add(name)
+    for (const needed of Object.keys(manifestOf(name).dependencies ?? {})) {
+      if (needed.startsWith('@countersign/')) visit(needed)
+    }
+  }
+  for (const name of names) visit(name)
+  return [...found].sort()
+}
+
+export const readExamples = (name: string): Example[] =>
+  examplesOf(readFileSync(join(folderOf(name), 'README.md'), 'utf8'))
+
+export interface Project {
+  readonly dir: string
+  /** Paths inside each package's tarball, without the leading `package/`. */
+  readonly contents: ReadonlyMap<string, readonly string[]>
+  /** Writes a file of the project. */
+  write(path: string, text: string): void
+  /** What the compiler says of all files of the project; empty when it is content. */
+  typecheck(): Promise<string>
+  /** Runs a file of the project on this Node; throws with its output unless it exits 0 within 60 s. */
+  run(path: string): Promise<string>
+  remove(): void
+}
+
+/** Builds from a clean slate, packs, and installs the tarballs into a new project. */
+export async function installElsewhere(names: readonly string[]): Promise<Project> {
+  await build(names)
+  const dir = mkdtempSync(join(tmpdir(), 'countersign-user-'))
+  const tarballs = join(dir, 'tarballs')
+  mkdirSync(tarballs)
+  const contents = new Map<string, string[]>()
+  for (const name of names) {
+    const { stdout } = await run('npm', ['pack', '--ignore-scripts', '--json', `--pack-destination=${tarballs}`], {
+      cwd: folderOf(name),
+    })
+    const answer = JSON.parse(stdout) as Record<string, Packed> | Packed[]
+    const [packed] = Object.values(answer)
+    contents.set(name, packed?.files.map((file) => file.path) ?? [])
+  }
+  writeFileSync(join(dir, 'package.json'), JSON.stringify({ name: 'user', private: true, type: 'module' }))
+  writeFileSync(join(dir, 'tsconfig.json'), JSON.stringify(USER_TSCONFIG))
+  const files = readdirSync(tarballs).map((file) => `./tarballs/${file}`)
+  const types = `@types/node@${rootVersion('@types/node')}`
+  await run(
+    'npm',
+    ['install', '--ignore-scripts', '--no-audit', '--no-fund', '--engine-strict=false', ...files, types],
+    {
+      cwd: dir,
+    },
+  )
+  return {
+    dir,
+    contents,
+    write: (path, text) => writeFileSync(join(dir, path), text),
+    async typecheck() {
+      const { stdout } = await run(bin('tsc'), ['-p', dir], { cwd: dir }).catch((error) => error as { stdout: string })
+      return stdout
+    },
+    async run(path) {
+      const { stdout } = await run(process.execPath, ['--disable-warning=ExperimentalWarning', path], {
+        cwd: dir,
+        timeout: 60_000,
+        env: { PATH: process.env.PATH },
+      })
+      return stdout
+    },
+    remove: () => rmSync(dir, { recursive: true, force: true }),
+  }
+}
+
+interface Packed {
+  readonly files: readonly { readonly path: string }[]
+}
+
+/** What a careful user has: strict, and the declarations of what he installed are checked too. */
+const USER_TSCONFIG = {
+  compilerOptions: {
+    target: 'es2024',
+    module: 'nodenext',
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noUncheckedIndexedAccess: true,
+    verbatimModuleSyntax: true,
+    noEmit: true,
+    skipLibCheck: false,
+    types: ['node'],
+  },
+  include: ['*.ts'],
+}
+
+/** Removes what an earlier build left: a file whose source is gone would be packed as well. */
+async function build(names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    rmSync(join(folderOf(name), 'dist'), { recursive: true, force: true })
+    rmSync(join(folderOf(name), '.cache/tsbuildinfo'), { force: true })
+  }
+  const filters = names.map((name) => `--filter=${name}`)
+  try {
+    await run(bin('turbo'), ['run', 'build', '--output-logs=errors-only', ...filters], { cwd: root })
+  } catch (error) {
+    throw new Error(`the build failed:\n${(error as { stdout?: string }).stdout ?? error}`)
+  }
+}
+
+function rootVersion(name: string): string {
+  const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Manifest
+  return manifest.devDependencies?.[name] ?? 'latest'
+}
