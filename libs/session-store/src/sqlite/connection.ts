@@ -1,8 +1,9 @@
-/** The owner's end of the worker: batches writes, signs what they draft, maps failures. */
+/** The owner's end of the engine: batches writes, signs what they draft, maps failures. */
 import { Worker } from 'node:worker_threads'
 import { SessionStoreError, type SessionStoreErrorCode } from '../errors.ts'
 import type { Sealer } from '../port.ts'
 import type { SealedDrafts } from './emitter.ts'
+import { Engine } from './engine.ts'
 import type { Call, Failure, Outcome, Reply, Request } from './protocol.ts'
 
 interface Waiting {
@@ -18,17 +19,21 @@ const BATCH = 128
 // Each lost race costs one round; another process must win every one of them for a step to fail.
 const ROUNDS = 50
 
-export class Connection {
+/** Asks the engine, wherever it runs. */
+interface Link {
+  /** @throws {SESSION_STORE_CLOSED} @throws {SESSION_STORE_UNAVAILABLE} */
+  ask(body: Body<Request>): Promise<Reply>
+  close(): Promise<void>
+}
+
+/** The engine in a worker thread. */
+export class ThreadLink implements Link {
   readonly #worker: Worker
-  readonly #seal: Sealer | undefined
   readonly #asked = new Map<number, { resolve: (reply: Reply) => void; reject: (error: unknown) => void }>()
-  #queue: Waiting[] = []
-  #writing: Promise<void> | null = null
   #next = 0
   #ended: SessionStoreErrorCode | null = null
 
-  constructor(path: string, seal: Sealer | undefined) {
-    this.#seal = seal
+  constructor(path: string) {
     const file = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js'
     this.#worker = new Worker(new URL(file, import.meta.url), { workerData: { path } })
     this.#worker.on('message', (reply: Reply) => {
@@ -41,8 +46,66 @@ export class Connection {
     this.#worker.unref()
   }
 
+  ask(body: Body<Request>): Promise<Reply> {
+    if (this.#ended)
+      return Promise.reject(errorOf({ code: this.#ended, outcome: 'none', reason: 'the store is closed' }))
+    return new Promise((resolve, reject) => {
+      const id = this.#next++
+      this.#asked.set(id, { resolve, reject })
+      this.#worker.ref()
+      this.#worker.postMessage({ ...body, id })
+    })
+  }
+
+  async close(): Promise<void> {
+    const ended = this.#ended
+    this.#ended = 'SESSION_STORE_CLOSED'
+    if (ended !== null) return
+    this.#worker.ref()
+    const exited = new Promise((resolve) => this.#worker.once('exit', resolve))
+    this.#worker.postMessage('close')
+    await exited
+  }
+
+  #end(code: SessionStoreErrorCode): void {
+    this.#ended ??= code
+    // What was under way may have been committed before the thread went.
+    for (const { reject } of this.#asked.values())
+      reject(errorOf({ code, outcome: 'unknown', reason: 'the thread ended' }))
+    this.#asked.clear()
+  }
+}
+
+/** The engine on the caller's own thread: for tools with nothing else to do, and for deterministic runs. */
+export class InlineLink implements Link {
+  readonly #engine: Engine
+
+  constructor(path: string) {
+    this.#engine = new Engine(path)
+  }
+
+  async ask(body: Body<Request>): Promise<Reply> {
+    return this.#engine.answer({ ...body, id: 0 })
+  }
+
+  async close(): Promise<void> {
+    this.#engine.close()
+  }
+}
+
+export class Connection {
+  readonly #link: Link
+  readonly #seal: Sealer | undefined
+  #queue: Waiting[] = []
+  #writing: Promise<void> | null = null
+
+  constructor(link: Link, seal: Sealer | undefined) {
+    this.#link = link
+    this.#seal = seal
+  }
+
   async read(method: string, args: readonly unknown[]): Promise<unknown> {
-    const reply = await this.#ask({ kind: 'read', call: { method, args } })
+    const reply = await this.#link.ask({ kind: 'read', call: { method, args } })
     if (reply.kind !== 'done') throw errorOf(reply.kind === 'failed' ? reply.failure : LOST_RACES)
     return unwrap(reply.outcomes[0] as Outcome)
   }
@@ -56,15 +119,8 @@ export class Connection {
 
   /** Finishes what was asked for, then closes. Idempotent. */
   async close(): Promise<void> {
-    if (this.#ended === 'SESSION_STORE_CLOSED') return
     while (this.#writing) await this.#writing
-    const crashed = this.#ended !== null
-    this.#ended = 'SESSION_STORE_CLOSED'
-    if (crashed) return
-    this.#worker.ref()
-    const exited = new Promise((resolve) => this.#worker.once('exit', resolve))
-    this.#worker.postMessage('close')
-    await exited
+    await this.#link.close()
   }
 
   async #drain(): Promise<void> {
@@ -89,7 +145,7 @@ export class Connection {
   async #commit(calls: readonly Call[]): Promise<readonly Outcome[]> {
     let sealed: SealedDrafts | null = null
     for (let round = 0; round < ROUNDS; round++) {
-      const reply: Reply = await this.#ask({ kind: 'write', calls, sealed })
+      const reply: Reply = await this.#link.ask({ kind: 'write', calls, sealed })
       if (reply.kind === 'done') return reply.outcomes
       if (reply.kind === 'failed') throw errorOf(reply.failure)
       const seal = this.#seal
@@ -97,25 +153,6 @@ export class Connection {
       sealed = { drafts: reply.text, seals: reply.drafts.map((draft) => seal({ ...draft, id: Buffer.from(draft.id) })) }
     }
     throw errorOf(LOST_RACES)
-  }
-
-  #ask(body: Body<Request>): Promise<Reply> {
-    if (this.#ended)
-      return Promise.reject(errorOf({ code: this.#ended, outcome: 'none', reason: 'the store is closed' }))
-    return new Promise((resolve, reject) => {
-      const id = this.#next++
-      this.#asked.set(id, { resolve, reject })
-      this.#worker.ref()
-      this.#worker.postMessage({ ...body, id })
-    })
-  }
-
-  #end(code: SessionStoreErrorCode): void {
-    this.#ended ??= code
-    // What was under way may have been committed before the thread went.
-    for (const { reject } of this.#asked.values())
-      reject(errorOf({ code, outcome: 'unknown', reason: 'the thread ended' }))
-    this.#asked.clear()
   }
 }
 

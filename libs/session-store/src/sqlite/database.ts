@@ -128,6 +128,7 @@ export class Database {
 
 /** Which file the path leads to; null when there is none. */
 export function identityOf(path: string): string | null {
+  if (path === ':memory:') return path
   const found = statSync(path, { bigint: true, throwIfNoEntry: false })
   return found ? `${found.dev}:${found.ino}` : null
 }

@@ -1,12 +1,18 @@
 /** The SQLite adapter: one file, several processes, off the event loop. */
 import type { Sealer, SessionStore } from '../port.ts'
-import { Connection } from './connection.ts'
+import { Connection, InlineLink, ThreadLink } from './connection.ts'
 
 export interface SqliteStoreOptions {
   /** File, created where missing; its folder must exist. */
   readonly path: string
   /** Encodes and signs each signal. Without it no step can raise anything: for readers and the notary. */
   readonly seal?: Sealer
+  /**
+   * `thread` keeps the file off the event loop. `inline` works on the caller's thread, for one-process tools and
+   * deterministic runs; there the path may be `:memory:`.
+   * @defaultValue `thread`
+   */
+  readonly run?: 'thread' | 'inline'
 }
 
 type Method<K extends keyof SessionStore> = SessionStore[K]
@@ -17,8 +23,8 @@ type Method<K extends keyof SessionStore> = SessionStore[K]
  * @throws {SESSION_STORE_SCHEMA_UNKNOWN} for a file a newer version wrote.
  * @throws {SESSION_STORE_UNAVAILABLE} when the file cannot be opened.
  */
-export async function openSqliteStore({ path, seal }: SqliteStoreOptions): Promise<SessionStore> {
-  const connection = new Connection(path, seal)
+export async function openSqliteStore({ path, seal, run = 'thread' }: SqliteStoreOptions): Promise<SessionStore> {
+  const connection = new Connection(run === 'thread' ? new ThreadLink(path) : new InlineLink(path), seal)
   const read = <K extends keyof SessionStore>(method: K): Method<K> =>
     ((...args: unknown[]) => connection.read(method, args)) as Method<K>
   const write = <K extends keyof SessionStore>(method: K): Method<K> =>
