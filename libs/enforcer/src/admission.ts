@@ -84,7 +84,7 @@ export class Admission {
     return decide({
       rules: this.rules,
       envelope,
-      view: replica.view,
+      view: replica,
       freshness: replica.freshness(),
       reached: phase === 'queued' ? replica.reached(tctx.position, iat) : 'reached',
       now: clock.now(),

@@ -4,7 +4,7 @@
  * crash between any two steps repeats work that is labelled; it loses none and hides none.
  */
 import type { JobMessage } from '@countersign/event-log'
-import { type AttemptParts, attempt, notOwned } from './attempt.ts'
+import { type AttemptParts, type AttemptResult, attempt, notOwned } from './attempt.ts'
 import { Item } from './item.ts'
 import { Ledger } from './ledger.ts'
 import type { Settlement } from './outcomes.ts'
@@ -138,7 +138,7 @@ class Chunk<T> {
     const { rules } = admission
     let since = settings.clock.monotonic()
     while (!pulse.check()) {
-      let result = await this.#ownership(item)
+      let result: AttemptResult | null = await this.#ownership(item)
       if (result === null) {
         // From the verdict to the call of the handler nothing is awaited.
         const refusal = this.#refusal(item)

@@ -74,8 +74,8 @@ export function createEnforcer(options: EnforcerOptions): Enforcer {
   const active = new Map<Pulse, Promise<unknown>>()
   let stopping = false
 
-  const offSignal = replica.onSignal(({ id, offset }) => {
-    history?.({ type: 'applied', consumer, at: clock.now(), offset, id: Buffer.from(id).toString('hex') })
+  const offSignal = replica.onSignal(({ signal: { id }, offset, live }) => {
+    history?.({ type: 'applied', consumer, at: clock.now(), offset, id: Buffer.from(id).toString('hex'), live })
     running.viewChanged()
   })
   const offCheckpoint = replica.onCheckpoint(() => running.viewChanged())

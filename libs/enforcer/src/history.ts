@@ -11,6 +11,8 @@ export interface AppliedEvent {
   readonly offset: number
   /** Signal id, hexadecimal. */
   readonly id: string
+  /** False while reading, after a start or in doubt, what was on the log before. */
+  readonly live: boolean
 }
 
 /** A handler attempt begins; the freshness it was admitted by. */

@@ -10,6 +10,6 @@ export type {
   HistorySink,
   StartEvent,
 } from './history.ts'
-export type { ConsumerView, EnforcerOptions, Ownership } from './options.ts'
+export type { AppliedSignal, ConsumerView, EnforcerOptions, Ownership } from './options.ts'
 export { type DecisionReason, FAULT_OUTCOMES, type Settlement, WORK_OUTCOMES, type WorkReason } from './outcomes.ts'
 export type { Handler, Identity, Recheck, Work, WorkEvent } from './work.ts'

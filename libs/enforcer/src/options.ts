@@ -8,14 +8,22 @@ import type { Logger, Metrics } from '@countersign/telemetry'
 import type { HistorySink } from './history.ts'
 import type { Identity, WorkEvent } from './work.ts'
 
-/** The view this consumer keeps, as `Replica` is one. */
-export interface ConsumerView extends SignalsView {
-  /** Calls `fn` after each signal was folded. @returns a function that stops it. */
-  onSignal(fn: (signal: { readonly id: Uint8Array; readonly offset: number }) => void): () => void
-  /** Calls `fn` after each checkpoint was passed. @returns a function that stops it. */
+/** What an enforcer needs of the view this consumer keeps; a `Replica` is one. */
+export interface ConsumerView extends Pick<SignalsView, 'floors' | 'freshness' | 'position' | 'reached' | 'ring'> {
+  /** Calls `fn` after each signal that took something anew. @returns a function that ends it. */
+  onSignal(fn: (found: AppliedSignal) => void): () => void
+  /** Calls `fn` after each checkpoint passed. @returns a function that ends it. */
   onCheckpoint(fn: () => void): () => void
   /** @returns true as soon as `predicate` holds, false after `timeoutMs` or when `signal` aborts. */
   waitUntil(predicate: () => boolean, timeoutMs: number, signal?: AbortSignal): Promise<boolean>
+}
+
+/** A signal as it was folded. */
+export interface AppliedSignal {
+  readonly offset: number
+  readonly signal: { readonly id: Uint8Array }
+  /** False while reading what was on the log before the start. */
+  readonly live: boolean
 }
 
 /** Asks whether the object belongs to who asks; for what no scope can say. */
@@ -28,7 +36,7 @@ export type Ownership = (question: {
 
 export interface EnforcerOptions {
   readonly replica: ConsumerView
-  readonly log: EventLog
+  readonly log: Pick<EventLog, 'append' | 'schemas'>
   readonly catalogue: Catalogue
   readonly clock: Clock
   readonly random: Random
