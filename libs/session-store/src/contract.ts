@@ -495,7 +495,7 @@ export function sessionStoreContract({ name, create }: SessionStoreContractOptio
       expect(await attempt(store, NOW + 999)).toBe(1)
       expect(await attempt(store, NOW + 1000)).toBe(0)
       expect(await attempt(store, NOW + 1000)).toBe(2000)
-      await store.clearAttempts(['ann'])
+      await store.settleAttempt({ cleared: ['ann'], refunded: ['source'] })
       expect(await attempt(store, NOW + 1000)).toBe(0)
       for (let i = 0; i < 3; i++) await attempt(store, NOW + 2000)
       expect(await attempt(store, NOW + 2000)).toBeGreaterThan(0)

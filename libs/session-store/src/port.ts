@@ -67,7 +67,7 @@ export type Change =
 /** A floor to raise: `max(stored, atLeast, previous + 1, now)`. Raises of one step on one target share one floor. */
 export interface Raise {
   readonly target: SignalTarget
-  /** `reason:<Reason>` ends what carries a lower version; `scope:<scope>` takes one scope from it. */
+  /** `scope:<scope>` takes one scope; anything else, such as `reason:<Reason>`, ends what carries a lower version. */
   readonly effect: string
   readonly fallback: Reason
   /** Highest floor or version of the target seen outside this store; 0 for none. */
@@ -201,8 +201,8 @@ export interface SessionStore extends OutboxPort {
    * @returns 0 to go on, else milliseconds to wait; a refused attempt counts nothing.
    */
   admitAttempt(options: AttemptRule & { now: number }): Promise<number>
-  /** Forgets the attempts of these keys. */
-  clearAttempts(keys: readonly string[]): Promise<void>
+  /** After an attempt that succeeded: forgets all attempts of `cleared`, and only this one of `refunded`. */
+  settleAttempt(keys: { cleared: readonly string[]; refunded: readonly string[] }): Promise<void>
 
   /**
    * Takes back what a rollback lost: keeps the rows as acknowledged, raises versions, and re-applies what each

@@ -105,6 +105,7 @@ export type MetricName = keyof typeof METRICS
 /** Log fields whose text may be written: closed vocabularies, opaque handles and places, never content. */
 export const TEXT_FIELDS: ReadonlySet<string> = new Set([
   'action',
+  'actor',
   'address',
   'answer',
   'audience',
@@ -126,6 +127,7 @@ export const TEXT_FIELDS: ReadonlySet<string> = new Set([
   'group',
   'host',
   'id',
+  'initiator',
   'job',
   'jobClass',
   'keyId',
@@ -138,6 +140,7 @@ export const TEXT_FIELDS: ReadonlySet<string> = new Set([
   'method',
   'name',
   'notary',
+  'object',
   'operation',
   'outcome',
   'path',

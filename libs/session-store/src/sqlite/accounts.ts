@@ -147,8 +147,10 @@ export function admitAttempt(
   return 0
 }
 
-export function clearAttempts(db: Database, keys: readonly string[]): void {
-  for (const key of keys) db.run('DELETE FROM attempt WHERE key = ?', key)
+export function settleAttempt(db: Database, keys: { cleared: readonly string[]; refunded: readonly string[] }): void {
+  for (const key of keys.cleared) db.run('DELETE FROM attempt WHERE key = ?', key)
+  const refund = 'UPDATE attempt SET attempts = max(0, attempts - 1), rests_until = last_at WHERE key = ?'
+  for (const key of keys.refunded) db.run(refund, key)
 }
 
 export function tenants(db: Database): string[] {

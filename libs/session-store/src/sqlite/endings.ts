@@ -150,7 +150,7 @@ function raiseTarget(
   effect: string,
   now: number,
 ): void {
-  const ends = effect.startsWith('reason:')
+  const ends = !effect.startsWith('scope:')
   db.run(
     `INSERT INTO target (kind, tenant, id, version, ended_below) VALUES (?, ?, ?, ?, ?) ON CONFLICT (kind, tenant, id)
      DO UPDATE SET version = max(version, excluded.version), ended_below = max(ended_below, excluded.ended_below)`,

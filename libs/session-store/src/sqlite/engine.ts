@@ -42,7 +42,7 @@ const WRITES: Readonly<Record<string, Operation>> = {
   putResetCode: accounts.putResetCode,
   putSecret: accounts.putSecret,
   admitAttempt: accounts.admitAttempt,
-  clearAttempts: accounts.clearAttempts,
+  settleAttempt: accounts.settleAttempt,
   touchSession: sessions.touchSession,
   expiredSessions: sessions.expiredSessions,
   adopt: endings.adopt,

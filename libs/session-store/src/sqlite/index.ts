@@ -59,7 +59,7 @@ export async function openSqliteStore({ path, seal, run = 'thread' }: SqliteStor
     end: write('end'),
     putSecret: write('putSecret'),
     admitAttempt: write('admitAttempt'),
-    clearAttempts: write('clearAttempts'),
+    settleAttempt: write('settleAttempt'),
     adopt: write('adopt'),
     nameLog: write('nameLog'),
     acknowledge: write('acknowledge'),

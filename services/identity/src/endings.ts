@@ -1,0 +1,117 @@
+/**
+ * Every path that ends or lowers authority, in one table. The code reads it: a path raises what its row
+ * says and nothing else. A test drives each path and compares.
+ */
+
+import { reasonEffect, scopeEffect, TARGET_KINDS, type Target } from '@countersign/revocation'
+import type { Reason, TargetKind } from '@countersign/schemas'
+import type { Raise } from '@countersign/session-store'
+
+/** What one path takes, and from whom. */
+export interface EndingRow {
+  /** Kinds of target it hits; one target per run. */
+  readonly kinds: readonly TargetKind[]
+  /** The reason it gives; `removed scopes`: one signal per scope lost; `as asked`: what the caller names. */
+  readonly effect: Reason | 'removed scopes' | 'as asked'
+  /** Reason a reader applies that does not know the effect. */
+  readonly fallback: Reason
+  /** When it is taken, for people. */
+  readonly when: string
+}
+
+export const ENDINGS = {
+  logout: { kinds: ['session'], effect: 'logout', fallback: 'logout', when: 'a person logs out' },
+  relogin: {
+    kinds: ['session'],
+    effect: 'logout',
+    fallback: 'logout',
+    when: 'a login replaces the session of the same browser',
+  },
+  expiry: {
+    kinds: ['session'],
+    effect: 'expiry',
+    fallback: 'expiry',
+    when: 'a session was idle for too long, or reached its absolute end',
+  },
+  password_reset: {
+    kinds: ['subject'],
+    effect: 'password_reset',
+    fallback: 'password_reset',
+    when: 'a reset code was used',
+  },
+  account_suspension: {
+    kinds: ['subject'],
+    effect: 'suspension',
+    fallback: 'suspension',
+    when: 'an operator suspends a person everywhere',
+  },
+  account_deletion: {
+    kinds: ['subject'],
+    effect: 'offboarding',
+    fallback: 'offboarding',
+    when: 'an operator deletes a person',
+  },
+  affiliation_suspension: {
+    kinds: ['affiliation'],
+    effect: 'suspension',
+    fallback: 'suspension',
+    when: 'an administrator suspends a person in their tenant',
+  },
+  affiliation_removal: {
+    kinds: ['affiliation'],
+    effect: 'offboarding',
+    fallback: 'offboarding',
+    when: 'an administrator removes a person from their tenant',
+  },
+  role_change: {
+    kinds: ['affiliation'],
+    effect: 'removed scopes',
+    fallback: 'role_change',
+    when: 'new roles grant less than the old ones did',
+  },
+  revocation: {
+    kinds: TARGET_KINDS,
+    effect: 'as asked',
+    fallback: 'admin',
+    when: 'an operator or administrator revokes by name',
+  },
+  store_rollback: {
+    kinds: ['tenant'],
+    effect: 'compromise',
+    fallback: 'compromise',
+    when: 'the store lost signals that the log no longer holds',
+  },
+} as const satisfies Record<string, EndingRow>
+
+export type EndingPath = keyof typeof ENDINGS
+
+/** What a path needs to know besides its row. */
+export interface EndingFacts {
+  readonly target: Target
+  /** For `removed scopes`. */
+  readonly scopes?: readonly string[]
+  /** For `as asked`. */
+  readonly effect?: string
+  readonly fallback?: Reason
+  /** Highest version or floor of the target on the own view. */
+  readonly atLeast: number
+}
+
+/**
+ * The raises of one run of a path, as its row says.
+ * @throws {TypeError} when the target is not of a kind the row names: a fault of the calling code.
+ */
+export function raisesOf(path: EndingPath, facts: EndingFacts): Raise[] {
+  const row: EndingRow = ENDINGS[path]
+  const { target, atLeast } = facts
+  if (!row.kinds.includes(target.kind)) throw new TypeError(`${path} does not hit a ${target.kind}`)
+  const raise = (effect: string, fallback: Reason): Raise => ({ target, effect, fallback, atLeast })
+  switch (row.effect) {
+    case 'removed scopes':
+      return (facts.scopes ?? []).map((scope) => raise(scopeEffect(scope), row.fallback))
+    case 'as asked':
+      return facts.effect === undefined ? [] : [raise(facts.effect, facts.fallback ?? row.fallback)]
+    default:
+      return [raise(reasonEffect(row.effect), row.fallback)]
+  }
+}

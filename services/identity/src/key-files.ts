@@ -1,0 +1,131 @@
+/**
+ * Keys on disk: made by `identity keys init`, read by the roles that sign. Private files are for their
+ * owner alone, and refused when others may read them. A key's id is its file's name.
+ */
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { ed25519Key, generateEd25519, type SigningKey } from '@countersign/envelope'
+import { CountersignError, days, type Random } from '@countersign/kernel'
+import type { KeyGrant, KeyUse } from '@countersign/schemas'
+import { z } from 'zod'
+
+/** A key to make. */
+export interface KeyOrder {
+  readonly name: string
+  readonly use: KeyUse
+  readonly tenants: readonly string[]
+  readonly topics: readonly string[]
+}
+
+const GRANTS_FILE = 'keys.json'
+const ROOT_FILE = 'root.pub'
+const NAME = /^[a-z0-9][a-z0-9-]{0,47}$/
+
+const grantsFile = z.strictObject({
+  keys: z.array(
+    z.strictObject({
+      key_id: z.string().regex(NAME),
+      public_key: z.base64().refine((text) => Buffer.from(text, 'base64').length === 32),
+      use: z.enum(['envelope', 'derive', 'signal', 'checkpoint']),
+      tenants: z.array(z.string().min(1)),
+      topics: z.array(z.string().min(1)),
+      not_before: z.int(),
+      not_after: z.int(),
+    }),
+  ),
+})
+
+/**
+ * Makes a root key, one signal key, checkpoint keys and the ordered envelope keys in `dir`.
+ * @returns names of the keys made.
+ * @throws {IDENTITY_KEYS_EXIST} when the folder has a root already: nothing is overwritten.
+ * @throws {IDENTITY_KEY_NAME_INVALID} for a name that is not lower-case letters, digits and dashes.
+ */
+export function initKeys(options: {
+  dir: string
+  checkpoints: number
+  orders: readonly KeyOrder[]
+  now: number
+  random: Random
+  lifeMs?: number
+}): string[] {
+  const { dir, checkpoints, now, random, lifeMs = days(365) } = options
+  mkdirSync(dir, { recursive: true, mode: 0o700 })
+  if (existsSync(join(dir, ROOT_FILE)))
+    throw keyError('IDENTITY_KEYS_EXIST', `${dir} has keys already; nothing was changed`)
+  const all: KeyOrder[] = [
+    { name: 'signal', use: 'signal', tenants: ['*'], topics: ['*'] },
+    ...Array.from(
+      { length: checkpoints },
+      (_, i): KeyOrder => ({ name: `checkpoint-${i + 1}`, use: 'checkpoint', tenants: ['*'], topics: ['*'] }),
+    ),
+    ...options.orders,
+  ]
+  for (const { name } of all) {
+    if (!NAME.test(name) || name === 'root')
+      throw keyError('IDENTITY_KEY_NAME_INVALID', `${name} cannot name a key: use a-z, 0-9 and -`)
+  }
+  const grants = all.map(({ name, use, tenants, topics }) => {
+    const public_key = makeKey(dir, name, random).toString('base64')
+    return { key_id: name, public_key, use, tenants, topics, not_before: now, not_after: now + lifeMs }
+  })
+  writeFileSync(join(dir, GRANTS_FILE), `${JSON.stringify({ keys: grants }, null, 2)}\n`, { flag: 'wx' })
+  // Last: its presence says that the folder is complete.
+  writeFileSync(join(dir, ROOT_FILE), `${makeKey(dir, 'root', random).toString('base64')}\n`, { flag: 'wx' })
+  return ['root', ...all.map((order) => order.name)]
+}
+
+/** @throws {IDENTITY_KEYS_UNREADABLE} when it is missing, not a key, or open to others. */
+export function readSigningKey(dir: string, name: string): SigningKey {
+  const path = join(dir, `${name}.key.pem`)
+  return read(path, () => {
+    if (process.platform !== 'win32' && (statSync(path).mode & 0o077) !== 0) {
+      throw keyError('IDENTITY_KEYS_UNREADABLE', `${path} is open to other users; chmod 600 it`)
+    }
+    return ed25519Key(name, readFileSync(path, 'utf8'))
+  })
+}
+
+/** @returns the raw root public key, 32 bytes. @throws {IDENTITY_KEYS_UNREADABLE}. */
+export function readRootPublicKey(dir: string): Buffer {
+  const path = join(dir, ROOT_FILE)
+  return read(path, () => {
+    const key = Buffer.from(readFileSync(path, 'utf8').trim(), 'base64')
+    if (key.length !== 32) throw keyError('IDENTITY_KEYS_UNREADABLE', `${path} does not hold a public key`)
+    return key
+  })
+}
+
+/** @returns the public grants, as they go into the trust bundle. @throws {IDENTITY_KEYS_UNREADABLE}. */
+export function readGrants(dir: string): KeyGrant[] {
+  const path = join(dir, GRANTS_FILE)
+  return read(path, () => {
+    const { keys } = grantsFile.parse(JSON.parse(readFileSync(path, 'utf8')))
+    return keys.map((key) => ({ ...key, public_key: Buffer.from(key.public_key, 'base64') }))
+  })
+}
+
+function makeKey(dir: string, name: string, random: Random): Buffer {
+  const { publicKey, privateKeyPem } = generateEd25519(random)
+  const path = join(dir, `${name}.key.pem`)
+  writeFileSync(path, privateKeyPem, { mode: 0o600, flag: 'wx' })
+  chmodSync(path, 0o600)
+  return publicKey
+}
+
+function read<T>(path: string, reader: () => T): T {
+  try {
+    return reader()
+  } catch (error) {
+    // The cause is dropped: it may quote what was in the file.
+    if (error instanceof CountersignError) throw error
+    throw keyError(
+      'IDENTITY_KEYS_UNREADABLE',
+      `${path} cannot be read as a key file; make one with \`identity keys init\``,
+    )
+  }
+}
+
+function keyError<C extends string>(code: C, publicMessage: string): CountersignError<C> {
+  return new CountersignError({ code, retriable: false, publicMessage })
+}
