@@ -10,8 +10,13 @@ import { endianness } from 'node:os'
 /** Length of the state in bytes. */
 export const LTHASH_BYTES = 2048
 
-const EXPAND = { outputEncoding: 'buffer', outputLength: LTHASH_BYTES } as const
 const SWAP = endianness() === 'BE'
+
+// A latin1 string is what `crypto.hash` makes fastest, and unlike a Buffer it is no external memory, of which a
+// million elements would make 2 GB for full collections to clear. One scratch serves all: nothing here is suspended.
+const EXPAND = { outputEncoding: 'binary', outputLength: LTHASH_BYTES } as const
+const scratch = Buffer.from(new ArrayBuffer(LTHASH_BYTES))
+const lanes = new Int32Array(scratch.buffer)
 
 /** Lanes are little-endian on the wire; two of them are added at once within a 32-bit word. */
 export class LtHash {
@@ -25,10 +30,10 @@ export class LtHash {
     if (SWAP) bytes.swap16()
   }
 
-  /** Adds an element. Adding one twice counts twice: the caller keeps the set. Cost: about 5.5 µs. */
+  /** Adds an element. Adding one twice counts twice: the caller keeps the set. Cost: about 4.5 µs, of which the expansion is 3.7. */
   add(element: Uint8Array): void {
     const words = this.#words
-    const lanes = expand(element)
+    expand(element)
     for (let i = 0; i < words.length; i++) {
       const a = words[i] as number
       const b = lanes[i] as number
@@ -40,7 +45,7 @@ export class LtHash {
   /** Takes an element out that was added. Cost: as `add`. */
   remove(element: Uint8Array): void {
     const words = this.#words
-    const lanes = expand(element)
+    expand(element)
     for (let i = 0; i < words.length; i++) {
       const a = words[i] as number
       const b = lanes[i] as number
@@ -60,8 +65,8 @@ export class LtHash {
   }
 }
 
-function expand(element: Uint8Array): Int32Array {
-  const bytes = hash('shake128', element, EXPAND)
-  if (SWAP) bytes.swap16()
-  return new Int32Array(bytes.buffer, bytes.byteOffset, LTHASH_BYTES / 4)
+/** Fills `lanes`. */
+function expand(element: Uint8Array): void {
+  scratch.write(hash('shake128', element, EXPAND), 0, LTHASH_BYTES, 'latin1')
+  if (SWAP) scratch.swap16()
 }

@@ -56,7 +56,9 @@ export function targetKey(target: Target): Buffer {
     bytes.writeUInt32BE(length, end)
     end += 4 + length
   }
-  return hash('sha256', bytes.subarray(0, end), 'buffer').subarray(0, TARGET_KEY_BYTES)
+  const key = Buffer.allocUnsafe(TARGET_KEY_BYTES)
+  key.write(hash('sha256', bytes.subarray(0, end), 'binary'), 0, TARGET_KEY_BYTES, 'latin1')
+  return key
 }
 
 /** Everyone and everything of one tenant. @throws {REVOCATION_TARGET_INVALID} when `tenant` is empty. */

@@ -1,0 +1,33 @@
+/**
+ * `npm run bench -- <name> [--json]`: one bench, one question. Talks on stderr; stdout has the figures, with --json as
+ * one object in the last line. The exit code says that it ran and that what it measured was correct, not that goals
+ * were met: that is in the figures.
+ */
+import { readdirSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import type { Bench, Figure } from './figure.ts'
+import { commit, machine } from './machine.ts'
+
+const SUFFIX = '.bench.ts'
+const names = readdirSync(import.meta.dirname)
+  .filter((file) => file.endsWith(SUFFIX))
+  .map((file) => file.slice(0, -SUFFIX.length))
+  .sort()
+
+const { values, positionals } = parseArgs({ options: { json: { type: 'boolean' } }, allowPositionals: true })
+const [name = ''] = positionals
+if (positionals.length !== 1 || !names.includes(name)) {
+  console.error(`usage: npm run bench -- <name> [--json], where <name> is one of: ${names.join(', ')}`)
+  process.exit(2)
+}
+
+const module = (await import(`./${name}${SUFFIX}`)) as { default: Bench }
+const figures = await module.default()
+console.log(
+  values.json ? JSON.stringify({ figures, commit: commit(), machine: machine() }) : figures.map(line).join('\n'),
+)
+
+function line({ id, value, unit, goal, met }: Figure): string {
+  const judged = goal === null ? '' : `  (goal ${goal}: ${met ? 'met' : 'NOT met'})`
+  return `${id.padEnd(36)} ${String(value).padStart(10)} ${unit}${judged}`
+}
