@@ -64,7 +64,10 @@ export class AppendQueue {
       try {
         const appended = await this.#sendAll(calls)
         let at = 0
-        for (const call of calls) call.resolve(appended.slice(at, (at += call.records.length)))
+        for (const { records, resolve } of calls) {
+          resolve(appended.slice(at, at + records.length))
+          at += records.length
+        }
       } catch (error) {
         for (const call of calls) call.reject(error as EventLogError)
       }
