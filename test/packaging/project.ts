@@ -1,7 +1,7 @@
 /** Packs published packages and installs them into an empty project outside of this repository, as a user would. */
 
 import { execFile } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
@@ -45,8 +45,11 @@ export function closure(names: readonly string[]): string[] {
   return [...found].sort()
 }
 
-export const readExamples = (name: string): Example[] =>
-  examplesOf(readFileSync(join(folderOf(name), 'README.md'), 'utf8'))
+/** The examples of the package's README, in its order; none when it has no README. */
+export function readExamples(name: string): Example[] {
+  const readme = join(folderOf(name), 'README.md')
+  return existsSync(readme) ? examplesOf(readFileSync(readme, 'utf8')) : []
+}
 
 export interface Project {
   readonly dir: string
