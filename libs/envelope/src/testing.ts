@@ -1,6 +1,7 @@
 /** A small authority for tests: seeded keys, a bundle with one key of each use, and plausible claims. */
 import { SeededRandom } from '@countersign/kernel/testing'
-import type { EnvelopeClaims, EventBinding, KeyGrant, TrustBundle } from '@countersign/schemas'
+import { targetKey } from '@countersign/revocation'
+import type { EnvelopeClaims, EventBinding, KeyGrant, TargetVersion, TrustBundle } from '@countersign/schemas'
 import { bindEvent } from './event-binding.ts'
 import { ed25519Key, generateEd25519, type SigningKey } from './keys.ts'
 import type { OpenContext } from './open.ts'
@@ -11,6 +12,17 @@ export { sealBodies } from './seal.ts'
 /** The moment of every fixture, epoch ms; where `FakeClock` stands at first. */
 export const NOW = 1_800_000_000_000
 const HOUR = 3_600_000
+const TXN = 'txn_Zm9vYmFyYmF6cXV4MTIzNA'
+const SUB = 'usr_9f86d081884c7d65'
+const SESSION = 'ses_2c26b46b68ffc68f'
+const TARGETS: readonly TargetVersion[] = [
+  { kind: 'tenant' as const, tenant: 'acme', id: '' },
+  { kind: 'subject' as const, tenant: '', id: SUB },
+  { kind: 'affiliation' as const, tenant: 'acme', id: SUB },
+  { kind: 'client' as const, tenant: '', id: 'web' },
+  { kind: 'session' as const, tenant: '', id: SESSION },
+  { kind: 'transaction' as const, tenant: '', id: TXN },
+].map((target, i) => ({ kind: target.kind, key: targetKey(target), version: NOW - 1000 * i }))
 
 /** Keys that are the same in every run. Never for anything but tests. */
 export interface TestAuthority {
@@ -80,8 +92,8 @@ export function testId(index: number): Buffer {
 /** Claims of a person's job, about 400 bytes; `over` replaces whole fields. */
 export function testClaims(over: Partial<EnvelopeClaims> = {}): EnvelopeClaims {
   return {
-    txn: 'txn_Zm9vYmFyYmF6cXV4MTIzNA',
-    sub: 'usr_9f86d081884c7d65',
+    txn: TXN,
+    sub: SUB,
     aud: 'billing-export',
     scope: ['invoices:export', 'invoices:read'],
     req_wl: 'api',
@@ -92,14 +104,10 @@ export function testClaims(over: Partial<EnvelopeClaims> = {}): EnvelopeClaims {
       principal: 'user',
       act: [],
       credential: 'session_cookie',
-      session: 'ses_2c26b46b68ffc68f',
+      session: SESSION,
       client: 'web',
       device: null,
-      targets: (['tenant', 'subject', 'affiliation', 'client', 'session', 'transaction'] as const).map((kind, i) => ({
-        kind,
-        key: testId(1000 + i),
-        version: NOW - 1000 * i,
-      })),
+      targets: TARGETS,
       scope_version: NOW - 5000,
       position: { log_id: 'log-1', offset: 41 },
     },
