@@ -1,6 +1,6 @@
 /** Another process on the log under test: `consume` prints what it handles, `append` appends and ends. */
 import { type EventLog, maxRecordBytes } from '@countersign/event-log'
-import { openLog, type LogAddress } from './event-log-address.ts'
+import { type LogAddress, openLog } from './event-log-address.ts'
 
 const [address, command] = process.argv.slice(2).map((argument) => JSON.parse(argument)) as [LogAddress, Command]
 

@@ -5,9 +5,9 @@
  */
 import { appendCases } from './contract/append-cases.ts'
 import { jobCases } from './contract/job-cases.ts'
+import { Probe } from './contract/probe.ts'
 import { processCases } from './contract/process-cases.ts'
 import { tailCases } from './contract/tail-cases.ts'
-import { Probe } from './contract/probe.ts'
 import type { EventLog } from './port.ts'
 
 /** What the suite needs of an adapter under test. */

@@ -229,7 +229,13 @@ export const appendCases: readonly Case[] = [
       const { log, topic } = await probe.topic(3)
       const other = `${topic}-other`
       const spec = { partitions: 5, retentionMs: 1_000_000 }
-      assert.deepEqual(await log.createTopics([{ ...spec, name: topic }, { ...spec, name: other }]), [other])
+      assert.deepEqual(
+        await log.createTopics([
+          { ...spec, name: topic },
+          { ...spec, name: other },
+        ]),
+        [other],
+      )
       assert.deepEqual(await log.createTopics([{ ...spec, name: other }]), [])
       const found = (await log.topics()).filter(({ name }) => name === topic || name === other)
       assert.deepEqual(
@@ -241,8 +247,20 @@ export const appendCases: readonly Case[] = [
           timestampType,
         })),
         [
-          { name: topic, partitions: 3, retentionMs: 86_400_000, cleanupPolicy: 'delete', timestampType: 'LogAppendTime' },
-          { name: other, partitions: 5, retentionMs: 1_000_000, cleanupPolicy: 'delete', timestampType: 'LogAppendTime' },
+          {
+            name: topic,
+            partitions: 3,
+            retentionMs: 86_400_000,
+            cleanupPolicy: 'delete',
+            timestampType: 'LogAppendTime',
+          },
+          {
+            name: other,
+            partitions: 5,
+            retentionMs: 1_000_000,
+            cleanupPolicy: 'delete',
+            timestampType: 'LogAppendTime',
+          },
         ],
       )
     },

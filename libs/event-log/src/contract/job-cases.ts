@@ -26,9 +26,18 @@ export const jobCases: readonly Case[] = [
     name: 'hands a new group everything from the start, in order per partition',
     async check(probe) {
       const { log, topic } = await probe.topic(3)
-      await log.append(topic, [0, 1, 2].flatMap((partition) => records(40, `${partition}.`, { partition })))
+      await log.append(
+        topic,
+        [0, 1, 2].flatMap((partition) => records(40, `${partition}.`, { partition })),
+      )
       const seen: string[][] = [[], [], []]
-      await consume(probe, log, newGroup(), topic, each((value, { partition }) => void seen[partition]?.push(value)))
+      await consume(
+        probe,
+        log,
+        newGroup(),
+        topic,
+        each((value, { partition }) => void seen[partition]?.push(value)),
+      )
       await log.append(topic, [record('0.40', { partition: 0 })])
       await probe.until('all came', () => seen.flat().length === 121)
       assert.deepEqual(seen, [numbers(41, '0.'), numbers(40, '1.'), numbers(40, '2.')])
@@ -45,7 +54,13 @@ export const jobCases: readonly Case[] = [
       ] as const
       const [, appended] = await log.append(topic, [record('skip'), record('v', { key: Buffer.from('k'), headers })])
       const seen: EachMessagePayload[] = []
-      await consume(probe, log, newGroup(), topic, each((_, payload) => void seen.push(payload)))
+      await consume(
+        probe,
+        log,
+        newGroup(),
+        topic,
+        each((_, payload) => void seen.push(payload)),
+      )
       await probe.until('both came', () => seen.length === 2)
       const { message, ...rest } = seen[1]!
       assert.deepEqual([rest.topic, rest.partition], [topic, 0])
@@ -94,7 +109,8 @@ export const jobCases: readonly Case[] = [
       await consume(probe, log, newGroup(), topic, {
         async eachBatch({ batch, resolveOffset }) {
           batches.push(batch.messages.map(({ value }) => text(value) ?? ''))
-          for (const { offset } of batches.length === 1 ? batch.messages.slice(0, 4) : batch.messages) resolveOffset(offset)
+          for (const { offset } of batches.length === 1 ? batch.messages.slice(0, 4) : batch.messages)
+            resolveOffset(offset)
         },
       })
       await probe.until('two batches came', () => batches.flat().length >= 16)
@@ -109,15 +125,33 @@ export const jobCases: readonly Case[] = [
       const group = newGroup()
       await log.append(topic, records(10))
       const first: string[] = []
-      const consumer = await consume(probe, log, group, topic, each((value) => void first.push(value)))
+      const consumer = await consume(
+        probe,
+        log,
+        group,
+        topic,
+        each((value) => void first.push(value)),
+      )
       await probe.until('ten came', () => first.length === 10)
       await consumer.stop()
       await log.append(topic, records(3, 'next'))
       const reopened = await probe.log()
       const second: string[] = []
       const other: string[] = []
-      await consume(probe, reopened, group, topic, each((value) => void second.push(value)))
-      await consume(probe, reopened, newGroup(), topic, each((value) => void other.push(value)))
+      await consume(
+        probe,
+        reopened,
+        group,
+        topic,
+        each((value) => void second.push(value)),
+      )
+      await consume(
+        probe,
+        reopened,
+        newGroup(),
+        topic,
+        each((value) => void other.push(value)),
+      )
       await probe.until('the rest came', () => second.length >= 3 && other.length >= 13)
       assert.deepEqual(second, numbers(3, 'next'))
       assert.deepEqual(other, [...numbers(10), ...numbers(3, 'next')])
@@ -152,7 +186,13 @@ export const jobCases: readonly Case[] = [
       const done = events.length - 1
       assert.ok(done >= 1)
       const again: string[] = []
-      await consume(probe, log, group, topic, each((value) => void again.push(value)))
+      await consume(
+        probe,
+        log,
+        group,
+        topic,
+        each((value) => void again.push(value)),
+      )
       await probe.until('the rest came', () => again.includes('4'))
       assert.deepEqual(again, numbers(5).slice(done))
     },
@@ -168,8 +208,12 @@ export const jobCases: readonly Case[] = [
           seen.set(value, [...(seen.get(value) ?? []), who])
         })
       const put = (prefix: string): Promise<unknown> =>
-        log.append(topic, [0, 1, 2, 3, 4, 5].flatMap((partition) => records(20, `${prefix}${partition}.`, { partition })))
-      const has = (prefix: string): boolean => [...seen.keys()].filter((value) => value.startsWith(prefix)).length === 120
+        log.append(
+          topic,
+          [0, 1, 2, 3, 4, 5].flatMap((partition) => records(20, `${prefix}${partition}.`, { partition })),
+        )
+      const has = (prefix: string): boolean =>
+        [...seen.keys()].filter((value) => value.startsWith(prefix)).length === 120
 
       await consume(probe, log, group, topic, handle('a'))
       await put('1.')
@@ -193,7 +237,10 @@ export const jobCases: readonly Case[] = [
     name: 'works on several partitions at once when allowed, never twice on one',
     async check(probe) {
       const { log, topic } = await probe.topic(4)
-      await log.append(topic, [0, 1, 2, 3].flatMap((partition) => records(5, `${partition}.`, { partition })))
+      await log.append(
+        topic,
+        [0, 1, 2, 3].flatMap((partition) => records(5, `${partition}.`, { partition })),
+      )
       const inside = new Set<number>()
       let most = 0
       let done = 0

@@ -93,7 +93,8 @@ export function text(bytes: Uint8Array | null): string | null {
   return bytes === null ? null : Buffer.from(bytes).toString()
 }
 
-export const values = (list: readonly { value: Uint8Array | null }[]): (string | null)[] => list.map((r) => text(r.value))
+export const values = (list: readonly { value: Uint8Array | null }[]): (string | null)[] =>
+  list.map((r) => text(r.value))
 
 export function numbers(count: number, prefix = ''): string[] {
   return Array.from({ length: count }, (_, i) => `${prefix}${i}`)

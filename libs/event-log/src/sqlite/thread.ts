@@ -41,20 +41,22 @@ export class Thread {
     if (this.#closed) return Promise.reject(this.#closed)
     const id = this.#next++
     return new Promise<unknown>((resolve, reject) => {
-      // Keeps the process alive while somebody waits for an answer, and no longer.
-      if (this.#calls.size === 0) this.#worker.ref()
       this.#calls.set(id, { name, resolve, reject })
+      this.#settleRef()
       this.#worker.postMessage({ id, name, input } as Request, transfer ? [transfer] : [])
     }) as Promise<Operations[N]['out']>
   }
 
   watch(watcher: Watcher): void {
     this.#watchers.add(watcher)
+    this.#settleRef()
     if (this.#watchers.size === 1) this.call('watch', { on: true }).catch(() => {})
   }
 
   unwatch(watcher: Watcher): void {
-    if (!this.#watchers.delete(watcher) || this.#watchers.size > 0) return
+    this.#watchers.delete(watcher)
+    this.#settleRef()
+    if (this.#watchers.size > 0) return
     this.call('watch', { on: false }).catch(() => {})
   }
 
@@ -64,6 +66,12 @@ export class Thread {
     this.#closed = closedError(null)
     await done.catch(() => {})
     await this.#worker.terminate()
+  }
+
+  /** Keeps the process alive while somebody waits for an answer, tails or consumes, and no longer. */
+  #settleRef(): void {
+    if (this.#calls.size + this.#watchers.size > 0) this.#worker.ref()
+    else this.#worker.unref()
   }
 
   #hear(message: Message): void {
@@ -78,7 +86,7 @@ export class Thread {
     const call = this.#calls.get(message.id)
     if (call === undefined) return
     this.#calls.delete(message.id)
-    if (this.#calls.size === 0) this.#worker.unref()
+    this.#settleRef()
     if ('fault' in message) call.reject(errorOf(message.fault, message.message))
     else call.resolve(message.result)
   }
