@@ -20,6 +20,8 @@ export interface Passed {
 export interface Noted {
   readonly digest: Buffer
   readonly count: number
+  /** Highest outbox sequence verified or stated so far. */
+  readonly outboxSeq: number
 }
 
 /** What never goes back, kept over re-reads and from a log to its successor. */

@@ -149,6 +149,7 @@ export class Follower {
   #admitted: Limits
   /** Verified checkpoints received in vain since the view was last open. */
   #vain = 0
+  #agrees: boolean | null = null
   #closed: ClosedReason | null
   #suspicion: Suspicion | null = null
 
@@ -211,6 +212,16 @@ export class Follower {
 
   get limits(): Limits {
     return this.#chain.limits
+  }
+
+  /** Limits at the last proof, also of an earlier reading. */
+  get admitted(): Limits {
+    return this.#admitted
+  }
+
+  /** Whether the last checkpoint passed stated the view at the one before it; null when there is none to compare. */
+  get agrees(): boolean | null {
+    return this.#agrees
   }
 
   /** Highest outbox sequence verified on this log or stated by a checkpoint; 0 before any. */
@@ -336,6 +347,7 @@ export class Follower {
     this.#view = this.#options.newView()
     this.#witnessed = this.#options.trustHistory && !this.#live ? this.#options.newView() : null
     this.#chain.restart()
+    this.#agrees = null
     this.#fence = new EpochFence(null, false)
     this.#consult()
     this.#anchored = false
@@ -413,6 +425,7 @@ export class Follower {
     // History on trust goes link by link; where the chain begins anew, the signature has to say so.
     if (link === 'first' && !verifies && !genuine()) return 'checkpoint_unverified'
     const equal = link === 'next' && this.#chain.states(checkpoint)
+    this.#agrees = link === 'next' ? equal : null
     this.#pass(found)
     const proves = this.#live && equal && this.#prove(checkpoint, offset, receipt)
     if (this.#live && link === 'next' && !equal) {
@@ -427,7 +440,8 @@ export class Follower {
     const { horizon } = found.checkpoint
     for (const view of this.#consulted) view.dropOlderThan(horizon)
     this.#witnessed?.dropOlderThan(horizon)
-    this.#chain.pass(found, { digest: this.#view.digest(), count: this.#view.count })
+    const { outboxSeq } = this
+    this.#chain.pass(found, { digest: this.#view.digest(), count: this.#view.count, outboxSeq })
   }
 
   #prove(checkpoint: Checkpoint, offset: number, receipt: Receipt): boolean {

@@ -53,13 +53,14 @@ export function decodeState({ view, position }: Restored<View>): FollowerState |
     const bytes = (text: string): Buffer => Buffer.from(text, 'base64')
     const checkpoint = checkpointCodec.decode(bytes(kept.checkpoint))
     const { offset, logId, epoch } = position
+    const outboxSeq = Number(kept.outboxSeq)
     return {
       identity: { logId, predecessors: new Map(kept.predecessors) },
       bundle: { body: bytes(kept.bundle), signature: bytes(kept.bundleSignature) },
       holder: { epoch, notary: String(kept.notary) },
       last: { checkpoint, offset, timestamp: Number(kept.timestamp), hash: bytes(kept.hash) },
-      noted: { digest: view.digest(), count: view.count },
-      outboxSeq: Number(kept.outboxSeq),
+      noted: { digest: view.digest(), count: view.count, outboxSeq },
+      outboxSeq,
       view,
     }
   } catch {
