@@ -186,6 +186,11 @@ export class MemoryLog implements EventLog {
     partition.start = offset
   }
 
+  /** The error of an append; `unknown`: it may have happened. */
+  failure(outcome: 'none' | 'unknown'): EventLogError {
+    return unavailable(outcome)
+  }
+
   wake(): void {
     for (const tail of this.tails) queueMicrotask(() => void tail.pump())
   }

@@ -73,6 +73,9 @@ export interface NotaryStatus {
 interface InFlight {
   readonly record: NewRecord
   readonly body: Buffer
+  readonly sequence: number
+  /** The reading that was to find it. */
+  readonly follower: Follower
   /** Where it stands; null while its fate is unknown. */
   offset: number | null
 }
@@ -139,8 +142,14 @@ export class Notary {
       ...(minBundleVersion !== undefined && { minBundleVersion }),
       ...(maxBytes !== undefined && { maxBytes }),
       observer: {
-        signal: ({ offset, signal, timestamp }) => this.#seen.add(offset, signal.id, timestamp),
-        checkpoint: () => this.#heard(MISSED),
+        signal: ({ offset, signal, timestamp }) => {
+          this.#seen.add(offset, signal.id, timestamp)
+          this.#noteHighest()
+        },
+        checkpoint: () => {
+          this.#heard(MISSED)
+          this.#noteHighest()
+        },
       },
     })
   }
@@ -201,7 +210,6 @@ export class Notary {
     const { intervalMs } = this.#options
     const read = await this.#replica.waitUntil(() => this.#follower.live, intervalMs, this.#stopping.signal)
     if (!read) return this.#withhold('not_read')
-    this.#noteHighest()
     this.#noteHolder()
     const asked = await this.#ask()
     if (asked === null) {
@@ -292,6 +300,7 @@ export class Notary {
 
   /** Begins a log: bundle and first claim. Whoever else does so too claims the same epoch, and the first wins. */
   async #begin(name: LogName): Promise<void> {
+    this.#inFlight = null
     this.#audit.restart()
     await this.#claim(name, 1)
   }
@@ -385,7 +394,7 @@ export class Notary {
     if (checkpoint === null) return this.#withhold('not_read')
     const body = checkpointCodec.encode(checkpoint)
     const record = writeRecord('Checkpoint', body, signRecord('Checkpoint', body, checkpointKey), log.schemas)
-    this.#inFlight = { record, body, offset: null }
+    this.#inFlight = { record, body, sequence: checkpoint.sequence, follower: this.#follower, offset: null }
     await this.#send(this.#inFlight)
     this.#withheld = null
     this.#written++
@@ -406,20 +415,21 @@ export class Notary {
 
   /** Reads back the checkpoint sent last. @returns true when nothing of it is open any more. */
   async #landed(): Promise<boolean> {
+    const { log, logger } = this.#options
     const sent = this.#inFlight
     if (sent === null) return true
-    const known = sent.offset ?? (await this.#options.log.bounds(SIGNALS_TOPIC)).end - 1
+    // A new reading means that the log may be another one by now, whatever was answered.
+    if (sent.follower !== this.#follower) sent.offset = null
+    const known = sent.offset ?? (await log.bounds(SIGNALS_TOPIC)).end - 1
     if (!(await this.#read(known))) {
       this.#withhold('not_read_back')
       return false
     }
     const { last } = this.#follower
     const found = last !== null && checkpointCodec.encode(last.checkpoint).equals(sent.body)
-    const sequence = checkpointCodec.decode(sent.body).sequence
-    if (found || sent.offset !== null || (last?.checkpoint.sequence ?? 0) >= sequence || this.#epochHeld() === 0) {
-      if (!found && sent.offset !== null) {
-        this.#options.logger.error({ offset: sent.offset, notary: this.#name }, 'our own checkpoint was not accepted')
-      }
+    const passed = (last?.checkpoint.sequence ?? 0) >= sent.sequence
+    if (found || passed || sent.offset !== null || this.#epochHeld() === 0) {
+      if (!found) logger.error({ offset: sent.offset, notary: this.#name }, 'our own checkpoint was not accepted')
       this.#inFlight = null
       return true
     }
