@@ -60,7 +60,7 @@ export function campaign(name: string, inputs: number, next: (random: SeededRand
     verdicts,
     accepted,
     crashes,
-    slowest,
+    slowest: trulySlowest(slow),
     grownMb: mb(settledBytes() - before),
     peakMb: mb(peak - before),
   }
