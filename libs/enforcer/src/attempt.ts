@@ -118,7 +118,7 @@ function nameOf(error: unknown): string | null {
 
 function tellStart({ settings, admission }: AttemptParts, item: Item): void {
   const { history, consumer, clock } = settings
-  history?.({
+  history?.record({
     type: 'start',
     consumer,
     class: admission.rules.name,
@@ -135,5 +135,5 @@ function tellEnd({ settings, admission }: AttemptParts, item: Item, outcome: End
   const { history, consumer, clock } = settings
   const eventId = item.workId.toString('hex')
   const { name } = admission.rules
-  history?.({ type: 'end', consumer, class: name, eventId, attempt: item.attempts, at: clock.now(), outcome })
+  history?.record({ type: 'end', consumer, class: name, eventId, attempt: item.attempts, at: clock.now(), outcome })
 }

@@ -4,6 +4,7 @@ import type { EachBatchPayload, EachMessagePayload, JobMessage } from '@counters
 import { Admission } from './admission.ts'
 import { processBatch } from './batch.ts'
 import { batchInterrupted, miswired } from './errors.ts'
+import { recordView } from './history.ts'
 import type { Item } from './item.ts'
 import { Meters } from './meters.ts'
 import type { EnforcerOptions, Settings } from './options.ts'
@@ -62,7 +63,7 @@ export function createEnforcer(options: EnforcerOptions): Enforcer {
   const settings = settingsOf(options)
   const { replica, clock, logger, metrics, history, consumer } = settings
   const opener = new Opener()
-  const running = new RunningWork(settings)
+  const running = new RunningWork()
   const classes = new Map<string, { admission: Admission; recorder: Recorder; meters: Meters }>()
   for (const rules of settings.classes) {
     if (classes.has(rules.name)) throw miswired('ENFORCER_CLASS_REPEATED', `class ${rules.name} is given twice`)
@@ -74,10 +75,9 @@ export function createEnforcer(options: EnforcerOptions): Enforcer {
   const active = new Map<Pulse, Promise<unknown>>()
   let stopping = false
 
-  const offSignal = replica.onSignal(({ signal: { id }, offset, live }) => {
-    history?.({ type: 'applied', consumer, at: clock.now(), offset, id: Buffer.from(id).toString('hex'), live })
-    running.viewChanged()
-  })
+  // Before the listeners below, so that a signal is told before what it ends.
+  const endHistory = history ? recordView(history, replica, clock, consumer) : () => {}
+  const offSignal = replica.onSignal(() => running.viewChanged())
   const offCheckpoint = replica.onCheckpoint(() => running.viewChanged())
 
   function classFor(name: string): { admission: Admission; recorder: Recorder; meters: Meters } {
@@ -139,7 +139,6 @@ export function createEnforcer(options: EnforcerOptions): Enforcer {
     },
     async stop(graceMs = 10_000) {
       stopping = true
-      offSignal()
       for (const pulse of active.keys()) pulse.interrupt('the consumer is stopping')
       const ended = Promise.allSettled(active.values())
       const grace = new AbortController()
@@ -147,7 +146,9 @@ export function createEnforcer(options: EnforcerOptions): Enforcer {
       grace.abort()
       running.stopAll()
       await ended
+      offSignal()
       offCheckpoint()
+      endHistory()
     },
   }
 }

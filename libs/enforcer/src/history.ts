@@ -1,42 +1,32 @@
 /**
- * What an enforcer tells a history sink, in the order things happen to it. One JSON object a line when
- * written down; the day, the simulation and the checker read it. Costs nothing when there is no sink.
+ * What a consumer tells a history sink, in the order things happen to it. Written down one JSON object a
+ * line, it is what the independent checker reads. Without a sink nothing is made.
  */
+import type { Clock } from '@countersign/kernel'
+import type { ConsumerView } from './options.ts'
 
-/** A signal folded into the view, and when. */
+/** A signal reached the view, live; ids hexadecimal, times epoch milliseconds, as everywhere here. */
 export interface AppliedEvent {
   readonly type: 'applied'
   readonly consumer: string
   readonly at: number
+  /** On the signals log. */
   readonly offset: number
-  /** Signal id, hexadecimal. */
   readonly id: string
-  /** False while reading, after a start or in doubt, what was on the log before. */
-  readonly live: boolean
 }
 
-/** A handler attempt begins; the freshness it was admitted by. */
+/** A handler attempt begins, with the freshness it was admitted by. Told before the handler is called. */
 export interface StartEvent {
   readonly type: 'start'
   readonly consumer: string
   readonly class: string
-  /** Event id, hexadecimal. */
   readonly eventId: string
+  /** From 1, within one delivery. */
   readonly attempt: number
   readonly at: number
   readonly asOf: number
   readonly ageMs: number
   readonly viewOffset: number
-}
-
-/** Running work is told to end. */
-export interface AbortEvent {
-  readonly type: 'abort'
-  readonly consumer: string
-  readonly class: string
-  readonly eventId: string
-  readonly at: number
-  readonly reason: string
 }
 
 /** A handler attempt is over. */
@@ -51,22 +41,69 @@ export interface EndEvent {
   readonly outcome: 'done' | 'failed' | 'aborted'
 }
 
-/** An event reached its state here; written before it is recorded. */
-export interface DecisionEvent {
-  readonly type: 'decision'
+/** A checkpoint was passed; `offset` and `digest` are of the one it covers, as this consumer noted it itself. */
+export interface CheckpointEvent {
+  readonly type: 'checkpoint'
   readonly consumer: string
-  readonly class: string
-  readonly topic: string
-  readonly partition: number
-  readonly offset: number
-  readonly eventId: string | null
   readonly at: number
-  readonly outcome: string
-  readonly reason: string
-  readonly observed: boolean
+  readonly offset: number
+  /** Whether it proved the view. */
+  readonly proven: boolean
+  readonly digest: string
 }
 
-export type HistoryEvent = AppliedEvent | StartEvent | AbortEvent | EndEvent | DecisionEvent
+/** What the view may be used for changed. */
+export interface StateEvent {
+  readonly type: 'state'
+  readonly consumer: string
+  readonly at: number
+  readonly state: 'starting' | 'ready' | 'closed' | 'stopped'
+  readonly reason?: string
+}
 
-/** Takes one event; must not throw and must not wait. */
-export type HistorySink = (event: HistoryEvent) => void
+export type ConsumerHistoryEvent = AppliedEvent | StartEvent | EndEvent | CheckpointEvent | StateEvent
+
+/** Takes events. */
+export interface HistorySink {
+  /** Must not throw, and must have written the event down when it returns. */
+  record(event: ConsumerHistoryEvent): void
+}
+
+/** Tells the sink what happens to the view. @returns a function that ends it. */
+export function recordView(history: HistorySink, view: ConsumerView, clock: Clock, consumer: string): () => void {
+  let noted: { readonly offset: number; readonly digest: string } | null = null
+  let state: StateEvent['state'] = 'starting'
+
+  function tellState(next: StateEvent['state'], reason?: string): void {
+    if (next === state) return
+    state = next
+    history.record({ type: 'state', consumer, at: clock.now(), state, ...(reason !== undefined && { reason }) })
+  }
+
+  function judgeState(): void {
+    const { proven, closed } = view.freshness()
+    if (proven) tellState('ready')
+    else if (state !== 'starting') tellState('closed', closed ?? 'unproven')
+  }
+
+  history.record({ type: 'state', consumer, at: clock.now(), state })
+  const offSignal = view.onSignal(({ offset, signal, live }) => {
+    const id = Buffer.from(signal.id).toString('hex')
+    if (live) history.record({ type: 'applied', consumer, at: clock.now(), offset, id })
+    judgeState()
+  })
+  const offCheckpoint = view.onCheckpoint(({ offset, checkpoint, proves }) => {
+    const { covers } = checkpoint
+    if (noted?.offset === covers) {
+      const { digest } = noted
+      history.record({ type: 'checkpoint', consumer, at: clock.now(), offset: covers, proven: proves, digest })
+    }
+    noted = { offset, digest: view.view.digest().toString('hex') }
+    judgeState()
+  })
+  return () => {
+    offSignal()
+    offCheckpoint()
+    tellState('stopped')
+  }
+}

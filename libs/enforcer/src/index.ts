@@ -1,15 +1,16 @@
 /** For consumers: decide, run, deny, park and record around a kafkajs handler or a plain function. */
 export { createEnforcer, type Enforcer, type PlainJob } from './enforcer.ts'
 export { EnforcerError, type EnforcerErrorCode, PermanentError } from './errors.ts'
-export type {
-  AbortEvent,
-  AppliedEvent,
-  DecisionEvent,
-  EndEvent,
-  HistoryEvent,
-  HistorySink,
-  StartEvent,
+export {
+  type AppliedEvent,
+  type CheckpointEvent,
+  type ConsumerHistoryEvent,
+  type EndEvent,
+  type HistorySink,
+  recordView,
+  type StartEvent,
+  type StateEvent,
 } from './history.ts'
-export type { AppliedSignal, ConsumerView, EnforcerOptions, Ownership } from './options.ts'
+export type { AppliedSignal, ConsumerView, EnforcerOptions, Ownership, PassedCheckpoint } from './options.ts'
 export { type DecisionReason, FAULT_OUTCOMES, type Settlement, WORK_OUTCOMES, type WorkReason } from './outcomes.ts'
 export type { Handler, Identity, Recheck, Work, WorkEvent } from './work.ts'

@@ -48,19 +48,12 @@ export class Ledger {
   async settle(settled: readonly (readonly [Item, Settlement])[]): Promise<void> {
     await this.#setAside('parked', this.#parts.topic.park, settled)
     await this.#setAside('dead_lettered', this.#parts.topic.dead, settled)
-    const { settings, jobClass, meters } = this.#parts
+    const { meters } = this.#parts
     for (const [item, settlement] of settled) {
       item.settlement = settlement
       meters.decided(settlement.outcome, settlement.reason)
       if (settlement.rule === 'envelope') meters.fault(settlement.reason)
       if (settlement.outcome !== 'executed') this.#tell(item, settlement)
-      const { history, consumer, clock } = settings
-      const { outcome, reason } = settlement
-      const { topic, partition, offset } = item
-      const eventId = item.eventId === null ? null : Buffer.from(item.eventId).toString('hex')
-      const observed = item.observed !== null
-      const place = { consumer, class: jobClass, topic, partition, offset, eventId }
-      history?.({ type: 'decision', ...place, at: clock.now(), outcome, reason, observed })
     }
   }
 

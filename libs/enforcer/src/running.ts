@@ -4,10 +4,8 @@
  */
 
 import type { Admission } from './admission.ts'
-import type { EnforcerError } from './errors.ts'
 import { workRevoked, workStopped } from './errors.ts'
 import type { Item } from './item.ts'
-import type { Settings } from './options.ts'
 import { type Settlement, workSettlement } from './outcomes.ts'
 
 /** One handler attempt under way. */
@@ -39,13 +37,8 @@ class Entry implements Run {
 }
 
 export class RunningWork {
-  readonly #settings: Settings
   readonly #entries = new Set<Entry>()
   #due = false
-
-  constructor(settings: Settings) {
-    this.#settings = settings
-  }
 
   begin(item: Item, admission: Admission): Run {
     const entry = new Entry(item, admission)
@@ -79,7 +72,7 @@ export class RunningWork {
     for (const entry of this.#entries) {
       if (entry.signal.aborted) continue
       entry.stopped = true
-      this.#abort(entry, workStopped(), 'stopping')
+      entry.controller.abort(workStopped())
     }
   }
 
@@ -94,19 +87,6 @@ export class RunningWork {
     }
     const told = `${reason}${detail === null ? '' : `: ${detail}`}; the work was running and may have had effects`
     entry.revoked = workSettlement('revoked_while_running', rule, told)
-    this.#abort(entry, workRevoked(reason), reason)
-  }
-
-  #abort(entry: Entry, error: EnforcerError, reason: string): void {
-    const { history, clock, consumer } = this.#settings
-    history?.({
-      type: 'abort',
-      consumer,
-      class: entry.admission.rules.name,
-      eventId: entry.item.workId.toString('hex'),
-      at: clock.now(),
-      reason,
-    })
-    entry.controller.abort(error)
+    entry.controller.abort(workRevoked(reason))
   }
 }

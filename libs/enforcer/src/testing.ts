@@ -18,6 +18,7 @@ import {
   decisionBatchCodec,
   ENVELOPE_HEADER,
   type EnvelopeClaims,
+  type EventBinding,
   exampleCatalogue,
   frame,
   type InvoiceExport,
@@ -26,8 +27,8 @@ import {
 } from '@countersign/schemas'
 import { silentLogger } from '@countersign/telemetry'
 import { createEnforcer, type Enforcer } from './enforcer.ts'
-import type { HistoryEvent } from './history.ts'
-import type { AppliedSignal, ConsumerView, EnforcerOptions } from './options.ts'
+import type { ConsumerHistoryEvent } from './history.ts'
+import type { AppliedSignal, ConsumerView, EnforcerOptions, PassedCheckpoint } from './options.ts'
 
 /** The physical topic of the stand's messages. */
 export const TOPIC = 'invoices.export.v1'
@@ -41,9 +42,11 @@ export class FakeView implements ConsumerView {
   keys: ReturnType<ConsumerView['ring']> = authority.ring
   reach: ReturnType<ConsumerView['reached']> = 'reached'
   offset = 41
+  readonly view: ConsumerView['view'] = { digest: () => Buffer.alloc(32, this.offset) }
   readonly #clock: FakeClock
   readonly #floors = new Map<string, FloorEntry[]>()
   readonly #signals = new Set<(found: AppliedSignal) => void>()
+  readonly #checkpoints = new Set<(passed: PassedCheckpoint) => void>()
   readonly #waiting = new Set<() => void>()
 
   constructor(clock: FakeClock) {
@@ -75,8 +78,9 @@ export class FakeView implements ConsumerView {
     return () => this.#signals.delete(fn)
   }
 
-  onCheckpoint(): () => void {
-    return () => {}
+  onCheckpoint(fn: (passed: PassedCheckpoint) => void): () => void {
+    this.#checkpoints.add(fn)
+    return () => this.#checkpoints.delete(fn)
   }
 
   waitUntil(predicate: () => boolean, timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
@@ -105,6 +109,13 @@ export class FakeView implements ConsumerView {
     this.offset++
     for (const fn of this.#signals)
       fn({ offset: this.offset, signal: { id: Buffer.alloc(16, this.offset) }, live: true })
+    this.changed()
+  }
+
+  /** Passes a checkpoint, as the notary's would be. */
+  checkpoint(covers: number, proves = true): void {
+    this.offset++
+    for (const fn of this.#checkpoints) fn({ offset: this.offset, checkpoint: { covers }, proves })
     this.changed()
   }
 
@@ -169,19 +180,22 @@ export function logAway(): EventLogError {
   })
 }
 
+/** What differs from an ordinary message. */
+export interface MessageChange {
+  readonly claims?: Partial<Omit<EnvelopeClaims, 'event'>>
+  readonly event?: Partial<EventBinding>
+  readonly key?: Buffer | null
+  readonly value?: Buffer
+  readonly signer?: SigningKey
+}
+
 /** A message for `invoices.export`, sealed as a boundary would. */
-export function sealedMessage(
-  offset: number,
-  change: { claims?: Partial<EnvelopeClaims>; key?: Buffer | null; value?: Buffer; signer?: SigningKey } = {},
-): JobMessage {
+export function sealedMessage(offset: number, change: MessageChange = {}): JobMessage {
   const payload: InvoiceExport = { invoice_id: `inv-${offset}`, format: 'csv', work_ms: 0 }
   const value = change.value ?? frame(8, invoiceExportCodec.encode(payload))
-  const event = testEvent(offset, value)
   const key = change.key === undefined ? Buffer.from(`inv-${offset}`) : change.key
-  const [header] = seal(
-    [testClaims({ event: { ...event, key }, ...change.claims })],
-    change.signer ?? authority.keys.envelope,
-  )
+  const event = { ...testEvent(offset, value), key, ...change.event }
+  const [header] = seal([testClaims({ ...change.claims, event })], change.signer ?? authority.keys.envelope)
   return { key, value, headers: { [ENVELOPE_HEADER]: header }, offset: String(offset), timestamp: String(NOW) }
 }
 
@@ -227,7 +241,7 @@ export interface Stand {
   readonly clock: FakeClock
   readonly view: FakeView
   readonly log: FakeLog
-  readonly history: HistoryEvent[]
+  readonly history: ConsumerHistoryEvent[]
   readonly enforcer: Enforcer
 }
 
@@ -236,7 +250,7 @@ export function stand(rules: Partial<JobClassInput> = {}, options: Partial<Enfor
   const clock = new FakeClock(NOW + 1_000)
   const view = new FakeView(clock)
   const log = new FakeLog()
-  const history: HistoryEvent[] = []
+  const history: ConsumerHistoryEvent[] = []
   const base = { name: 'export', topic: LOGICAL, action: 'export', object: 'invoice_id', scopes: ['invoices:export'] }
   const enforcer = createEnforcer({
     replica: view,
@@ -247,7 +261,7 @@ export function stand(rules: Partial<JobClassInput> = {}, options: Partial<Enfor
     consumer: 'worker-1',
     classes: [defineJobClass({ ...base, ...rules })],
     logger: silentLogger,
-    history: (event) => history.push(event),
+    history: { record: (event) => void history.push(event) },
     ...options,
   })
   return { clock, view, log, history, enforcer }
