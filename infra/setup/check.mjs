@@ -15,11 +15,14 @@ const steps = [
   ['schema compatibility', 'node', [...source, 'schemas/compat/main.ts']],
 ]
 
+// These need no broker, even where the tests that follow must have one.
+const env = { ...process.env, REQUIRE_KAFKA: '' }
+
 const failed = []
 for (const [name, command, args] of steps) {
   const began = performance.now()
   // npm puts node_modules/.bin first on the PATH, so these are the pinned tools on the pinned Node.
-  const { status, stdout, stderr, error } = spawnSync(command, args, { cwd: root, encoding: 'utf8' })
+  const { status, stdout, stderr, error } = spawnSync(command, args, { cwd: root, env, encoding: 'utf8' })
   const seconds = ((performance.now() - began) / 1000).toFixed(1)
   console.log(`${status === 0 ? 'passed' : 'FAILED'}  ${name}, ${seconds} s`)
   if (status === 0) continue
