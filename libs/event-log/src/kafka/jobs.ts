@@ -8,7 +8,7 @@ import { rootCause, topicUnknown, unavailable } from './faults.ts'
 const DEFAULT_TIMEOUT_MS = 10_000
 const MAX_WAIT_MS = 250
 const FIRST_PAUSE_MS = 200
-const LAST_PAUSE_MS = 5_000
+const LAST_PAUSE_MS = 1_000
 
 /** Answers of the coordinator after which this member's partitions may be another's. */
 const EXPELLED: ReadonlySet<string> = new Set(['UNKNOWN_MEMBER_ID', 'ILLEGAL_GENERATION', 'FENCED_INSTANCE_ID'])
@@ -80,7 +80,7 @@ export class KafkaJobs implements JobConsumer {
       minBytes: 1,
       maxWaitTimeInMs: MAX_WAIT_MS,
       allowAutoTopicCreation: false,
-      retry: { retries: 5, initialRetryTime: 100, maxRetryTime: 2_000, restartOnFailure: () => Promise.resolve(false) },
+      retry: { retries: 3, initialRetryTime: 100, maxRetryTime: 1_000, restartOnFailure: () => Promise.resolve(false) },
     })
     this.#consumer = consumer
     consumer.on(consumer.events.CRASH, () => this.#restartSoon(incarnation))

@@ -16,7 +16,9 @@ import { toRecord } from './records.ts'
 
 const MAX_WAIT_MS = 250
 const FIRST_PAUSE_MS = 100
-const LAST_PAUSE_MS = 2_000
+const LAST_PAUSE_MS = 400
+/** Longest a stop waits for a broken connection. */
+const STOP_MS = 2_000
 /** Without an answer of the leader for this long the connection is torn down. */
 const SILENCE_MS = 4_000
 
@@ -77,14 +79,15 @@ export class KafkaTail implements Tail {
     this.#stopped = true
     this.#cancelWatch()
     await this.#building
-    await this.#tearDown()
+    await Promise.race([this.#tearDown(), this.#context.clock.sleep(STOP_MS)])
     await this.#handling
   }
 
   /** Replaces the consumer; calls queue up behind each other. */
   #rebuild(): Promise<void> {
     this.#building = this.#building.then(async () => {
-      await this.#tearDown()
+      // Not awaited: leaving a group whose coordinator is gone takes long, and the next has its own.
+      void this.#tearDown()
       if (!this.#stopped) await this.#build()
     })
     return this.#building
@@ -125,7 +128,8 @@ export class KafkaTail implements Tail {
         autoCommit: false,
         eachBatchAutoResolve: true,
         eachBatch: (payload) => {
-          this.#handling = this.#pass(payload, incarnation)
+          // Behind what an earlier incarnation may still be handing over: calls never overlap.
+          this.#handling = this.#handling.then(() => this.#pass(payload, incarnation))
           return this.#handling
         },
       })
@@ -140,10 +144,8 @@ export class KafkaTail implements Tail {
     this.#consumer = null
     this.#incarnation++
     if (consumer === null) return
-    // Neither end of a broken connection is worth waiting long for.
-    const gone = consumer.disconnect().catch(() => {})
-    const done = gone.then(() => this.#context.deleteGroup(group)).catch(() => {})
-    await Promise.race([this.#stopped ? done : gone, this.#context.clock.sleep(2_000)])
+    await consumer.disconnect().catch(() => {})
+    await this.#context.deleteGroup(group).catch(() => {})
   }
 
   #rebuildSoon(): void {

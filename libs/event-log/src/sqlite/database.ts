@@ -50,9 +50,12 @@ export function identityOf(path: string): string | null {
   return found ? `${found.dev}:${found.ino}` : null
 }
 
-/** Opens the file, creating it and its tables where missing. */
-export function openFile(path: string): LogFile {
-  const db = new DatabaseSync(path, { timeout: 10_000 })
+/**
+ * Opens the file, creating it and its tables where missing.
+ * @param busyTimeoutMs how long a statement waits for other processes, milliseconds.
+ */
+export function openFile(path: string, busyTimeoutMs: number): LogFile {
+  const db = new DatabaseSync(path, { timeout: busyTimeoutMs })
   try {
     // Two processes switching a new file to WAL at once: one gets SQLITE_BUSY without a wait.
     retryBusy(() => db.exec('PRAGMA journal_mode = WAL'))

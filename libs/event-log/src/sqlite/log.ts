@@ -23,6 +23,7 @@ import { strictSchemaIds } from '../schema-ids.ts'
 import { topicSpecs } from '../topics.ts'
 import { SqliteJobs } from './jobs.ts'
 import { pack, packHeaders } from './pack.ts'
+import type { WorkerInput } from './protocol.ts'
 import { Reader } from './reader.ts'
 import { assertSafeSqlite } from './safe-version.ts'
 import { SqliteTail } from './tail.ts'
@@ -36,6 +37,8 @@ export interface SqliteLogOptions {
   catalogue: LogCatalogue
   /** What the retention rule `window` means, milliseconds. Default 7 days. */
   windowMs?: number
+  /** How long a call waits while other processes write, milliseconds, before it is unavailable. Default 5 s. */
+  busyTimeoutMs?: number
   /**
    * Time of appending and of retention; without it the wall clock as the transaction is written. Waits and
    * leases use the machine's monotonic clock whatever is given.
@@ -55,7 +58,8 @@ export async function openSqliteLog(options: SqliteLogOptions): Promise<EventLog
   assertSafeSqlite(process.versions.sqlite)
   const path = resolve(options.path)
   mkdirSync(dirname(path), { recursive: true })
-  const log = new SqliteLog(path, strictSchemaIds(options.catalogue.schemaIds()), options.clock)
+  const input = { path, busyTimeoutMs: options.busyTimeoutMs ?? 5_000 }
+  const log = new SqliteLog(input, strictSchemaIds(options.catalogue.schemaIds()), options.clock)
   try {
     await log.createTopics(topicSpecs(options.catalogue, { windowMs: options.windowMs ?? 7 * DAY_MS }))
   } catch (error) {
@@ -74,9 +78,9 @@ class SqliteLog implements EventLog {
   #cancelTrim: () => void = () => {}
   #closed = false
 
-  constructor(path: string, schemas: SchemaIds, clock: Clock | undefined) {
+  constructor(input: WorkerInput, schemas: SchemaIds, clock: Clock | undefined) {
     this.schemas = schemas
-    this.#thread = new Thread(path)
+    this.#thread = new Thread(input)
     this.#clock = clock
     this.#trimLater(TRIM_EVERY_MS)
   }

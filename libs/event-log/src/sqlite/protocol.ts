@@ -1,6 +1,12 @@
 /** What the owner thread asks of the worker thread, and what it is told. */
 import type { Bounds, TopicSpec, TopicState } from '../port.ts'
 
+/** What the thread is started with. */
+export interface WorkerInput {
+  path: string
+  busyTimeoutMs: number
+}
+
 /** Stands for one partition across the worker's tables; from 1, never reused. */
 export type PartitionId = number
 

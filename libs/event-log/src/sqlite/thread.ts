@@ -1,7 +1,16 @@
 /** The owner's end of the worker thread: calls, faults as EventLogErrors, and news of changes. */
 import { Worker } from 'node:worker_threads'
 import { EventLogError } from '../errors.ts'
-import type { Changed, FaultKind, OperationName, Operations, PartitionId, Reply, Request } from './protocol.ts'
+import type {
+  Changed,
+  FaultKind,
+  OperationName,
+  Operations,
+  PartitionId,
+  Reply,
+  Request,
+  WorkerInput,
+} from './protocol.ts'
 
 type Message = Reply | Changed
 
@@ -24,9 +33,9 @@ export class Thread {
   #next = 0
   #closed: EventLogError | null = null
 
-  constructor(path: string) {
+  constructor(input: WorkerInput) {
     const entry = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js'
-    this.#worker = new Worker(new URL(entry, import.meta.url), { workerData: { path }, name: 'event-log' })
+    this.#worker = new Worker(new URL(entry, import.meta.url), { workerData: input, name: 'event-log' })
     this.#worker.on('message', (message: Message) => this.#hear(message))
     this.#worker.on('error', (error) => this.#end(error))
     this.#worker.on('exit', () => this.#end(null))

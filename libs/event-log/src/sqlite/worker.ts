@@ -7,15 +7,15 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import { identityOf, type LogFile, openFile } from './database.ts'
 import { Fault } from './fault.ts'
 import { Leases } from './leases.ts'
-import type { Changed, OperationName, Reply, Request } from './protocol.ts'
+import type { Changed, OperationName, Reply, Request, WorkerInput } from './protocol.ts'
 import { Records } from './records.ts'
 import { Watch } from './watch.ts'
 
 const POLL_MS = 5
-const { path } = workerData as { path: string }
+const { path, busyTimeoutMs } = workerData as WorkerInput
 const port = parentPort!
 
-let file: LogFile = openFile(path)
+let file: LogFile = openFile(path, busyTimeoutMs)
 let records = new Records(file.db)
 let leases = new Leases(file.db)
 let watch = new Watch(file.db)
@@ -142,7 +142,7 @@ function followPath(): void {
   if (identity === file.identity) return
   if (identity === null) throw new Fault('unavailable', `${path} is gone`)
   file.db.close()
-  file = openFile(path)
+  file = openFile(path, busyTimeoutMs)
   records = new Records(file.db)
   leases = new Leases(file.db)
   watch = new Watch(file.db)
