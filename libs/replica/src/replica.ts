@@ -76,6 +76,8 @@ export interface ReplicaStats {
   readonly outboxSeq: number
   readonly signals: number
   readonly checkpoints: number
+  /** Offset a snapshot was restored at; null for none. */
+  readonly restoredAt: number | null
   readonly rereads: number
   readonly tailRestarts: number
   readonly faults: Readonly<Partial<Record<FollowerFault, number>>>
@@ -109,12 +111,15 @@ export class Replica implements SignalsView {
   #rereadWaitMs = REREAD_MS
   #nextReread = Number.NEGATIVE_INFINITY
   #heardCheckpoint = Number.NEGATIVE_INFINITY
+  #restartedAt = Number.NEGATIVE_INFINITY
   #patienceMs: number
   #endedBelow = 0
   #nextSnapshot = 0
   #saving: Promise<void> | null = null
-  /** Snapshots are tried once; a wrong one is not tried again. */
-  #restored = false
+  #snapshotTried = false
+  #restoredAt: number | null = null
+  /** True from a snapshot's restoring until it is proven or given up. */
+  #onSnapshot = false
 
   constructor(options: ReplicaOptions) {
     this.#options = {
@@ -175,6 +180,7 @@ export class Replica implements SignalsView {
       outboxSeq: this.outboxSeq,
       signals: this.#signals,
       checkpoints: this.#checkpoints,
+      restoredAt: this.#restoredAt,
       rereads: this.#rereads,
       tailRestarts: this.#tailRestarts,
       faults: { ...this.#faults },
@@ -240,8 +246,10 @@ export class Replica implements SignalsView {
           trustHistory: this.#options.history === 'trust',
           ...(state && { state }),
         })
-        if (state && this.#follower.ring === null) {
-          // Its bundle is not under the pinned roots.
+        this.#onSnapshot = state !== null && this.#follower.ring !== null
+        if (this.#onSnapshot) this.#restoredAt = this.#follower.position
+        else if (state) {
+          logger.warn({}, 'snapshot ignored: its bundle is not under the pinned roots')
           this.#follower = this.#newFollower(bounds, { trustHistory: true })
         }
         const next = this.#follower.position + 1
@@ -272,7 +280,10 @@ export class Replica implements SignalsView {
       follower.fold(record, receipt)
       if (this.#snapshotDue()) this.#snapshot()
     }
-    if (follower.proof !== null && !follower.suspicion) this.#rereadWaitMs = REREAD_MS
+    if (follower.proof !== null && !follower.suspicion) {
+      this.#rereadWaitMs = REREAD_MS
+      this.#onSnapshot = false
+    }
     if (follower.suspicion) void this.#reread(follower.suspicion === 'other_log' ? 'log_replaced' : follower.suspicion)
     this.#waiters.changed()
   }
@@ -301,7 +312,8 @@ export class Replica implements SignalsView {
       this.#options.metrics?.counter('countersign_view_rereads_total', { reason }).add()
       this.#options.logger.error({ reason, ...bounds }, 'reading the signals log again')
       // A snapshot that was not proven is no evidence against the log: history may be taken on trust once more.
-      const trustHistory = this.#restored && this.#follower.proof === null && this.#rereads === 1
+      const trustHistory = this.#onSnapshot && this.#options.history === 'trust'
+      this.#onSnapshot = false
       this.#follower = this.#newFollower(bounds, { trustHistory, legacy: this.#follower.legacy(reason) })
       this.#heardCheckpoint = this.#clock.monotonic()
       this.#tail.seek(bounds.start)
@@ -342,10 +354,10 @@ export class Replica implements SignalsView {
     const now = this.#clock.monotonic()
     const silent = now - tail.lastHeardAt > this.#options.watchdogMs
     const unproven = now - this.#heardCheckpoint > this.#patienceMs
-    if (!silent && !unproven) return
-    // No checkpoint may be the notary's silence and not the tail's: ever more patience, until one comes.
+    if ((!silent && !unproven) || now - this.#restartedAt < this.#patienceMs) return
+    // Silence may be the log's or the notary's and not the tail's: ever more patience, until a checkpoint comes.
     this.#patienceMs = Math.min(2 * this.#patienceMs, 16 * this.#options.watchdogMs)
-    this.#heardCheckpoint = now
+    this.#restartedAt = now
     this.#tailRestarts++
     this.#options.metrics?.counter('countersign_tail_restarts_total', {}).add()
     this.#options.logger.warn({ silent, offset: tail.position }, 'restarting the tail of the signals log')
@@ -395,8 +407,8 @@ export class Replica implements SignalsView {
 
   async #restore(bounds: Bounds): Promise<FollowerState | null> {
     const { snapshots, logger } = this.#options
-    if (snapshots === undefined || this.#restored) return null
-    this.#restored = true
+    if (snapshots === undefined || this.#snapshotTried) return null
+    this.#snapshotTried = true
     try {
       const bytes = await snapshots.load()
       if (bytes === null) return null

@@ -44,8 +44,7 @@ interface Partition {
 
 class MemoryTail implements Tail {
   position: number
-  lastHeardAt: number
-  restarts = 0
+  #heardAt: number
   readonly #log: MemoryLog
   readonly #topic: string
   readonly #handler: TailHandler
@@ -57,13 +56,17 @@ class MemoryTail implements Tail {
     this.#topic = topic
     this.position = position
     this.#handler = handler
-    this.lastHeardAt = log.clock.monotonic()
+    this.#heardAt = log.clock.monotonic()
+  }
+
+  get lastHeardAt(): number {
+    if (!this.#log.away && !this.#log.stalled) this.#heardAt = this.#log.clock.monotonic()
+    return this.#heardAt
   }
 
   /** Delivers what there is; a stalled or unavailable log delivers nothing. */
   async pump(): Promise<void> {
     if (this.#stopped || this.#paused || this.#log.away || this.#log.stalled) return
-    this.lastHeardAt = this.#log.clock.monotonic()
     const { start, records } = this.#log.partition(this.#topic)
     const end = start + records.length
     if (this.position < start || this.position > end) {
@@ -84,7 +87,6 @@ class MemoryTail implements Tail {
   }
 
   async restart(): Promise<void> {
-    this.restarts++
     this.#log.stalled = false
     this.#log.wake()
   }
