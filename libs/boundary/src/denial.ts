@@ -1,0 +1,103 @@
+/** Why a credential was not let in. A value, never an error; what a caller may learn of it is less. */
+import { CountersignError, type ErrorParts } from '@countersign/kernel'
+
+export type DenialCode =
+  /** No credential in the request. */
+  | 'credential_missing'
+  /** More than one credential, or one given twice. */
+  | 'credential_ambiguous'
+  /** Not a credential this boundary accepts. */
+  | 'credential_invalid'
+  | 'credential_expired'
+  /** Hit by a floor of this boundary's own view, or ended at identity. */
+  | 'credential_revoked'
+  /** Self-contained and older than the window: floors that could hit it may be gone. */
+  | 'credential_too_old'
+  /** A cookie on a changing request that another site made the browser send. */
+  | 'origin_refused'
+  /** Identity could not be asked. */
+  | 'sessions_unavailable'
+  /** The credential is self-contained and this boundary's view is not proven fresh. */
+  | 'view_not_fresh'
+  /** This boundary's key may not sign, or not yet. */
+  | 'key_not_in_force'
+  /** This boundary's key may not sign for this tenant or topic. */
+  | 'key_not_granted'
+  /** A scope was asked for that a signal has removed. */
+  | 'scope_removed'
+  /** The same delivery is being worked on; try again. */
+  | 'webhook_in_progress'
+  /** Too many deliveries are remembered to take another; try again. */
+  | 'webhook_overloaded'
+
+export interface Denial {
+  readonly ok: false
+  readonly code: DenialCode
+  /** For logs: the finer reason, such as a token fault. Never for the caller. */
+  readonly detail?: string
+}
+
+export function denied(code: DenialCode, detail?: string): Denial {
+  return detail === undefined ? { ok: false, code } : { ok: false, code, detail }
+}
+
+/** What the caller of an HTTP request is told. */
+export interface PublicDenial {
+  readonly status: 401 | 403 | 409 | 503
+  readonly code: 'credential_missing' | 'credential_refused' | 'request_refused' | 'in_progress' | 'not_available'
+  readonly title: string
+}
+
+const MISSING: PublicDenial = { status: 401, code: 'credential_missing', title: 'Log in first' }
+// One answer for all, so that nobody learns whether a credential was once good.
+const REFUSED: PublicDenial = { status: 401, code: 'credential_refused', title: 'This credential is not accepted' }
+const FORBIDDEN: PublicDenial = { status: 403, code: 'request_refused', title: 'This request is not allowed' }
+const IN_PROGRESS: PublicDenial = { status: 409, code: 'in_progress', title: 'This delivery is being worked on' }
+const AWAY: PublicDenial = { status: 503, code: 'not_available', title: 'Credentials cannot be judged now; try again' }
+
+const PUBLIC: Readonly<Record<DenialCode, PublicDenial>> = {
+  credential_missing: MISSING,
+  credential_ambiguous: REFUSED,
+  credential_invalid: REFUSED,
+  credential_expired: REFUSED,
+  credential_revoked: REFUSED,
+  credential_too_old: REFUSED,
+  origin_refused: FORBIDDEN,
+  sessions_unavailable: AWAY,
+  view_not_fresh: AWAY,
+  key_not_in_force: AWAY,
+  key_not_granted: FORBIDDEN,
+  scope_removed: FORBIDDEN,
+  webhook_in_progress: IN_PROGRESS,
+  webhook_overloaded: AWAY,
+}
+
+/** @returns what may be said of a denial to whoever caused it. */
+export function publicDenial(code: DenialCode): PublicDenial {
+  return PUBLIC[code]
+}
+
+export type BoundaryErrorCode =
+  | 'BOUNDARY_OPTIONS_INVALID'
+  | 'BOUNDARY_JOB_DENIED'
+  | 'BOUNDARY_JOB_INVALID'
+  | 'BOUNDARY_JOB_OVERSIZE'
+  | 'BOUNDARY_SCOPE_WIDENED'
+  | 'BOUNDARY_IDENTITY_UNKNOWN'
+  | 'BOUNDARY_TOPIC_UNKNOWN'
+  | 'BOUNDARY_QUEUE_FULL'
+  | 'BOUNDARY_APPEND_FAILED'
+
+/** Thrown by `jobs.send`, where a value nobody looked at would lose work silently. */
+export class BoundaryError extends CountersignError<BoundaryErrorCode> {
+  /** Set with BOUNDARY_JOB_DENIED. */
+  readonly denial: DenialCode | null
+  /** `none`: the job will not appear. `unknown`: it may; send again with the same event id. */
+  readonly outcome: 'none' | 'unknown'
+
+  constructor(parts: ErrorParts<BoundaryErrorCode> & { denial?: DenialCode; outcome?: 'none' | 'unknown' }) {
+    super(parts)
+    this.denial = parts.denial ?? null
+    this.outcome = parts.outcome ?? 'none'
+  }
+}

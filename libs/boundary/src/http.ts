@@ -1,0 +1,77 @@
+/** Takes the credential out of an HTTP request. Behind the hook nothing of the request still holds it. */
+import type { IncomingHttpHeaders } from 'node:http'
+import { type Denial, denied } from './denial.ts'
+import { cookieValue } from './sessions.ts'
+
+/** The part of a request that a boundary reads. */
+export interface BoundaryRequest {
+  readonly method: string
+  readonly headers: IncomingHttpHeaders
+  /** Name and value in turn, as received; shows what `headers` merges or drops. */
+  readonly rawHeaders: readonly string[]
+  /** Source address, proxies accounted for. */
+  readonly ip?: string | undefined
+  /** Request id; made when absent. */
+  readonly id?: string | undefined
+}
+
+export type Credential = { readonly ok: true; readonly kind: 'cookie' | 'bearer'; readonly value: string } | Denial
+
+const BEARER = /^Bearer ([A-Za-z0-9._~+/-]+=*)$/i
+const UNSAFE = /^(?!GET$|HEAD$|OPTIONS$)/
+const HELD = ['authorization', 'cookie', 'proxy-authorization']
+
+/** @param cookieName exact name of the session cookie. */
+export function credentialOf(request: BoundaryRequest, cookieName: string): Credential {
+  const { headers, rawHeaders } = request
+  let bearers = 0
+  for (let i = 0; i < rawHeaders.length; i += 2) if (rawHeaders[i]?.toLowerCase() === 'authorization') bearers++
+  const cookie = cookieValue(headers.cookie, cookieName)
+  // Node keeps the first of several Authorization headers and says nothing.
+  if (bearers > 1 || cookie === 'ambiguous' || (cookie !== undefined && bearers > 0)) {
+    return denied('credential_ambiguous')
+  }
+  if (cookie !== undefined) {
+    return crossSite(request) ? denied('origin_refused') : { ok: true, kind: 'cookie', value: cookie }
+  }
+  if (headers.authorization === undefined) return denied('credential_missing')
+  const value = BEARER.exec(headers.authorization)?.[1]
+  return value === undefined ? denied('credential_invalid', 'scheme') : { ok: true, kind: 'bearer', value }
+}
+
+/** A browser sends cookies also with requests other sites make; those that change something are refused. */
+function crossSite({ method, headers }: BoundaryRequest): boolean {
+  if (!UNSAFE.test(method.toUpperCase())) return false
+  const site = headers['sec-fetch-site']
+  if (site !== undefined) return site !== 'same-origin' && site !== 'none'
+  const { origin, host } = headers
+  if (origin === undefined) return false
+  return !URL.canParse(origin) || new URL(origin).host !== host
+}
+
+/** Structurally Node's IncomingMessage, and what frameworks hang on it. */
+interface Strippable {
+  headers: IncomingHttpHeaders
+  rawHeaders: string[]
+  headersDistinct?: NodeJS.Dict<string[]>
+  cookies?: unknown
+  signedCookies?: unknown
+}
+
+/** Removes every header that can hold a credential, in every spelling Node keeps, and cookies parsed earlier. */
+export function stripCredentials(request: Strippable): void {
+  for (let i = request.rawHeaders.length - 2; i >= 0; i -= 2) {
+    if (HELD.includes(request.rawHeaders[i]?.toLowerCase() ?? '')) request.rawHeaders.splice(i, 2)
+  }
+  for (const name of HELD) {
+    delete request.headers[name]
+    if (request.headersDistinct) delete request.headersDistinct[name]
+  }
+  stripParsedCookies(request)
+}
+
+/** Empties cookies a parser has hung on the request before the hook ran. */
+export function stripParsedCookies(request: { cookies?: unknown; signedCookies?: unknown }): void {
+  if (request.cookies) request.cookies = {}
+  if (request.signedCookies) request.signedCookies = {}
+}

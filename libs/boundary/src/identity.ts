@@ -1,0 +1,63 @@
+/** Who a request is for, once its credential has been consumed. Holds handles and ids, never a credential. */
+import type { Actor, CredentialKind, LogPosition, PrincipalKind, TargetKind } from '@countersign/schemas'
+import type { TraceContext } from '@countersign/telemetry'
+
+/** A target and the version the credential was made under. */
+export interface IdentityTarget {
+  readonly kind: TargetKind
+  /** Set for tenant and affiliation, else empty. */
+  readonly tenant: string
+  /** Empty for tenant. */
+  readonly id: string
+  /** Epoch milliseconds. */
+  readonly version: number
+}
+
+/** What a credential stands for. */
+export interface ResolvedIdentity {
+  readonly sub: string
+  readonly tenant: string
+  readonly principal: PrincipalKind
+  /** Who acts for `sub`, current actor first; empty when `sub` acts. */
+  readonly act: readonly Actor[]
+  readonly credential: CredentialKind
+  readonly scopes: readonly string[]
+  /** Version of the affiliation when the scopes were computed, epoch milliseconds. */
+  readonly scopeVersion: number
+  readonly session: string | null
+  readonly client: string | null
+  readonly device: string | null
+  /** Everything whose ending ends this. */
+  readonly targets: readonly IdentityTarget[]
+  /** Epoch milliseconds. */
+  readonly authTime: number | null
+  readonly acr: string | null
+  readonly amr: readonly string[]
+  /** Position identity's answer carried; null for credentials identity was not asked about. */
+  readonly position: LogPosition | null
+  /** Epoch milliseconds; null when nothing but the envelope's life ends it. */
+  readonly expiresAt: number | null
+}
+
+/** What handlers see as `request.identity`. Frozen. Only the boundary that made it seals for it. */
+export interface BoundaryIdentity extends ResolvedIdentity {
+  /** Transaction id, shared by all work of this request; also a target. */
+  readonly txn: string
+  readonly requestId: string
+  readonly correlationId: string
+  /** As the context policy allows. */
+  readonly ip: string | null
+  readonly userAgent: string | null
+  readonly trace: TraceContext
+}
+
+/** Sorted, distinct. */
+export function normalScopes(scopes: readonly string[]): readonly string[] {
+  return Object.freeze([...new Set(scopes)].sort())
+}
+
+/** Frozen through and through, so that no handler changes what will be sealed. */
+export function deepFreeze<T extends object>(value: T): T {
+  for (const part of Object.values(value)) if (typeof part === 'object' && part !== null) deepFreeze(part)
+  return Object.freeze(value)
+}

@@ -1,0 +1,141 @@
+/** JWTs of configured issuers: a verified token becomes an identity under that issuer's rules. */
+import { createHmac } from 'node:crypto'
+import type { Clock, Secret } from '@countersign/kernel'
+import type { Actor, PrincipalKind } from '@countersign/schemas'
+import { createVerifier, type TokenClaims, type Verifier, type VerifierOptions } from '@countersign/tokens'
+import { type Denial, denied } from './denial.ts'
+import type { IdentityTarget, ResolvedIdentity } from './identity.ts'
+
+/** An issuer whose tokens are accepted, and what it may say. */
+export interface IssuerConfig extends Omit<VerifierOptions, 'clock'> {
+  /** The tenant it speaks for, or the claim that names one of those allowed. */
+  readonly tenant: string | { readonly claim: string; readonly allowed: readonly string[] }
+  /** Scopes it may give; others in its tokens are dropped. */
+  readonly allowedScopes: readonly string[]
+  /** Default user. */
+  readonly principal?: Extract<PrincipalKind, 'user' | 'service'>
+  /** `own`: its ids are identity's ids. Else foreign ids travel as hashes under this key, apart by issuer. */
+  readonly identifiers: 'own' | { readonly hashKey: Secret }
+}
+
+/** A token that was accepted, and when it was made, epoch milliseconds. */
+export interface Accepted {
+  readonly ok: true
+  readonly identity: ResolvedIdentity
+  readonly at: number
+}
+
+const MAX_ACTORS = 4
+
+/** Verifies tokens of any of the issuers. */
+export class Issuers {
+  readonly #issuers: ReadonlyMap<string, { config: IssuerConfig; verifier: Verifier }>
+
+  /** @throws {TOKENS_OPTIONS_INVALID} when an issuer leaves open what must be pinned. */
+  constructor(configs: readonly IssuerConfig[], clock: Clock) {
+    this.#issuers = new Map(
+      configs.map((config) => [config.issuer, { config, verifier: createVerifier({ ...config, clock }) }]),
+    )
+  }
+
+  async accept(token: string): Promise<Accepted | Denial> {
+    // Which issuer to try is read from the unverified token; that issuer's verifier then pins it.
+    const entry = this.#issuers.get(unverifiedIssuer(token))
+    if (!entry) return denied('credential_invalid', 'issuer_unknown')
+    const result = await entry.verifier.verify(token)
+    if (result.ok) return identityOf(result.claims, entry.config)
+    if (result.code === 'token_keys_unavailable') return denied('sessions_unavailable', result.code)
+    return denied(result.code === 'token_expired' ? 'credential_expired' : 'credential_invalid', result.code)
+  }
+}
+
+function unverifiedIssuer(token: string): string {
+  try {
+    const payload: unknown = JSON.parse(Buffer.from(token.slice(0, 8192).split('.')[1] ?? '', 'base64url').toString())
+    return typeof payload === 'object' && payload !== null && 'iss' in payload ? String(payload.iss) : ''
+  } catch {
+    return ''
+  }
+}
+
+function identityOf(claims: TokenClaims, config: IssuerConfig): Accepted | Denial {
+  const { all, issuedAt, expiresAt } = claims
+  const tenant = tenantOf(all, config)
+  if (tenant === undefined) return denied('credential_invalid', 'tenant_not_allowed')
+  const act = actorsOf(all.act, claims.iss, config)
+  if (act === undefined) return denied('credential_invalid', 'act_malformed')
+  const id = (kind: string, value: string): string => identifier(kind, value, claims.iss, config)
+  // The second it was issued in began up to a skew before this clock's.
+  const version = Math.max(0, issuedAt - (config.skewS ?? 5) * 1000)
+  const sub = id('subject', claims.sub)
+  const client = text(all.client_id) ?? text(all.azp)
+  const session = text(all.sid)
+  const token = text(all.jti)
+  const targets: IdentityTarget[] = [
+    { kind: 'tenant', tenant, id: '', version },
+    { kind: 'subject', tenant: '', id: sub, version },
+    { kind: 'affiliation', tenant, id: sub, version },
+  ]
+  if (client) targets.push({ kind: 'client', tenant: '', id: id('client', client), version })
+  if (session) targets.push({ kind: 'session', tenant: '', id: id('session', session), version })
+  if (token) targets.push({ kind: 'token', tenant: '', id: id('token', token), version })
+  // Whoever acts must not have been ended either.
+  for (const actor of act) targets.push({ kind: 'subject', tenant: '', id: actor.sub, version })
+  const given = text(all.scope)?.split(' ') ?? []
+  return {
+    ok: true,
+    at: issuedAt,
+    identity: {
+      sub,
+      tenant,
+      principal: config.principal ?? 'user',
+      act,
+      credential: 'jwt',
+      scopes: given.filter((scope) => config.allowedScopes.includes(scope)),
+      scopeVersion: version,
+      session: session ? id('session', session) : null,
+      client: client ? id('client', client) : null,
+      device: null,
+      targets,
+      authTime: typeof all.auth_time === 'number' && all.auth_time > 0 ? Math.floor(all.auth_time * 1000) : null,
+      acr: text(all.acr) ?? null,
+      amr: Array.isArray(all.amr) ? all.amr.filter((m) => text(m) !== undefined).slice(0, 16) : [],
+      position: null,
+      expiresAt,
+    },
+  }
+}
+
+function tenantOf(all: Readonly<Record<string, unknown>>, { tenant }: IssuerConfig): string | undefined {
+  if (typeof tenant === 'string') return tenant
+  const named = Object.hasOwn(all, tenant.claim) ? text(all[tenant.claim]) : undefined
+  return named !== undefined && tenant.allowed.includes(named) ? named : undefined
+}
+
+/** RFC 8693 §4.1: the outermost `act` is the current actor. @returns undefined when malformed or too deep. */
+function actorsOf(act: unknown, issuer: string, config: IssuerConfig): readonly Actor[] | undefined {
+  const actors: Actor[] = []
+  for (let next = act; next !== undefined; next = (next as { act?: unknown }).act) {
+    const sub = typeof next === 'object' && next !== null && 'sub' in next ? text(next.sub) : undefined
+    if (sub === undefined || actors.length === MAX_ACTORS) return undefined
+    actors.push({ sub: identifier('subject', sub, issuer, config), principal: 'service' })
+  }
+  return actors
+}
+
+/** The same foreign id gives another name for each issuer and kind, and none can be turned back without the key. */
+function identifier(kind: string, value: string, issuer: string, { identifiers }: IssuerConfig): string {
+  if (identifiers === 'own') return value
+  const mac = createHmac('sha256', identifiers.hashKey.reveal()).update('countersign.foreign.v1\0')
+  for (const part of [issuer, kind, value]) {
+    const bytes = Buffer.from(part)
+    const length = Buffer.alloc(4)
+    length.writeUInt32BE(bytes.length)
+    mac.update(length).update(bytes)
+  }
+  return `x_${mac.digest().subarray(0, 16).toString('base64url')}`
+}
+
+function text(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' && value.length <= 1024 && value.isWellFormed() ? value : undefined
+}

@@ -1,0 +1,44 @@
+/** Remembers deliveries for as long as they would be accepted again. */
+import type { Clock } from '@countersign/kernel'
+
+/** Whether a delivery may be worked on. Several processes need one they share. */
+export interface ReplayGuard {
+  /**
+   * Claims a delivery.
+   * @param id provider and delivery id. @param until epoch milliseconds; afterwards it may be forgotten.
+   */
+  claim(
+    id: string,
+    until: number,
+  ): Promise<'first' | 'working' | 'done' | 'full'> | 'first' | 'working' | 'done' | 'full'
+  /** The work succeeded: later claims get `done`. */
+  complete(id: string): Promise<void> | void
+  /** The work failed: the next claim is `first` again. */
+  release(id: string): Promise<void> | void
+}
+
+/** For one process. Full means full: nothing is forgotten before its time to make room. */
+export function memoryReplayGuard(clock: Clock, capacity = 100_000): ReplayGuard {
+  const seen = new Map<string, { until: number; done: boolean }>()
+  const forget = (now: number): void => {
+    for (const [id, { until, done }] of seen) if (done && until < now) seen.delete(id)
+  }
+  return {
+    claim(id, until) {
+      const now = clock.now()
+      const known = seen.get(id)
+      if (known && !(known.done && known.until < now)) return known.done ? 'done' : 'working'
+      if (seen.size >= capacity) forget(now)
+      if (seen.size >= capacity) return 'full'
+      seen.set(id, { until, done: false })
+      return 'first'
+    },
+    complete(id) {
+      const known = seen.get(id)
+      if (known) known.done = true
+    },
+    release(id) {
+      seen.delete(id)
+    },
+  }
+}

@@ -1,0 +1,137 @@
+/** For tests: a boundary over a log in memory, with a view, a ring and clocks that tests move. */
+import { NOW, type TestAuthority, testAuthority } from '@countersign/envelope/testing'
+import { FakeClock, SeededRandom } from '@countersign/kernel/testing'
+import type { Freshness, SignalsView } from '@countersign/replica'
+import { MemoryLog } from '@countersign/replica/testing'
+import { type Effect, type Target, targetKey, View } from '@countersign/revocation'
+import { exampleCatalogue, type LogPosition } from '@countersign/schemas'
+import { type Boundary, type BoundaryOptions, createBoundary } from './boundary.ts'
+import type { BoundaryRequest } from './http.ts'
+import type { ResolvedIdentity } from './identity.ts'
+import type { SessionResolver } from './sessions.ts'
+
+export { NOW } from '@countersign/envelope/testing'
+
+/** A view whose every answer a test sets. */
+export class FakeView implements Pick<SignalsView, 'floors' | 'freshness' | 'position' | 'reached' | 'ring'> {
+  readonly view = new View({ random: new SeededRandom(5) })
+  readonly authority: TestAuthority
+  ringInForce: TestAuthority['ring'] | null
+  fresh = true
+  ageMs = 1_000
+  offset = 41
+
+  constructor(authority: TestAuthority) {
+    this.authority = authority
+    this.ringInForce = authority.ring
+  }
+
+  ring(): TestAuthority['ring'] | null {
+    return this.ringInForce
+  }
+
+  floors(key: Uint8Array): ReturnType<SignalsView['floors']> {
+    return this.view.floors(key)
+  }
+
+  freshness(): Freshness {
+    const closed = this.fresh ? null : 'unproven'
+    return {
+      proven: this.fresh,
+      closed,
+      asOf: NOW,
+      ageMs: this.fresh ? this.ageMs : Number.POSITIVE_INFINITY,
+      storeUnseenForMs: 0,
+    }
+  }
+
+  position(): LogPosition {
+    return { log_id: 'log-1', offset: this.offset }
+  }
+
+  reached(position: LogPosition): 'reached' | 'behind' {
+    return position.log_id === 'log-1' && position.offset <= this.offset ? 'reached' : 'behind'
+  }
+
+  /** A signal was folded. */
+  raise(target: Target, effect: Effect, floor: number): void {
+    this.view.apply({ key: targetKey(target), effect, fallback: 'compromise', floor })
+  }
+}
+
+/** What identity would answer for a person's session made at `NOW - 60 s`. */
+export function person(over: Partial<ResolvedIdentity> = {}): ResolvedIdentity {
+  const version = NOW - 60_000
+  return {
+    sub: 'u_1',
+    tenant: 'acme',
+    principal: 'user',
+    act: [],
+    credential: 'session_cookie',
+    scopes: ['invoices:read', 'invoices:export'],
+    scopeVersion: version,
+    session: 's_1',
+    client: null,
+    device: null,
+    targets: [
+      { kind: 'tenant', tenant: 'acme', id: '', version },
+      { kind: 'subject', tenant: '', id: 'u_1', version },
+      { kind: 'affiliation', tenant: 'acme', id: 'u_1', version },
+      { kind: 'session', tenant: '', id: 's_1', version },
+    ],
+    authTime: version,
+    acr: 'pwd',
+    amr: ['pwd'],
+    position: { log_id: 'log-1', offset: 41 },
+    expiresAt: NOW + 3_600_000,
+    ...over,
+  }
+}
+
+export const COOKIE = 'cookie-canary-5d41402abc4b2a76'
+
+export interface Fixture {
+  readonly boundary: Boundary
+  readonly view: FakeView
+  readonly log: MemoryLog
+  readonly clock: FakeClock
+  readonly authority: TestAuthority
+  /** What the resolver answers for `COOKIE`. */
+  answer: Awaited<ReturnType<SessionResolver['resolve']>>
+}
+
+export function fixture(over: Partial<BoundaryOptions> = {}, authority: TestAuthority = testAuthority()): Fixture {
+  const clock = new FakeClock(NOW)
+  const log = new MemoryLog(clock)
+  const view = new FakeView(authority)
+  const made: Omit<Fixture, 'boundary'> = { view, log, clock, authority, answer: { ok: true, identity: person() } }
+  const sessions: SessionResolver = {
+    resolve: async (cookie) => (cookie === COOKIE ? made.answer : { ok: false, code: 'credential_invalid' }),
+  }
+  const boundary = createBoundary({
+    replica: view,
+    log,
+    catalogue: exampleCatalogue,
+    key: authority.keys.envelope,
+    workload: 'api',
+    clock,
+    random: new SeededRandom(7),
+    sessions,
+    ...over,
+  })
+  return Object.assign(made, { boundary })
+}
+
+/** A request as Node would show it. */
+export function requestOf(headers: readonly (readonly [string, string])[], method = 'POST'): BoundaryRequest {
+  const merged: Record<string, string> = {}
+  for (const [name, value] of headers) {
+    const key = name.toLowerCase()
+    const before = merged[key]
+    if (before === undefined) merged[key] = value
+    else if (key === 'cookie') merged[key] = `${before}; ${value}`
+  }
+  return { method, headers: merged, rawHeaders: headers.flat(), ip: '192.0.2.7', id: 'request-1' }
+}
+
+export const cookieRequest: BoundaryRequest = requestOf([['Cookie', `theme=dark; __Host-session=${COOKIE}`]])
