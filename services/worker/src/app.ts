@@ -1,0 +1,124 @@
+/** Composition root: one log, one view, one enforcer, and a consumer for each job class. */
+import { createEnforcer } from '@countersign/enforcer'
+import type { EventLog, JobConsumer } from '@countersign/event-log'
+import { openKafkaLog } from '@countersign/event-log/kafka'
+import { openSqliteLog } from '@countersign/event-log/sqlite'
+import { createServer, type Readiness, type Running } from '@countersign/host'
+import { seconds, systemClock, systemRandom } from '@countersign/kernel'
+import { notFresh, ruleVersion } from '@countersign/policy'
+import { fileSnapshots, Replica } from '@countersign/replica'
+import { exampleCatalogue } from '@countersign/schemas'
+import { createMetrics, type Logger } from '@countersign/telemetry'
+import type { WorkerConfig } from './config.ts'
+import { working } from './handler.ts'
+import { historyFile } from './history-file.ts'
+import { jobClasses } from './job-classes.ts'
+import { problems } from './problems.ts'
+
+/** A worker at work. */
+export interface Worker extends Running {
+  /** Where it answers. */
+  readonly address: string
+}
+
+/** Starts following the log and answering; takes jobs once the view has been proven for the first time. */
+export async function startWorker(config: WorkerConfig, logger: Logger): Promise<Worker> {
+  const { consumer, group, epsilon: epsilonMs, concurrency, historyPath, snapshotPath } = config
+  const clock = systemClock
+  const random = systemRandom
+  const metrics = createMetrics({ process: true })
+  const classes = jobClasses({ checkpointIntervalMs: config.checkpointInterval, epsilonMs })
+  const log = await openLog(config)
+  const maxStalenessMs = Math.max(...classes.map((rules) => rules.stalenessBudgetMs))
+  const replica = new Replica({
+    log,
+    rootKeys: [config.rootKey],
+    clock,
+    logger: logger.child({ component: 'replica' }),
+    metrics,
+    consumer,
+    epsilonMs,
+    maxBytes: config.viewSize,
+    progress: { everyMs: config.progressEvery, maxStalenessMs },
+    ...(snapshotPath !== undefined && { snapshots: fileSnapshots(snapshotPath) }),
+  })
+  const history = historyPath === undefined ? null : historyFile(historyPath)
+  const enforcer = createEnforcer({
+    replica,
+    log,
+    catalogue: exampleCatalogue,
+    clock,
+    random,
+    consumer,
+    classes,
+    epsilonMs,
+    logger: logger.child({ component: 'enforcer' }),
+    metrics,
+    ...(history && { history }),
+  })
+
+  const consumers: JobConsumer[] = []
+  const stopping = new AbortController()
+
+  /** A class has consumers of its own, so that slow work of one does not hold up another. */
+  async function consume(): Promise<void> {
+    const proven = (): boolean => replica.freshness().proven
+    while (!(await replica.waitUntil(proven, seconds(60), stopping.signal))) if (stopping.signal.aborted) return
+    for (const { name, topic } of classes) {
+      const physical = exampleCatalogue.jobTopic(topic)?.name as string
+      const jobs = log.jobs({ group: `${group}.${name}`, topics: [physical] })
+      consumers.push(jobs)
+      const eachBatch = enforcer.eachBatch(name, working(clock), { concurrency })
+      await jobs.run({ eachBatch, partitionsConsumedConcurrently: config.partitionsAtOnce })
+    }
+    logger.info({ consumer, group }, 'taking jobs')
+  }
+
+  function readiness(): Readiness {
+    const freshness = replica.freshness()
+    const reasons = new Set(classes.map((rules) => notFresh(rules, freshness)))
+    if (reasons.has(null)) return { ready: true }
+    return { ready: false, reasons: [...reasons].filter((reason) => reason !== null) }
+  }
+
+  const server = createServer({ logger, metrics, clock, random, problems, readiness })
+  server.get('/v1/job-classes', async () => classes.map((rules) => ({ ...rules, ruleVersion: ruleVersion(rules) })))
+  await replica.start()
+  const consuming = consume()
+  // A group that cannot be joined at all ends the process; it is not a worker.
+  consuming.catch((error: unknown) => {
+    queueMicrotask(() => {
+      throw error
+    })
+  })
+  const address = await server.listen({ host: config.httpHost, port: config.httpPort })
+  logger.info({ address, consumer }, 'listening')
+
+  return {
+    address,
+    async close() {
+      stopping.abort()
+      await consuming.catch(() => {})
+      // Two thirds of the drain for handlers to finish, the rest to record, commit and say goodbye.
+      const stopped = enforcer.stop((config.drainTimeout * 2) / 3)
+      await Promise.all([stopped, ...consumers.map((jobs) => jobs.stop())])
+      await server.close()
+      await replica.stop()
+      await log.close()
+      history?.close()
+    },
+  }
+}
+
+function openLog({ logPath, kafkaBrokers, registryUrl, consumer }: WorkerConfig): Promise<EventLog> {
+  const catalogue = exampleCatalogue
+  if (logPath !== undefined) return openSqliteLog({ path: logPath, catalogue })
+  const [brokers, registry] = [[...(kafkaBrokers ?? [])], registryUrl ?? '']
+  return openKafkaLog({
+    brokers,
+    registryUrl: registry,
+    catalogue,
+    clientId: consumer,
+    registryDeadlineMs: seconds(10),
+  })
+}

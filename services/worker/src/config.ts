@@ -1,0 +1,40 @@
+/** Configuration of the worker, from `COUNTERSIGN_*`. */
+import { hostFields } from '@countersign/host'
+import { field } from '@countersign/kernel'
+import { z } from 'zod'
+
+const rootKey = z
+  .string()
+  .transform((text) => Buffer.from(text.trim(), 'base64'))
+  .refine((key) => key.length === 32, 'must be a raw Ed25519 public key, 32 bytes in base64')
+
+export const config = z
+  .object({
+    ...hostFields,
+    consumer: field.text().describe('name of this instance in decisions and progress; distinct among workers'),
+    group: field.text().default('worker').describe('consumer group; each job class has one of its own below it'),
+    rootKey: rootKey.describe('pinned root public key, base64; use _FILE for the root.pub that identity makes'),
+    logPath: field.text().optional().describe('file of the embedded log; give this or KAFKA_BROKERS'),
+    kafkaBrokers: field.list().optional().describe('addresses of brokers; give these or LOG_PATH'),
+    registryUrl: field.url().optional().describe('schema registry with its path; needed with KAFKA_BROKERS'),
+    epsilon: field.duration().prefault('250ms').describe('skew tolerance; default 250ms'),
+    checkpointInterval: field.duration().prefault('1s').describe('interval of the notary; default 1s'),
+    concurrency: field.integer({ min: 1, max: 256 }).prefault('8').describe('handlers at once in a batch; default 8'),
+    partitionsAtOnce: field
+      .integer({ min: 1, max: 64 })
+      .prefault('3')
+      .describe('batches at once in a class; default 3'),
+    viewSize: field.size().prefault('256MiB').describe('budget of memory of the view; default 256MiB'),
+    snapshotPath: field.text().optional().describe('file for snapshots of the view; without it the log is read anew'),
+    historyPath: field.text().optional().describe('file to append the history to, one JSON object a line'),
+    progressEvery: field.duration().prefault('2s').describe('between progress records; default 2s'),
+  })
+  .superRefine(({ logPath, kafkaBrokers, registryUrl }, ctx) => {
+    const complain = (key: string, message: string): void => ctx.addIssue({ code: 'custom', path: [key], message })
+    if (logPath === undefined && kafkaBrokers === undefined)
+      complain('logPath', 'give it, or COUNTERSIGN_KAFKA_BROKERS')
+    if (logPath !== undefined && kafkaBrokers !== undefined) complain('logPath', 'not together with KAFKA_BROKERS')
+    if (kafkaBrokers !== undefined && registryUrl === undefined) complain('registryUrl', 'needed with KAFKA_BROKERS')
+  })
+
+export type WorkerConfig = Readonly<z.output<typeof config>>
