@@ -24,6 +24,8 @@ export interface ProcessOptions<S extends z.ZodObject> {
   readonly purpose: string
   /** Fields with `.describe(...)`; see `hostFields`. */
   readonly config: S
+  /** What no single field can say: one line per contradiction. */
+  readonly check?: (config: Readonly<z.output<S>>) => readonly string[]
   readonly logger: (config: Readonly<z.output<S>>) => Logger
   readonly start: (config: Readonly<z.output<S>>, logger: Logger) => Promise<Running>
   /** Commands besides serving; they print and end. */
@@ -69,6 +71,8 @@ export async function runProcess<S extends z.ZodObject>(options: ProcessOptions<
     if (first !== undefined && first !== '--check-config')
       return fail(`${name}: unknown argument ${first}; try --help`, USAGE)
     const config = loadConfig(schema, env)
+    const contradictions = options.check?.(config) ?? []
+    if (contradictions.length > 0) throw refusedConfig(contradictions)
     if (first === '--check-config') return print(describeConfig(config))
     const logger = options.logger(config)
     await serve(await startOrExplain(options, config, logger), Number(config.drainTimeout ?? 10_000), logger)
@@ -78,6 +82,11 @@ export async function runProcess<S extends z.ZodObject>(options: ProcessOptions<
       : `${name}: ${error instanceof Error ? error.name : 'failed'}`
     fail(message, error instanceof ConfigError ? USAGE : 1)
   }
+}
+
+function refusedConfig(lines: readonly string[]): ConfigError {
+  const publicMessage = `configuration refused\n  ${lines.join('\n  ')}`
+  return new ConfigError({ code: 'KERNEL_CONFIG_INVALID', retriable: false, publicMessage })
 }
 
 /** A wrong command line; its message is for the person who typed it. */

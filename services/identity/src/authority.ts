@@ -1,0 +1,133 @@
+/**
+ * Ends and lowers authority. The only caller of the store's ending step: whatever path is taken, the
+ * change, its floors and its signed rows are one step, and the answer is one of four.
+ */
+import type { Clock, Millis } from '@countersign/kernel'
+import { REASONS, reasonOf } from '@countersign/revocation'
+import {
+  type Change,
+  type Ending,
+  type Revocation,
+  type SessionStore,
+  SessionStoreError,
+} from '@countersign/session-store'
+import type { Logger, Metrics } from '@countersign/telemetry'
+import { type Answer, answerOf, idText } from './answers.ts'
+import { type EndingFacts, type EndingPath, raisesOf } from './endings.ts'
+import type { Journey } from './journey.ts'
+import type { Delivery } from './outbox.ts'
+import { highestFloor, type OwnView } from './own-view.ts'
+
+/** One run of an ending path. */
+export interface EndingRun {
+  /** 16 bytes, chosen before the first attempt. */
+  readonly id: Buffer
+  /** See `requestDigest`. */
+  readonly request: Buffer
+  readonly initiator: string
+  /** Tenant whose administrators may read the answer, null for operators alone. */
+  readonly tenant: string | null
+  readonly change: Change
+  readonly facts: Omit<EndingFacts, 'atLeast'>
+  /** Told in the signal; default the path's name. */
+  readonly cause?: string
+  readonly requestId?: string
+}
+
+export interface AuthorityOptions {
+  readonly store: SessionStore
+  readonly view: OwnView
+  readonly delivery: Pick<Delivery, 'settled' | 'kick'>
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly metrics: Metrics
+  readonly journey: Journey
+  /** How long an answer waits for the log before it says pending. */
+  readonly ackDeadlineMs: Millis
+  /** Takes back what a rolled-back store lost; called when the store says it is behind the log. */
+  readonly repair: () => Promise<void>
+}
+
+export class Authority {
+  readonly #options: AuthorityOptions
+
+  constructor(options: AuthorityOptions) {
+    this.#options = options
+  }
+
+  /** Runs one ending path. Never throws for a store or log that is away: that is an answer. */
+  async end(path: EndingPath, run: EndingRun): Promise<Answer> {
+    const { clock, metrics, journey } = this.#options
+    const began = clock.monotonic()
+    const answer = await this.#answer(path, run)
+    const { target, effect } = run.facts
+    const event = {
+      actor: run.initiator,
+      tenant: run.tenant,
+      cause: run.cause ?? path,
+      target: `${target.kind}:${target.tenant}:${target.id}`,
+      ...(target.kind === 'session' ? { session: target.id } : {}),
+      ...(effect === undefined ? {} : { effect }),
+      ...(run.requestId === undefined ? {} : { requestId: run.requestId }),
+      id: answer.id,
+      outcome: answer.state === 'refused' ? answer.code : answer.state,
+      latencyMs: clock.monotonic() - began,
+    }
+    if (path === 'logout') journey.logout(event)
+    else journey.revocation(event)
+    metrics.counter('countersign_revocations_total', { answer: answer.state, reason: reasonLabel(path, effect) }).add()
+    return answer
+  }
+
+  /** @returns where a revocation stands now, null when the id was never used. @throws {SESSION_STORE_UNAVAILABLE}. */
+  async status(id: Buffer): Promise<Revocation | null> {
+    return this.#options.store.revocation(id)
+  }
+
+  /** The step of a path, to be part of a larger one. */
+  step(path: EndingPath, run: EndingRun): Ending {
+    const { view, clock } = this.#options
+    const { id, request, initiator, tenant, change, facts } = run
+    const raises = raisesOf(path, { ...facts, atLeast: highestFloor(view, facts.target) })
+    const cause = run.cause ?? path
+    return { id, request, cause, initiator, tenant, now: clock.now(), change, raises, seenSeq: view.outboxSeq }
+  }
+
+  async #answer(path: EndingPath, run: EndingRun): Promise<Answer> {
+    const { store, logger, repair } = this.#options
+    const id = idText(run.id)
+    try {
+      let result = await store.end(this.step(path, run))
+      if ('refused' in result && result.refused === 'store_behind_log') {
+        await repair()
+        result = await store.end(this.step(path, run))
+      }
+      if ('refused' in result) return { state: 'refused', id, code: result.refused }
+      return await this.#delivered(result.revocation)
+    } catch (error) {
+      if (!(error instanceof SessionStoreError)) throw error
+      logger.error({ error, cause: path, outcome: error.outcome }, 'the session store is away')
+      return error.outcome === 'unknown'
+        ? { state: 'unknown', id }
+        : { state: 'refused', id, code: 'store_unavailable' }
+    }
+  }
+
+  async #delivered(revocation: Revocation): Promise<Answer> {
+    const { store, delivery, ackDeadlineMs } = this.#options
+    if (revocation.state === 'acknowledged') return answerOf(revocation)
+    await delivery.settled(revocation.seqs, ackDeadlineMs)
+    // Committed already: whatever happens to this read, the rows are durable and will be delivered.
+    const now = await store.revocation(revocation.id).catch(() => null)
+    return answerOf(now ?? revocation)
+  }
+}
+
+// Effects come from callers; only known ones become labels.
+function reasonLabel(path: EndingPath, effect: string | undefined): string {
+  if (path === 'role_change') return 'scope'
+  if (effect === undefined) return path
+  if (effect.startsWith('scope:')) return 'scope'
+  const reason = reasonOf(effect)
+  return reason !== null && REASONS.includes(reason) ? reason : 'other'
+}

@@ -1,0 +1,176 @@
+/** What operators and administrators use. JSON only. */
+import { isTarget, REASONS, reasonEffect, reasonOf, scopeOf, TARGET_KINDS, type Target } from '@countersign/revocation'
+import type { SessionStore } from '@countersign/session-store'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { z } from 'zod'
+import type { Administration, Asked } from '../administration.ts'
+import { answerOf, parseId } from '../answers.ts'
+import type { Authority } from '../authority.ts'
+import { GRANTS } from '../grants.ts'
+import type { Caller, CallerFault, Guard } from './guard.ts'
+import { parsed, problem, sendAnswer } from './replies.ts'
+
+export interface AdminRoutesOptions {
+  readonly store: Pick<SessionStore, 'affiliationsOf' | 'affiliation'>
+  readonly administration: Administration
+  readonly authority: Pick<Authority, 'status'>
+  readonly guard: Guard
+}
+
+const idField = z
+  .string()
+  .refine((text) => parseId(text) !== null)
+  .optional()
+const name = z
+  .string()
+  .min(1)
+  .max(200)
+  .refine((text) => text.isWellFormed())
+const actBody = z.strictObject({ id: idField })
+const rolesBody = z.strictObject({
+  id: idField,
+  roles: z.array(z.string().refine((role) => Object.hasOwn(GRANTS, role))).max(32),
+})
+const revocationBody = z
+  .strictObject({
+    id: idField,
+    target: z.strictObject({ kind: z.enum(TARGET_KINDS), tenant: name.optional(), id: name.optional() }),
+    reason: z.enum(REASONS).optional(),
+    effect: name.refine((effect) => reasonOf(effect) !== null || scopeOf(effect) !== null).optional(),
+    cause: z
+      .string()
+      .regex(/^[a-z0-9_]{1,64}$/)
+      .optional(),
+  })
+  .refine((body) => (body.reason === undefined) !== (body.effect === undefined), { path: ['reason'] })
+
+type SubjectParams = { Params: { sub: string } }
+type AffiliationParams = { Params: { tenant: string; sub: string } }
+
+export async function adminRoutes(app: FastifyInstance, options: AdminRoutesOptions): Promise<void> {
+  const { store, administration, authority, guard } = options
+
+  app.post<SubjectParams>('/v1/subjects/:sub/suspend', async (request, reply) => {
+    const [caller, asked] = await askedBy(request, reply)
+    if (caller === null) return reply
+    const { sub } = request.params
+    // An administrator's word ends at their tenant: elsewhere the person may be somebody else's concern.
+    const answer =
+      caller.kind === 'operator'
+        ? await administration.suspendAccount(sub, asked)
+        : await administration.suspendAffiliation(caller.tenant, sub, asked)
+    return sendAnswer(reply, answer)
+  })
+
+  app.post<SubjectParams>('/v1/subjects/:sub/unsuspend', async (request, reply) => {
+    const [caller] = await askedBy(request, reply)
+    if (caller === null) return reply
+    const { sub } = request.params
+    const restored =
+      caller.kind === 'operator'
+        ? await administration.restoreAccount(sub)
+        : await administration.restoreAffiliation(caller.tenant, sub)
+    return 'refused' in restored ? problem(reply, restored.refused) : { sub, state: restored.state }
+  })
+
+  app.delete<SubjectParams>('/v1/subjects/:sub', async (request, reply) => {
+    const [caller, asked] = await askedBy(request, reply)
+    if (caller === null) return reply
+    if (caller.kind !== 'operator') return problem(reply, 'not_permitted')
+    return sendAnswer(reply, await administration.deleteAccount(request.params.sub, asked))
+  })
+
+  app.post<SubjectParams>('/v1/subjects/:sub/password-reset-codes', async (request, reply) => {
+    const [caller] = await askedBy(request, reply)
+    if (caller === null) return reply
+    const { sub } = request.params
+    if (caller.kind === 'administrator') {
+      // Who holds a code becomes that person wherever they belong, so all of it must be the administrator's own.
+      const places = await store.affiliationsOf(sub)
+      if (!places.some((place) => place.tenant === caller.tenant)) return problem(reply, 'account_unknown')
+      if (places.some((place) => place.tenant !== caller.tenant)) return problem(reply, 'not_permitted')
+    }
+    const issued = await administration.issueResetCode(sub)
+    return 'refused' in issued ? problem(reply, issued.refused) : reply.code(201).send(issued)
+  })
+
+  app.put<AffiliationParams>('/v1/affiliations/:tenant/:sub/roles', async (request, reply) => {
+    const body = parsed(reply, rolesBody, request.body)
+    if (body === null) return reply
+    const { tenant, sub } = request.params
+    const caller = await within(tenant, request, reply)
+    if (caller === null) return reply
+    return sendAnswer(reply, await administration.setRoles(tenant, sub, body.roles, asking(caller, body.id, request)))
+  })
+
+  app.delete<AffiliationParams>('/v1/affiliations/:tenant/:sub', async (request, reply) => {
+    const body = parsed(reply, actBody, request.body)
+    if (body === null) return reply
+    const { tenant, sub } = request.params
+    const caller = await within(tenant, request, reply)
+    if (caller === null) return reply
+    return sendAnswer(reply, await administration.removeAffiliation(tenant, sub, asking(caller, body.id, request)))
+  })
+
+  app.post('/v1/revocations', async (request, reply) => {
+    const body = parsed(reply, revocationBody, request.body)
+    if (body === null) return reply
+    const target: Target = { kind: body.target.kind, tenant: body.target.tenant ?? '', id: body.target.id ?? '' }
+    if (!isTarget(target)) return problem(reply, 'body_invalid', { fields: ['target'] })
+    const effect = body.effect ?? reasonEffect(body.reason ?? 'admin')
+    // Scopes carry the affiliation's version, so a scope can be taken from nothing else.
+    if (scopeOf(effect) !== null && target.kind !== 'affiliation')
+      return problem(reply, 'not_acceptable', { fields: ['effect'] })
+    const caller = await permitted(request, reply)
+    if (caller === null) return reply
+    if (caller.kind === 'administrator' && (await tenantOf(target)) !== caller.tenant)
+      return problem(reply, 'not_permitted')
+    const fallback = reasonOf(effect) ?? 'role_change'
+    const tenant = caller.kind === 'administrator' ? caller.tenant : target.tenant || null
+    const asked = asking(caller, body.id, request)
+    return sendAnswer(
+      reply,
+      await administration.revoke({ target, effect, fallback, cause: body.cause ?? null, tenant }, asked),
+    )
+  })
+
+  app.get<{ Params: { id: string } }>('/v1/revocations/:id', async (request, reply) => {
+    const caller = await permitted(request, reply)
+    if (caller === null) return reply
+    const id = parseId(request.params.id)
+    const revocation = id === null ? null : await authority.status(id)
+    // Another tenant's revocation is as unknown to an administrator as one that never was.
+    const mine = caller.kind === 'operator' || revocation?.tenant === caller.tenant
+    return revocation === null || !mine ? problem(reply, 'revocation_unknown') : sendAnswer(reply, answerOf(revocation))
+  })
+
+  /** The tenant an administrator must belong to to revoke the target; null for targets only operators may. */
+  async function tenantOf(target: Target): Promise<string | null> {
+    if (target.kind === 'tenant' || target.kind === 'affiliation') return target.tenant
+    return target.kind === 'session' ? ((await administration.session(target.id))?.tenant ?? null) : null
+  }
+
+  async function permitted(request: FastifyRequest, reply: FastifyReply): Promise<Caller | null> {
+    const caller: Caller | CallerFault = await guard.caller(request)
+    if (typeof caller !== 'string') return caller
+    problem(reply, caller)
+    return null
+  }
+
+  async function within(tenant: string, request: FastifyRequest, reply: FastifyReply): Promise<Caller | null> {
+    const caller = await permitted(request, reply)
+    if (caller === null || caller.kind === 'operator' || caller.tenant === tenant) return caller
+    problem(reply, 'not_permitted')
+    return null
+  }
+
+  async function askedBy(request: FastifyRequest, reply: FastifyReply): Promise<[Caller, Asked] | [null, null]> {
+    const body = parsed(reply, actBody, request.body)
+    const caller = body === null ? null : await permitted(request, reply)
+    return body === null || caller === null ? [null, null] : [caller, asking(caller, body.id, request)]
+  }
+}
+
+function asking({ initiator }: Caller, id: string | undefined, request: FastifyRequest): Asked {
+  return { id: id === undefined ? null : parseId(id), initiator, requestId: request.id }
+}

@@ -1,0 +1,135 @@
+#!/usr/bin/env node
+/** Environment, signals, exit. */
+import { readFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { runProcess, usageError } from '@countersign/host'
+import { systemClock, systemRandom } from '@countersign/kernel'
+import type { KeyUse } from '@countersign/schemas'
+import { openSqliteStore } from '@countersign/session-store/sqlite'
+import { createLogger } from '@countersign/telemetry'
+import { startIdentity } from './app.ts'
+import { contradictions, identityConfig } from './config.ts'
+import { secretHash } from './http/guard.ts'
+import { initKeys, type KeyOrder } from './key-files.ts'
+import { passwords } from './passwords.ts'
+import { applySeed, parseSeed } from './seed.ts'
+
+const { env } = process
+
+await runProcess({
+  name: 'identity',
+  purpose: 'source of truth for sessions and versions, and the notary of the signals log',
+  config: identityConfig,
+  check: (config) => contradictions(config, env.NODE_ENV),
+  logger: ({ logLevel }) => createLogger({ name: 'identity', level: logLevel }),
+  start: (config, logger) => {
+    const level = config.logLevel === 'silent' ? 'silent' : 'info'
+    return startIdentity({ config, logger, journey: createLogger({ name: 'journey', level }) })
+  },
+  commands: {
+    keys: {
+      purpose:
+        'init --dir <folder> [--checkpoints <n>] [--envelope <name>[=<tenants>[:<topics>]]]… [--derive …]…: make all keys',
+      run: keys,
+    },
+    seed: {
+      purpose: '<file>: make the accounts and secrets of a seed file; store from COUNTERSIGN_STORE_PATH',
+      run: seed,
+    },
+    secrets: { purpose: 'add <name> --use service|operator: make a secret and print it, once', run: secrets },
+  },
+  argv: process.argv.slice(2),
+  env,
+})
+
+async function keys(args: readonly string[]): Promise<void> {
+  const { values, positionals } = options(args, {
+    dir: { type: 'string' },
+    checkpoints: { type: 'string', default: '2' },
+    envelope: { type: 'string', multiple: true, default: [] },
+    derive: { type: 'string', multiple: true, default: [] },
+  })
+  const checkpoints = Number(values.checkpoints)
+  const dir = values.dir
+  if (
+    positionals[0] !== 'init' ||
+    positionals.length > 1 ||
+    typeof dir !== 'string' ||
+    !(checkpoints >= 1 && checkpoints <= 16)
+  ) {
+    throw usageError(
+      'identity keys init --dir <folder> [--checkpoints 1..16] [--envelope <name>[=<tenants>[:<topics>]]]… [--derive …]…',
+    )
+  }
+  const of = (use: KeyUse): KeyOrder[] => (values[use] as string[]).map((text) => order(text, use))
+  const made = initKeys({
+    dir,
+    checkpoints,
+    orders: [...of('envelope'), ...of('derive')],
+    now: systemClock.now(),
+    random: systemRandom,
+  })
+  process.stdout.write(`${dir}: ${made.join(', ')}\n`)
+}
+
+// name, name=tenant,tenant or name=tenants:topics; `*` or nothing for all.
+function order(text: string, use: KeyUse): KeyOrder {
+  const [name = '', scope = ''] = text.split('=', 2)
+  const [tenants = '', topics = ''] = scope.split(':', 2)
+  const list = (part: string): string[] => (part === '' ? ['*'] : part.split(','))
+  return { name, use, tenants: list(tenants), topics: list(topics) }
+}
+
+async function seed([file, ...rest]: readonly string[]): Promise<void> {
+  if (file === undefined || rest.length > 0) throw usageError('identity seed <file>')
+  const parts = parseSeed(readFileSync(file, 'utf8'))
+  await withStore(async (store) => {
+    const cost = Number(env.COUNTERSIGN_PASSWORD_COST ?? 17)
+    const random = systemRandom
+    const made = await applySeed(parts, {
+      store,
+      passwords: passwords({ random, cost }),
+      random,
+      now: systemClock.now(),
+    })
+    process.stdout.write(`${made} accounts made\n`)
+  })
+}
+
+async function secrets(args: readonly string[]): Promise<void> {
+  const { values, positionals } = options(args, { use: { type: 'string' } })
+  const [act, name] = positionals
+  const use = values.use
+  if (
+    act !== 'add' ||
+    name === undefined ||
+    !/^[a-z0-9-]{1,64}$/.test(name) ||
+    (use !== 'service' && use !== 'operator')
+  ) {
+    throw usageError('identity secrets add <name> --use service|operator')
+  }
+  const secret = systemRandom.bytes(32).toString('base64url')
+  await withStore((store) => store.putSecret({ name, use, hash: secretHash(secret) }))
+  process.stdout.write(`${secret}\n`)
+}
+
+async function withStore(act: (store: Awaited<ReturnType<typeof openSqliteStore>>) => Promise<void>): Promise<void> {
+  const path = env.COUNTERSIGN_STORE_PATH
+  if (!path) throw usageError('COUNTERSIGN_STORE_PATH names the store; set it')
+  const store = await openSqliteStore({ path })
+  try {
+    await act(store)
+  } finally {
+    await store.close()
+  }
+}
+
+type Options = NonNullable<NonNullable<Parameters<typeof parseArgs>[0]>['options']>
+
+function options(args: readonly string[], wanted: Options): { values: Record<string, unknown>; positionals: string[] } {
+  try {
+    return parseArgs({ args: [...args], options: wanted, allowPositionals: true })
+  } catch {
+    throw usageError('unknown option; try --help')
+  }
+}

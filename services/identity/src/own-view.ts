@@ -1,0 +1,33 @@
+/** What identity asks of its own view: floors the log has shown, and the highest sequence seen on it. */
+import { type FloorEntry, type Target, targetKey } from '@countersign/revocation'
+import type { Session, VersionedTarget } from '@countersign/session-store'
+
+export interface OwnView {
+  floors(key: Uint8Array): readonly FloorEntry[]
+  /** Highest outbox sequence seen on the log, 0 before any. */
+  readonly outboxSeq: number
+  /** False until the log was read to the end it had at the start: before, a rolled-back store cannot be told from a new one. */
+  readonly started: boolean
+}
+
+/** Highest floor the log has shown for a target, 0 for none. */
+export function highestFloor(view: OwnView, target: Target): number {
+  return Math.max(0, ...view.floors(targetKey(target)).map((floor) => floor.higher))
+}
+
+/** The targets with the highest floors the log has shown for them. */
+export function seenVersions(view: OwnView, targets: readonly Target[]): VersionedTarget[] {
+  return targets.map(({ kind, tenant, id }) => ({
+    kind,
+    tenant,
+    id,
+    version: highestFloor(view, { kind, tenant, id }),
+  }))
+}
+
+/** True when the log has ended one of the session's targets, whatever the store says. */
+export function isEndedOnLog(view: OwnView, { targets }: Session): boolean {
+  return targets.some(({ version, ...target }) =>
+    view.floors(targetKey(target)).some(({ effect, higher }) => !effect.startsWith('scope:') && version < higher),
+  )
+}

@@ -1,0 +1,69 @@
+/** Every code identity answers with, and what it is over HTTP. */
+import type { EventLogErrorCode } from '@countersign/event-log'
+import type { ProblemMap } from '@countersign/host'
+import type { SessionStoreErrorCode } from '@countersign/session-store'
+import type { RefusalCode } from './answers.ts'
+import type { LoginFault } from './logins.ts'
+
+type RequestFault =
+  | 'body_invalid'
+  | 'cross_site'
+  | 'credential_missing'
+  | 'credential_invalid'
+  | 'not_permitted'
+  | 'not_acceptable'
+  | 'revocation_unknown'
+  | 'revocation_outcome_unknown'
+
+export type ProblemCode = RefusalCode | LoginFault | RequestFault | SessionStoreErrorCode | EventLogErrorCode
+
+const away = { status: 503, title: 'The session store is away; nothing was changed' }
+const logAway = { status: 503, title: 'The log is away' }
+
+export const problems = {
+  body_invalid: { status: 422, title: 'Some fields are missing or wrong' },
+  cross_site: { status: 403, title: 'This request came from another site' },
+  credential_missing: { status: 401, title: 'Log in first' },
+  credential_invalid: { status: 401, title: 'This credential is not valid' },
+  not_permitted: { status: 403, title: 'You may not do this' },
+  not_acceptable: { status: 406, title: 'This is not offered for that target' },
+  revocation_unknown: { status: 404, title: 'Nothing was asked with this id' },
+  revocation_outcome_unknown: {
+    status: 503,
+    title: 'It is not known whether this happened; ask again with the same id',
+  },
+
+  login_failed: { status: 401, title: 'E-mail, password or organisation is wrong' },
+  tenant_required: { status: 409, title: 'Name the organisation to log in to' },
+  login_slowed: { status: 429, title: 'Too many attempts; wait and try again' },
+  login_busy: { status: 503, title: 'Too many logins at once; try again' },
+  view_starting: { status: 503, title: 'Starting; try again' },
+
+  account_unknown: { status: 404, title: 'There is no such person' },
+  account_not_active: { status: 409, title: 'This person is not active' },
+  account_changed: { status: 409, title: 'This person was changed meanwhile; try again' },
+  email_taken: { status: 409, title: 'This address is in use' },
+  affiliation_unknown: { status: 404, title: 'This person is not in this organisation' },
+  affiliation_not_active: { status: 409, title: 'This person is suspended here' },
+  affiliation_changed: { status: 409, title: 'These roles were changed meanwhile; try again' },
+  session_unknown: { status: 404, title: 'There is no such live session' },
+  session_not_expired: { status: 409, title: 'This session has not expired' },
+  reset_code_unknown: { status: 403, title: 'This code is unknown, used or expired' },
+  id_reused: { status: 409, title: 'This id was used for another request' },
+  store_behind_log: { status: 503, title: 'The session store is behind its log and is being repaired' },
+  store_unavailable: away,
+
+  SESSION_STORE_UNAVAILABLE: away,
+  SESSION_STORE_CLOSED: away,
+  SESSION_STORE_SEALER_MISSING: { status: 500, title: 'This instance cannot sign signals' },
+  SESSION_STORE_SCHEMA_UNKNOWN: { status: 503, title: 'The session store was written by a newer version' },
+  SESSION_STORE_ENGINE_UNSAFE: { status: 500, title: 'The session store cannot be used with this SQLite' },
+
+  EVENT_LOG_UNAVAILABLE: logAway,
+  EVENT_LOG_CLOSED: logAway,
+  EVENT_LOG_TOPIC_UNKNOWN: { status: 500, title: 'The log lacks a topic' },
+  EVENT_LOG_SCHEMA_UNKNOWN: { status: 500, title: 'The log lacks a schema' },
+  EVENT_LOG_SCHEMA_REFUSED: { status: 500, title: 'The registry refused a schema' },
+  EVENT_LOG_SQLITE_UNSUPPORTED: { status: 500, title: 'The log cannot be used with this SQLite' },
+  EVENT_LOG_RECORD_TOO_LARGE: { status: 500, title: 'A record is too large for the log' },
+} as const satisfies ProblemMap<ProblemCode>

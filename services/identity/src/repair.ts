@@ -1,0 +1,92 @@
+/**
+ * Repairs a store that is behind its log: restored, wiped or failed over. What the log still holds is taken
+ * back; if a sequence is missing there too, nobody knows what it took, so every tenant's floor is raised.
+ */
+import { verifyRecord } from '@countersign/envelope'
+import type { EventLog } from '@countersign/event-log'
+import { readRecord, SIGNALS_TOPIC, type SignalsView } from '@countersign/replica'
+import { scopeOf } from '@countersign/revocation'
+import { type Signal, signalCodec } from '@countersign/schemas'
+import type { LostSignal, SessionStore } from '@countersign/session-store'
+import type { Logger } from '@countersign/telemetry'
+import { rolesWithout } from './grants.ts'
+import type { OwnView } from './own-view.ts'
+
+export interface RepairOptions {
+  readonly store: SessionStore
+  readonly log: EventLog
+  readonly view: OwnView & Pick<SignalsView, 'ring'>
+  readonly logger: Logger
+  /** Raises the floor of a tenant. */
+  readonly raiseTenant: (tenant: string, throughSeq: number) => Promise<void>
+}
+
+/** @returns a function that repairs if needed; calls at the same time share one run. */
+export function repairer(options: RepairOptions): () => Promise<void> {
+  let running: Promise<void> | null = null
+  return () => {
+    running ??= repair(options).finally(() => {
+      running = null
+    })
+    return running
+  }
+}
+
+async function repair({ store, log, view, logger, raiseTenant }: RepairOptions): Promise<void> {
+  const have = await store.highestSeq()
+  const seen = view.outboxSeq
+  if (have >= seen) return
+  logger.error({ have, seen }, 'the session store is behind the signals log: it was restored, wiped or failed over')
+  const lost = await findLost(log, view, have)
+  await store.adopt(await withRoles(store, lost), seen)
+  const missing = seen - have - new Set(lost.map(({ signal }) => signal.seq)).size
+  if (missing > 0) for (const tenant of await store.tenants()) await raiseTenant(tenant, seen)
+  logger.warn({ found: lost.length, missing }, 'the session store was repaired from the signals log')
+}
+
+async function findLost(log: EventLog, view: RepairOptions['view'], have: number): Promise<LostSignal[]> {
+  const ring = view.ring()
+  if (ring === null) return []
+  const { start, end } = await log.bounds(SIGNALS_TOPIC)
+  const lost = new Map<number, LostSignal>()
+  for await (const records of log.read({ topic: SIGNALS_TOPIC, from: start, to: end })) {
+    for (const record of records) {
+      const read = readRecord(record, log.schemas)
+      if (read?.kind !== 'Signal') continue
+      if (!verifyRecord('Signal', read.body, read.signature, ring, 'signal', record.timestamp).ok) continue
+      const signal = decode(read.body)
+      if (signal === null || signal.seq <= have || lost.has(signal.seq)) continue
+      const position = { log_id: ring.bundle.log_id, offset: record.offset }
+      const bytes = { body: Buffer.from(read.body), signature: Buffer.from(read.signature) }
+      lost.set(signal.seq, { signal, ...bytes, position })
+    }
+  }
+  return [...lost.values()].sort((a, b) => a.signal.seq - b.signal.seq)
+}
+
+// The store came back with the roles from before: those that grant a scope taken since are dropped.
+async function withRoles(store: SessionStore, lost: readonly LostSignal[]): Promise<LostSignal[]> {
+  const left = new Map<string, readonly string[]>()
+  const out: LostSignal[] = []
+  for (const item of lost) {
+    const { target, effect } = item.signal
+    const scope = scopeOf(effect)
+    if (target.kind !== 'affiliation' || scope === null) {
+      out.push(item)
+      continue
+    }
+    const name = JSON.stringify([target.tenant, target.id])
+    const roles = left.get(name) ?? (await store.affiliation(target.tenant, target.id))?.roles ?? []
+    left.set(name, rolesWithout(roles, scope))
+    out.push({ ...item, roles: rolesWithout(roles, scope) })
+  }
+  return out
+}
+
+function decode(body: Uint8Array): Signal | null {
+  try {
+    return signalCodec.decode(body)
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,79 @@
+/** Ends what time has ended, with a signal, and forgets what the horizon has passed. */
+import { type Clock, hours, type Millis } from '@countersign/kernel'
+import type { SignalsView } from '@countersign/replica'
+import type { SessionStore } from '@countersign/session-store'
+import type { Logger } from '@countersign/telemetry'
+import type { Administration } from './administration.ts'
+
+export interface SweeperOptions {
+  readonly store: SessionStore
+  readonly administration: Administration
+  readonly view: Pick<SignalsView, 'freshness'>
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly everyMs: Millis
+  /** Window of the trust bundle: rows younger than it are still asked for. */
+  readonly windowMs: Millis
+}
+
+const BATCH = 100
+const FORGET_EVERY = hours(1)
+
+export class Sweeper {
+  readonly #options: SweeperOptions
+  readonly #stopping = new AbortController()
+  #loop: Promise<void> | null = null
+  #forgotAt = Number.NEGATIVE_INFINITY
+
+  constructor(options: SweeperOptions) {
+    this.#options = options
+  }
+
+  start(): void {
+    this.#loop ??= this.#run()
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort()
+    await this.#loop
+  }
+
+  /** Ends every session that has expired by now. @returns how many this call ended. @throws {SESSION_STORE_UNAVAILABLE}. */
+  async sweep(): Promise<number> {
+    const { store, administration, clock } = this.#options
+    let ended = 0
+    for (;;) {
+      const now = clock.now()
+      const expired = await store.expiredSessions(now, BATCH)
+      const answers = await Promise.all(expired.map(({ handle, tenant }) => administration.expire(handle, tenant, now)))
+      const done = answers.filter(({ state }) => state === 'acknowledged' || state === 'pending').length
+      ended += done
+      // Those refused were used or ended meanwhile, or the store is away: the next sweep looks again.
+      if (expired.length < BATCH || done === 0) return ended
+    }
+  }
+
+  async #run(): Promise<void> {
+    const { clock, logger, everyMs } = this.#options
+    const { signal } = this.#stopping
+    while (!signal.aborted) {
+      try {
+        await this.sweep()
+        await this.#forget()
+      } catch (error) {
+        logger.warn({ error }, 'sweeping expired sessions failed')
+      }
+      await clock.sleep(everyMs, signal)
+    }
+  }
+
+  async #forget(): Promise<void> {
+    const { store, view, clock, windowMs } = this.#options
+    if (clock.monotonic() - this.#forgotAt < FORGET_EVERY) return
+    const { proven, asOf } = view.freshness()
+    if (!proven) return
+    this.#forgotAt = clock.monotonic()
+    // The notary compares rows with the log down to its horizon; an hour more keeps clear of one that lags.
+    await store.dropRows(asOf - windowMs - FORGET_EVERY)
+  }
+}
