@@ -28,8 +28,7 @@ const folderOf = (name: string): string => {
   return join(root, found.path)
 }
 
-export const manifestOf = (name: string): Manifest =>
-  JSON.parse(readFileSync(join(folderOf(name), 'package.json'), 'utf8')) as Manifest
+export const manifestOf = (name: string): Manifest => readManifest(folderOf(name))
 
 /** These packages and all of ours that they need, directly or not. */
 export function closure(names: readonly string[]): string[] {
@@ -82,14 +81,8 @@ export async function installElsewhere(names: readonly string[]): Promise<Projec
   writeFileSync(join(dir, 'package.json'), JSON.stringify({ name: 'user', private: true, type: 'module' }))
   writeFileSync(join(dir, 'tsconfig.json'), JSON.stringify(USER_TSCONFIG))
   const files = readdirSync(tarballs).map((file) => `./tarballs/${file}`)
-  const types = `@types/node@${rootVersion('@types/node')}`
-  await run(
-    'npm',
-    ['install', '--ignore-scripts', '--no-audit', '--no-fund', '--engine-strict=false', ...files, types],
-    {
-      cwd: dir,
-    },
-  )
+  const flags = ['--ignore-scripts', '--no-audit', '--no-fund', '--engine-strict=false']
+  await run('npm', ['install', ...flags, ...files, ...companions(names)], { cwd: dir })
   return {
     dir,
     contents,
@@ -144,7 +137,16 @@ async function build(names: readonly string[]): Promise<void> {
   }
 }
 
-function rootVersion(name: string): string {
-  const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Manifest
-  return manifest.devDependencies?.[name] ?? 'latest'
+/** What a user brings himself: frameworks that are peers, and types; in the versions this repository is tested with. */
+function companions(names: readonly string[]): string[] {
+  const all = [...Object.keys(layers.packages).map(manifestOf), readManifest(root)]
+  const versions = Object.assign(
+    {},
+    ...all.flatMap((one) => [one.dependencies, one.devDependencies]),
+  ) as Manifest['dependencies']
+  const peers = names.flatMap((name) => Object.keys(manifestOf(name).peerDependencies ?? {}))
+  const wanted = new Set(['@types/node', ...peers.flatMap((peer) => [peer, `@types/${peer}`])])
+  return [...wanted].flatMap((name) => (versions?.[name] === undefined ? [] : [`${name}@${versions[name]}`]))
 }
+
+const readManifest = (dir: string): Manifest => JSON.parse(readFileSync(join(dir, 'package.json'), 'utf8')) as Manifest
