@@ -1,0 +1,124 @@
+import type { IncomingMessage } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { inspect } from 'node:util'
+import express from 'express'
+import fastify from 'fastify'
+import { afterEach, describe, expect, test } from 'vitest'
+import { expressHook } from './express.ts'
+import { fastifyHook } from './fastify.ts'
+import { COOKIE, type Fixture, fixture } from './testing.ts'
+
+const CANARIES = [COOKIE, 'bearer-canary-7d793037a076', 'proxy-canary-0cc175b9c0f1']
+const closers: (() => Promise<unknown> | unknown)[] = []
+afterEach(async () => {
+  for (const close of closers.splice(0)) await close()
+})
+
+/** Everything a handler can reach of a request, as text. */
+function reachable(raw: IncomingMessage, request: unknown): string {
+  const { headers, rawHeaders, headersDistinct, trailers, rawTrailers } = raw
+  const seen = { headers, rawHeaders, headersDistinct, trailers, rawTrailers }
+  return JSON.stringify(seen) + inspect(request, { depth: 5, showHidden: true, getters: true })
+}
+
+interface Server {
+  readonly fixture: Fixture
+  readonly url: string
+  /** What handlers could reach. */
+  readonly seen: string[]
+}
+
+const frameworks: Record<string, () => Promise<Server>> = {
+  async fastify() {
+    const f = fixture()
+    const seen: string[] = []
+    const app = fastify()
+    app.addHook('onRequest', fastifyHook(f.boundary))
+    app.addHook('preHandler', async (request) => void seen.push(reachable(request.raw, request)))
+    app.all('/jobs', async (request) => {
+      seen.push(reachable(request.raw, request.raw), JSON.stringify(request.headers))
+      return { sub: request.identity.sub }
+    })
+    closers.push(() => app.close())
+    return { fixture: f, url: await app.listen({ host: '127.0.0.1', port: 0 }), seen }
+  },
+  async express() {
+    const f = fixture()
+    const seen: string[] = []
+    const app = express()
+    // As cookie-parser does when it stands before the hook.
+    app.use((req, _res, next) => {
+      Object.assign(req, { cookies: { '__Host-session': COOKIE }, signedCookies: { s: COOKIE } })
+      next()
+    })
+    app.use(expressHook(f.boundary))
+    app.all('/jobs', (req, res) => {
+      seen.push(
+        reachable(req, req),
+        String(req.get('cookie')),
+        String(req.get('authorization')),
+        JSON.stringify(req.cookies),
+      )
+      res.json({ sub: req.identity.sub })
+    })
+    const server = app.listen(0, '127.0.0.1')
+    await new Promise((resolve) => server.once('listening', resolve))
+    closers.push(() => server.close())
+    return { fixture: f, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, seen }
+  },
+}
+
+describe.each(Object.keys(frameworks))('%s', (name) => {
+  const start = frameworks[name] as () => Promise<Server>
+  const cookie = { cookie: `theme=dark; __Host-session=${CANARIES[0]}` }
+
+  test('a request with a good cookie gets an identity, and nothing behind the hook holds the cookie', async () => {
+    const { url, seen } = await start()
+    const response = await fetch(`${url}/jobs`, {
+      method: 'POST',
+      headers: { ...cookie, 'Proxy-Authorization': `Basic ${CANARIES[2]}` },
+    })
+    expect([response.status, await response.json()]).toEqual([200, { sub: 'u_1' }])
+    expect(seen.length).toBeGreaterThan(0)
+    for (const text of seen) for (const canary of CANARIES) expect(text).not.toContain(canary)
+    expect(seen.join('')).toContain('127.0.0.1')
+  })
+
+  test('a refused request is answered with no more than its sender should know', async () => {
+    const { fixture: f, url, seen } = await start()
+    const bodies: Record<string, unknown>[] = []
+    for (const code of ['credential_invalid', 'credential_expired', 'credential_revoked'] as const) {
+      f.answer = { ok: false, code, detail: 'session s_1 of u_1' }
+      const response = await fetch(`${url}/jobs`, { method: 'POST', headers: cookie })
+      expect(response.status).toBe(401)
+      expect(response.headers.get('content-type')).toMatch(/^application\/problem\+json/)
+      expect(response.headers.get('www-authenticate')).toBe('Bearer')
+      expect(response.headers.get('cache-control')).toBe('no-store')
+      bodies.push((await response.json()) as Record<string, unknown>)
+    }
+    for (const body of bodies) {
+      expect({ ...body, instance: '' }).toEqual({ ...bodies[0], instance: '' })
+      expect(body).toMatchObject({ status: 401, code: 'credential_refused' })
+      expect(JSON.stringify(body)).not.toContain('u_1')
+    }
+    expect(seen).toEqual([])
+  })
+
+  test.each<[string, Record<string, string>, number, string]>([
+    ['nothing', {}, 401, 'credential_missing'],
+    ['a bearer of nobody', { authorization: `Bearer ${CANARIES[1]}` }, 401, 'credential_refused'],
+    ['a cookie by another site', { ...cookie, 'sec-fetch-site': 'cross-site' }, 403, 'request_refused'],
+  ])('%s', async (_name, headers, status, code) => {
+    const { url, seen } = await start()
+    const response = await fetch(`${url}/jobs`, { method: 'POST', headers })
+    expect([response.status, ((await response.json()) as { code: string }).code]).toEqual([status, code])
+    expect(seen).toEqual([])
+  })
+
+  test('identity away is 503, to be tried again', async () => {
+    const { fixture: f, url } = await start()
+    f.answer = { ok: false, code: 'sessions_unavailable' }
+    const response = await fetch(`${url}/jobs`, { method: 'POST', headers: cookie })
+    expect([response.status, response.headers.get('retry-after')]).toEqual([503, '1'])
+  })
+})
