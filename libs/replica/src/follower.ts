@@ -142,6 +142,8 @@ export class Follower {
   #position = -1
   #outboxSeq = 0
   #live = false
+  /** Last signal folded on trust: only a checkpoint that covers it can prove the view. */
+  #trustedUpTo = -1
   /** True once this reading was proven: from then on the chain is strict. */
   #anchored = false
   #proof: Proof | null = null
@@ -386,6 +388,7 @@ export class Follower {
       return 'signal_without_room'
     }
     if (verifies) this.#outboxSeq = Math.max(this.#outboxSeq, signal.seq)
+    else this.#trustedUpTo = record.offset
     const known = this.#heirlooms.some((view) => covers(view, facts))
     const news = this.#live || this.#heirlooms.length > 0
     const { offset, timestamp } = record
@@ -445,7 +448,7 @@ export class Follower {
   }
 
   #prove(checkpoint: Checkpoint, offset: number, receipt: Receipt): boolean {
-    if (this.#view.exceeded || !this.#admissible()) return false
+    if (this.#view.exceeded || checkpoint.covers < this.#trustedUpTo || !this.#admissible()) return false
     const { as_of: asOf, sent_at: sentAt, store_unseen_since: storeUnseenSince } = checkpoint
     this.#proof = { offset, asOf, sentAt, receivedAt: receipt.monotonic, storeUnseenSince }
     this.#closed = null

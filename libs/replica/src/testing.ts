@@ -262,6 +262,8 @@ export class Scribe {
   view = new View()
   seq = 0
   sequence = 0
+  /** The last one made. */
+  lastSignal: Signal | null = null
   readonly #random = new SeededRandom(99)
   #noted: { digest: Buffer; count: number } = { digest: new View().digest(), count: 0 }
   #covered: { offset: number; sentAt: number; horizon: number } = { offset: -1, sentAt: 0, horizon: 0 }
@@ -311,7 +313,7 @@ export class Scribe {
   }
 
   makeSignal(change: Partial<Signal> = {}): Signal {
-    return {
+    const signal: Signal = {
       id: this.#random.bytes(16),
       seq: ++this.seq,
       target: { kind: 'session', tenant: '', id: `s${this.seq}` },
@@ -322,6 +324,8 @@ export class Scribe {
       initiator: 'tester',
       ...change,
     }
+    this.lastSignal = signal
+    return signal
   }
 
   signalRecord(signal: Signal, key: SigningKey = this.keys.signal): NewRecord {
