@@ -114,18 +114,24 @@ export class KafkaAdmin {
   }
 
   async #use<T>(call: (admin: Admin) => Promise<T>): Promise<T> {
+    const used = this.#current !== null
     this.#current ??= this.#connect()
     const current = this.#current
     try {
       return await call(await current)
     } catch (error) {
-      // A protocol answer came over a sound connection; anything else may be a connection beyond use.
-      if (rootCause(error).type === undefined && this.#current === current) {
-        this.#current = null
-        current.then((admin) => admin.disconnect()).catch(() => {})
-      }
+      // Other answers came over a sound connection. An unknown topic stays with it: kafkajs asks for the
+      // metadata of every topic it was ever asked about, so a deleted one fails the questions about others.
+      const unknownTopic = isUnknownTopic(error)
+      if (unknownTopic || rootCause(error).type === undefined) this.#drop(current)
+      if (unknownTopic && used) return this.#use(call)
       throw error
     }
+  }
+
+  #drop(failed: Promise<Admin>): void {
+    if (this.#current === failed) this.#current = null
+    failed.then((admin) => admin.disconnect()).catch(() => {})
   }
 
   async #connect(): Promise<Admin> {
