@@ -43,7 +43,7 @@ export async function attempt<T>(
     failed = true
   }
   running.end(run)
-  const result = run.signal.aborted ? 'aborted' : failed ? 'failed' : 'done'
+  const result = run.ended ? 'aborted' : failed ? 'failed' : 'done'
   meters.attempted(result)
   tellEnd(parts, item, result)
   if (run.revoked) return run.revoked
@@ -78,7 +78,9 @@ function workOf<T>(parts: AttemptParts, item: Item, run: Run, heartbeat: () => P
   return {
     identity: identity(item),
     value: item.value as T,
-    signal: run.signal,
+    get signal() {
+      return run.signal
+    },
     event: eventOf(parts, item),
     key: item.message.key,
     envelope: opened === null || header === null ? null : { header, opened },

@@ -12,6 +12,9 @@ export interface Membership {
   isStale(): boolean
 }
 
+/** Given, since an abort without a reason makes an exception with a stack, for every batch. */
+const FINISHED = 'finished'
+
 export class Pulse {
   interruption: EnforcerError | null = null
   /** Called after each beat. */
@@ -33,7 +36,7 @@ export class Pulse {
   interrupt(why: string, cause?: unknown): void {
     if (this.interruption) return
     this.interruption = batchInterrupted(why, cause)
-    this.#interrupted.abort()
+    this.#interrupted.abort(this.interruption)
   }
 
   /** @returns why nothing more may start, or null; asks the group, too. */
@@ -53,7 +56,7 @@ export class Pulse {
   }
 
   finish(): void {
-    this.#finished.abort()
+    this.#finished.abort(FINISHED)
   }
 
   async #run(clock: Clock, everyMs: number): Promise<void> {

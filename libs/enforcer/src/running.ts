@@ -4,7 +4,7 @@
  */
 
 import type { Admission } from './admission.ts'
-import { workRevoked, workStopped } from './errors.ts'
+import { type EnforcerError, workRevoked, workStopped } from './errors.ts'
 import type { Item } from './item.ts'
 import { type Settlement, workSettlement } from './outcomes.ts'
 
@@ -13,6 +13,8 @@ export interface Run {
   readonly item: Item
   readonly admission: Admission
   readonly signal: AbortSignal
+  /** Told to end, for whatever reason. */
+  readonly ended: boolean
   /** Set once a signal ended it. */
   readonly revoked: Settlement | null
   /** True once the consumer's stopping ended it. */
@@ -22,17 +24,32 @@ export interface Run {
 class Entry implements Run {
   readonly item: Item
   readonly admission: Admission
-  readonly controller = new AbortController()
   revoked: Settlement | null = null
   stopped = false
+  #reason: EnforcerError | null = null
+  #controller: AbortController | null = null
 
   constructor(item: Item, admission: Admission) {
     this.item = item
     this.admission = admission
   }
 
+  get ended(): boolean {
+    return this.#reason !== null
+  }
+
+  /** Made when first asked for: most handlers are short and never look. */
   get signal(): AbortSignal {
-    return this.controller.signal
+    if (this.#controller === null) {
+      this.#controller = new AbortController()
+      if (this.#reason) this.#controller.abort(this.#reason)
+    }
+    return this.#controller.signal
+  }
+
+  abort(reason: EnforcerError): void {
+    this.#reason = reason
+    this.#controller?.abort(reason)
   }
 }
 
@@ -70,14 +87,14 @@ export class RunningWork {
   /** Tells everything to end because the consumer stops. */
   stopAll(): void {
     for (const entry of this.#entries) {
-      if (entry.signal.aborted) continue
+      if (entry.ended) continue
       entry.stopped = true
-      entry.controller.abort(workStopped())
+      entry.abort(workStopped())
     }
   }
 
   #judge(entry: Entry): void {
-    if (entry.signal.aborted || entry.item.opened === null) return
+    if (entry.ended || entry.item.opened === null) return
     const decision = entry.admission.decide(entry.item, 'running')
     if (decision.outcome !== 'deny') return
     const { reason, rule, detail } = decision
@@ -87,6 +104,6 @@ export class RunningWork {
     }
     const told = `${reason}${detail === null ? '' : `: ${detail}`}; the work was running and may have had effects`
     entry.revoked = workSettlement('revoked_while_running', rule, told)
-    entry.controller.abort(workRevoked(reason))
+    entry.abort(workRevoked(reason))
   }
 }
