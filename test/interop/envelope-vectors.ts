@@ -179,6 +179,7 @@ function signatures(): void {
   )
   vector('a key of the same id that is not in the bundle', one(plain, vectorKey('stranger', 'env-1')), invalid)
   vector('the id of another key', edited(one(plain, keys.signal), leafEnd, ...Buffer.from('chk-1')), invalid)
+  vector('the id of another envelope key', edited(one(plain), leafEnd, ...Buffer.from('der-1')), invalid)
   vector('S not below the group order', raised(envelope), invalid)
   vector('a key the bundle does not have', one(plain, vectorKey('env-2')), fault('envelope_key_unknown'))
   vector('a key taken out of the bundle', envelope, fault('envelope_key_unknown'), { bundle: 'without env-1' })
@@ -298,6 +299,14 @@ function parents(): void {
     header = one(chain[0] as EnvelopeClaims, keys.derive)
   }
   vector('derived three times', header, ok, there, chain)
+
+  const old = one(claims({ exp: NOW + 48 * HOUR }))
+  const late = one({ ...child, parent: old, iat: NOW + 11 * HOUR, exp: NOW + 48 * HOUR }, keys.derive)
+  vector('derived late, a millisecond within the window', late, ok, { ...there, now: NOW + 12 * HOUR - 1 })
+  vector('derived late, the window of its boundary passed', late, fault('envelope_expired'), {
+    ...there,
+    now: NOW + 12 * HOUR,
+  })
 
   const invalid = (name: string, bytes: Buffer, why: string): void =>
     vector(name, one({ ...child, parent: bytes }, keys.derive), fault('envelope_parent_invalid', why), there)

@@ -69,3 +69,13 @@ test('a tree of one cannot pass for a node, nor an inner hash for a leaf', () =>
   alone.writeUInt8(0, 22)
   expect(code(open(alone))).toBe('envelope_signature_invalid')
 })
+
+test('what one key has proven is no proof for another key', () => {
+  const [header] = seal([testClaims()], keys.envelope) as [Buffer]
+  const opener = new Opener()
+  expect(opener.open(header, context).ok).toBe(true)
+  const keyAt = header.length - 64 - 5
+  const renamed = edited(header, (b) => b.write('der-1', keyAt))
+  expect(code(opener.open(renamed, context))).toBe('envelope_signature_invalid')
+  expect(code(open(renamed))).toBe('envelope_signature_invalid')
+})

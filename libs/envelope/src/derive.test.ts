@@ -153,3 +153,12 @@ test('derive refuses what open would', () => {
     tctx: { position: { offset: 42 } },
   })
 })
+
+test('the window counts from the boundary, not from the last derivation', () => {
+  const window = ring.bundle.window_ms
+  const old = seal([testClaims({ exp: NOW + 2 * window })], keys.envelope)[0] as Buffer
+  const late = { ...childClaims, parent: old, iat: NOW + window - 5, exp: NOW + 2 * window }
+  const at = (now: number): OpenResult => new Opener().open(raw(late, keys.derive), { ...childContext, now })
+  expect(code(at(NOW + window - 1))).toBe('ok')
+  expect(code(at(NOW + window))).toBe('envelope_expired')
+})
