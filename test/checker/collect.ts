@@ -5,7 +5,7 @@
  */
 import { createHash } from 'node:crypto'
 import { type KeyRing, verifyRecord } from '@countersign/envelope'
-import type { EventLog, LogRecord } from '@countersign/event-log'
+import type { EventLog, LogRecord, SchemaIds } from '@countersign/event-log'
 import {
   type Catalogue,
   checkpointCodec,
@@ -20,7 +20,15 @@ import {
   signalCodec,
   unframe,
 } from '@countersign/schemas'
-import type { DecisionFact, Facts, Produced, ProducedIdentity, SetAside, SignalFact } from './history.ts'
+import type {
+  CheckpointFact,
+  DecisionFact,
+  Facts,
+  Produced,
+  ProducedIdentity,
+  SetAside,
+  SignalFact,
+} from './history.ts'
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 
@@ -79,7 +87,89 @@ async function* records(log: EventLog, topic: string, partition: number): AsyncI
   for await (const chunk of log.read({ topic, partition, from: start, to: end })) yield* chunk
 }
 
-/** Everything of a run that stands on topics. `rings` are the key rings that were in force, oldest first. */
+/**
+ * The signals log read record by record in log order: genuine signals, and the checkpoints of whoever held
+ * the epoch. `rings` are all key rings that were ever in force.
+ */
+export class SignalsLedger {
+  readonly signals: SignalFact[] = []
+  readonly checkpoints: CheckpointFact[] = []
+  readonly #schemas: SchemaIds
+  readonly #rings: () => readonly KeyRing[]
+  readonly #seen = new Set<string>()
+  #holder = { log_id: '', epoch: 0, notary: '' }
+
+  constructor(schemas: SchemaIds, rings: () => readonly KeyRing[]) {
+    this.#schemas = schemas
+    this.#rings = rings
+  }
+
+  add(record: LogRecord): void {
+    const framed = unframe(record.value)
+    const name = framed && this.#schemas.schemaOf(framed.id)?.name
+    if (!framed || !name) return
+    const { body } = framed
+    if (name === 'countersign.Signal' && this.#signed(record, 'Signal', 'signal', body)) this.#signal(record, body)
+    else if (name === 'countersign.EpochClaim' && this.#signed(record, 'EpochClaim', 'checkpoint', body))
+      this.#claim(body)
+    else if (name === 'countersign.Checkpoint' && this.#signed(record, 'Checkpoint', 'checkpoint', body))
+      this.#checkpoint(record, body)
+  }
+
+  #signed(
+    record: LogRecord,
+    name: 'Signal' | 'Checkpoint' | 'EpochClaim',
+    use: 'signal' | 'checkpoint',
+    body: Uint8Array,
+  ): boolean {
+    const signature = header(record, SIGNATURE_HEADER)
+    return this.#rings().some((ring) => verifyRecord(name, body, signature, ring, use, record.timestamp).ok)
+  }
+
+  /** The first time a signal stands on the log counts; later copies take nothing more away. */
+  #signal(record: LogRecord, body: Uint8Array): void {
+    const { id, target, effect, fallback, floor } = signalCodec.decode(body)
+    if (this.#seen.has(hex(id))) return
+    this.#seen.add(hex(id))
+    this.signals.push({
+      offset: record.offset,
+      id: hex(id),
+      key: keyOf(target),
+      effect,
+      fallback,
+      floor,
+      at: record.timestamp,
+    })
+  }
+
+  #claim(body: Uint8Array): void {
+    const claim = epochClaimCodec.decode(body)
+    const succeeds =
+      claim.log_id !== this.#holder.log_id &&
+      (this.#holder.log_id === '' || claim.predecessor?.log_id === this.#holder.log_id)
+    if (succeeds || (claim.log_id === this.#holder.log_id && claim.epoch > this.#holder.epoch)) this.#holder = claim
+  }
+
+  #checkpoint(record: LogRecord, body: Uint8Array): void {
+    const c = checkpointCodec.decode(body)
+    const { log_id, epoch, notary } = this.#holder
+    const last = this.checkpoints.findLast((other) => other.logId === c.log_id)
+    if (c.log_id !== log_id || c.epoch !== epoch || c.notary !== notary || (last && c.sequence <= last.sequence)) return
+    this.checkpoints.push({
+      logId: log_id,
+      offset: record.offset,
+      covers: c.covers,
+      horizon: c.horizon,
+      digest: hex(c.digest),
+      epoch,
+      sequence: c.sequence,
+      asOf: c.as_of,
+      sentAt: c.sent_at,
+    })
+  }
+}
+
+/** Everything of a run that stands on topics. */
 export async function collect(
   log: EventLog,
   catalogue: Catalogue,
@@ -88,60 +178,23 @@ export async function collect(
   const produced: Produced[] = []
   const setAside: SetAside[] = []
   const decisions: DecisionFact[] = []
-  const signals: SignalFact[] = []
-  const checkpoints: Facts['checkpoints'][number][] = []
-  const signedBy = (
-    record: LogRecord,
-    name: 'Signal' | 'Checkpoint' | 'EpochClaim',
-    use: 'signal' | 'checkpoint',
-    body: Uint8Array,
-  ): boolean =>
-    rings.some((ring) => verifyRecord(name, body, header(record, SIGNATURE_HEADER), ring, use, record.timestamp).ok)
-
-  let epoch = { epoch: 0, notary: '' }
-  for (const entry of catalogue.entries) {
-    for (let partition = 0; partition < entry.partitions; partition++) {
-      for await (const record of records(log, entry.name, partition)) {
-        const framed = unframe(record.value)
-        const name = framed && log.schemas.schemaOf(framed.id)?.name
-        if (entry.role === 'jobs') produced.push(producedFact(record))
-        else if (entry.role === 'park' || entry.role === 'dead') {
+  const ledger = new SignalsLedger(log.schemas, () => rings)
+  for (const { name, role, partitions } of catalogue.entries) {
+    for (let partition = 0; partition < partitions; partition++) {
+      for await (const record of records(log, name, partition)) {
+        if (role === 'jobs') produced.push(producedFact(record))
+        else if (role === 'signals') ledger.add(record)
+        else if (role === 'park' || role === 'dead') {
           const origin = header(record, ORIGIN_HEADER)
-          if (origin) setAside.push({ kind: entry.role, origin: Buffer.from(origin).toString() })
-        } else if (entry.role === 'decisions' && framed) decisions.push(...decisionFacts(record, framed.body))
-        else if (entry.role === 'signals' && framed) {
-          if (name === 'countersign.Signal' && signedBy(record, 'Signal', 'signal', framed.body)) {
-            const s = signalCodec.decode(framed.body)
-            signals.push({
-              offset: record.offset,
-              id: hex(s.id),
-              key: keyOf(s.target),
-              effect: s.effect,
-              fallback: s.fallback,
-              floor: s.floor,
-              at: record.timestamp,
-            })
-          } else if (name === 'countersign.EpochClaim' && signedBy(record, 'EpochClaim', 'checkpoint', framed.body)) {
-            const claim = epochClaimCodec.decode(framed.body)
-            if (claim.epoch > epoch.epoch) epoch = claim
-          } else if (name === 'countersign.Checkpoint' && signedBy(record, 'Checkpoint', 'checkpoint', framed.body)) {
-            const c = checkpointCodec.decode(framed.body)
-            const last = checkpoints.at(-1)
-            if (c.epoch !== epoch.epoch || c.notary !== epoch.notary || (last && c.sequence <= last.sequence)) continue
-            checkpoints.push({
-              offset: record.offset,
-              covers: c.covers,
-              horizon: c.horizon,
-              digest: hex(c.digest),
-              epoch: c.epoch,
-              sequence: c.sequence,
-              asOf: c.as_of,
-            })
-          }
+          if (origin) setAside.push({ kind: role, origin: Buffer.from(origin).toString() })
+        } else if (role === 'decisions') {
+          const framed = unframe(record.value)
+          if (framed) decisions.push(...decisionFacts(record, framed.body))
         }
       }
     }
   }
+  const { signals, checkpoints } = ledger
   return { produced, signals, checkpoints, decisions, setAside }
 }
 

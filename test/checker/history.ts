@@ -105,19 +105,24 @@ export interface SetAside {
   readonly origin: string
 }
 
+/** One checkpoint of whoever held the epoch, in log order. */
+export interface CheckpointFact {
+  readonly logId: string
+  readonly offset: number
+  readonly covers: number
+  readonly horizon: number
+  readonly digest: string
+  readonly epoch: number
+  readonly sequence: number
+  readonly asOf: number
+  readonly sentAt: number
+}
+
 /** Everything one run left behind. */
 export interface Facts {
   readonly produced: readonly Produced[]
   readonly signals: readonly SignalFact[]
-  readonly checkpoints: readonly {
-    offset: number
-    covers: number
-    horizon: number
-    digest: string
-    epoch: number
-    sequence: number
-    asOf: number
-  }[]
+  readonly checkpoints: readonly CheckpointFact[]
   readonly decisions: readonly DecisionFact[]
   readonly setAside: readonly SetAside[]
   readonly consumers: readonly ConsumerEvent[]

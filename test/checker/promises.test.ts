@@ -3,6 +3,7 @@ import { exposures, outcomes, spread } from './exposure.ts'
 import type { Facts } from './history.ts'
 import { check } from './promises.ts'
 
+const checkpoint = { logId: 'log', horizon: 0, epoch: 1 }
 const key = 'aa'.repeat(16)
 const finish = { logout: 'finish', suspension: 'stop', compromise: 'stop' } as const
 
@@ -36,8 +37,8 @@ function good(): Facts {
       { offset: 3, id: 's', key, effect: 'reason:suspension', fallback: 'suspension', floor: 2_000, at: 2_000 },
     ],
     checkpoints: [
-      { offset: 1, covers: -1, horizon: 0, digest: 'd0', epoch: 1, sequence: 1, asOf: 0 },
-      { offset: 2, covers: 1, horizon: 0, digest: 'd1', epoch: 1, sequence: 2, asOf: 900 },
+      { ...checkpoint, offset: 1, covers: -1, digest: 'd0', sequence: 1, asOf: 0, sentAt: 900 },
+      { ...checkpoint, offset: 2, covers: 1, digest: 'd1', sequence: 2, asOf: 900, sentAt: 1_900 },
     ],
     decisions: [
       { ...decision, phase: 'admitted', offset: 0, eventId: 'e0', outcome: 'executed', at: 1_100 },
@@ -119,7 +120,7 @@ const broken: Record<string, (f: Facts) => Facts> = {
     ...f,
     checkpoints: [
       ...f.checkpoints,
-      { offset: 9, covers: 2, horizon: 0, digest: 'd2', epoch: 1, sequence: 3, asOf: 800 },
+      { ...checkpoint, offset: 9, covers: 2, digest: 'd2', sequence: 3, asOf: 800, sentAt: 2_900 },
     ],
   }),
 }

@@ -31,13 +31,20 @@ export class SimStore {
     return join(this.#folder, 'store.db')
   }
 
-  /** The port for one process. Calls of a dead process never return. */
-  async connect(process: SimProcess, seal?: Sealer): Promise<SessionStore> {
+  /** The store itself, with nothing between: for whoever judges the run. */
+  async open(seal?: Sealer): Promise<SessionStore> {
     const store = await openSqliteStore({ path: this.#path, run: 'inline', ...(seal && { seal }) })
     this.#open.push(store)
+    return store
+  }
+
+  /** The port for one process. Calls of a dead process never return. */
+  async connect(process: SimProcess, seal?: Sealer): Promise<SessionStore> {
+    const store = await this.open(seal)
     return new Proxy(store, {
       get: (target, name) => {
-        const method = Reflect.get(target, name) as (...args: unknown[]) => Promise<unknown>
+        const method: unknown = Reflect.get(target, name)
+        if (typeof method !== 'function') return method
         return (...args: unknown[]) => this.#call(process, () => method.apply(target, args))
       },
     })

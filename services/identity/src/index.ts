@@ -1,7 +1,17 @@
 /** Identity as a library: for the reference day, tests and simulations. */
+
+export { Administration } from './administration.ts'
+export type { Answer } from './answers.ts'
 export { type Identity, type IdentityOptions, startIdentity } from './app.ts'
+export { Authority } from './authority.ts'
 export { type BundleSource, type BundleTerms, bundleSource } from './bundle.ts'
 export { contradictions, type IdentityConfig, identityConfig } from './config.ts'
 export { ENDINGS, type EndingPath, type EndingRow } from './endings.ts'
+export { journeyLog } from './journey.ts'
 export { initKeys, type KeyOrder, readGrants, readRootPublicKey, readSigningKey } from './key-files.ts'
+export { Logins } from './logins.ts'
 export { Notary, type NotaryOptions, type NotaryStatus } from './notary/index.ts'
+export { Delivery } from './outbox.ts'
+export type { OwnView } from './own-view.ts'
+export type { Passwords } from './passwords.ts'
+export { repairer } from './repair.ts'

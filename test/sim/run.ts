@@ -1,0 +1,115 @@
+/** One run of the simulation: a seed in, facts and verdicts out. */
+import { createHash } from 'node:crypto'
+import { type KeyRing, verifyBundle } from '@countersign/envelope'
+import { readRecord, SIGNALS_TOPIC } from '@countersign/replica'
+import type { SessionStore } from '@countersign/session-store'
+import { collect, SignalsLedger } from '../checker/collect.ts'
+import type { Facts, RevocationFact, Verdict } from '../checker/history.ts'
+import { check } from '../checker/promises.ts'
+import { type Befallen, Chaos } from './chaos.ts'
+import { SimProcess } from './process.ts'
+import { CLASSES, EPSILON_MS, Site, TOPICS } from './site.ts'
+import { type Asked, Workload } from './workload.ts'
+
+const TRAFFIC_MS = 25_000
+const SETTLE_MS = 45_000
+
+export interface Result {
+  readonly seed: number
+  readonly verdicts: readonly Verdict[]
+  readonly befallen: readonly Befallen[]
+  readonly jobs: number
+  readonly revocations: number
+  readonly executed: number
+  readonly denied: number
+  readonly steps: number
+}
+
+/** Runs one seed. The same seed gives the same result. */
+export async function run(seed: number): Promise<Result> {
+  const site = new Site(seed)
+  const rings: KeyRing[] = []
+  const { schemas } = site.log(new SimProcess('auditor', site.scheduler))
+  // What ever stood on the signals log, whatever became of it there.
+  const ledger = new SignalsLedger(schemas, () => rings)
+  site.broker.onAppend = (record) => {
+    if (record.topic !== SIGNALS_TOPIC) return
+    const read = readRecord(record, schemas)
+    if (read?.kind === 'TrustBundle') {
+      const terms = { now: record.timestamp, epsilonMs: EPSILON_MS, minVersion: 1, current: null }
+      const result = verifyBundle(read.body, read.signature, site.rootKeys, terms)
+      if (result.ok) rings.push(result.ring)
+    }
+    ledger.add(record)
+  }
+  try {
+    const started = site.start()
+    await site.scheduler.run(500)
+    await started
+    const workload = new Workload(site)
+    const chaos = new Chaos(site)
+    workload.start(TRAFFIC_MS)
+    chaos.plan(4_000, TRAFFIC_MS)
+    await site.scheduler.run(TRAFFIC_MS + SETTLE_MS)
+    const facts = await factsOf(site, workload, chaos, ledger)
+    const verdicts = check(facts)
+    const final = facts.decisions.filter((d) => d.phase === 'final')
+    return {
+      seed,
+      verdicts,
+      befallen: chaos.befallen,
+      jobs: facts.produced.length,
+      revocations: workload.asked.length,
+      executed: final.filter((d) => d.outcome === 'executed').length,
+      denied: final.filter((d) => d.outcome === 'denied').length,
+      steps: site.scheduler.steps,
+    }
+  } finally {
+    await site.store.close()
+  }
+}
+
+async function factsOf(site: Site, workload: Workload, chaos: Chaos, ledger: SignalsLedger): Promise<Facts> {
+  const auditor = new SimProcess('auditor', site.scheduler)
+  let topics: Awaited<ReturnType<typeof collect>> | undefined
+  void collect(site.log(auditor), TOPICS, []).then((found) => {
+    topics = found
+  })
+  while (topics === undefined) await site.scheduler.run(site.scheduler.now + 1_000)
+  const store = await site.store.open()
+  const revocations = await Promise.all(workload.asked.map((asked) => revocationFact(store, asked, chaos.harmed)))
+  return {
+    ...topics,
+    // Once the log was harmed an offset says nothing of what a view had read; what it told itself still does.
+    signals: ledger.signals.map((s) => (s.at >= chaos.logHarmedAt ? { ...s, offset: Number.POSITIVE_INFINITY } : s)),
+    checkpoints: ledger.checkpoints,
+    consumers: site.history,
+    revocations: revocations.filter((r) => r !== null),
+    classes: CLASSES,
+    epsilonMs: EPSILON_MS,
+  }
+}
+
+async function revocationFact(
+  store: SessionStore,
+  asked: Asked,
+  harmed: Chaos['harmed'],
+): Promise<RevocationFact | null> {
+  const { id, kind, state, offset, answeredAt } = asked
+  // A store that was rolled back may have lost what never reached the log; that is what rolling back means.
+  if (state === 'pending' && harmed === 'store') return null
+  const nothingTaken = state === 'acknowledged' && offset === null
+  const count = nothingTaken ? 0 : ((await store.revocation(id))?.seqs.length ?? 1)
+  const ids = Array.from({ length: count }, (_, i) => signalId(id, i).toString('hex'))
+  return { ids, kind, state, offset, answeredAt }
+}
+
+/** Ids of the signals of one revocation, as the store derives them. */
+function signalId(revocation: Buffer, index: number): Buffer {
+  if (index === 0) return revocation
+  const hash = createHash('sha256').update('countersign.signal-id.v1\0').update(revocation)
+  return hash
+    .update(Buffer.of(index >>> 8, index & 0xff))
+    .digest()
+    .subarray(0, 16)
+}
