@@ -232,6 +232,12 @@ export class Replica implements SignalsView {
     return this.#waiters.until(predicate, timeoutMs, signal)
   }
 
+  /** Closes the view and reads the log again: its owner knows that it was not what it seemed. */
+  doubt(reason: ClosedReason): void {
+    this.#follower.close(reason)
+    void this.#reread(reason)
+  }
+
   get #stopped(): boolean {
     return this.#stopping.signal.aborted
   }
@@ -293,8 +299,7 @@ export class Replica implements SignalsView {
       { ...bounds, offset: this.#follower.position },
       'the signals log does not hold our position',
     )
-    this.#follower.close('log_replaced')
-    void this.#reread('log_replaced')
+    this.doubt('log_replaced')
   }
 
   /** Reads the log again from its start, verifying each record. Repeated attempts wait longer and longer. */

@@ -308,6 +308,26 @@ describe('2.4 the notary vouches for the outbox', () => {
     expect(reader.reached(old)).toBe('reached')
   })
 
+  test('2.4 a log cut and grown again behind its back is noticed before the next checkpoint', async () => {
+    const w = new World()
+    const a = await w.notary('a')
+    const reader = await w.replica()
+    await w.pass(2_500)
+    await w.revoke('s1')
+    await w.pass(50)
+    // The signal goes, and a copy of another record takes its place before anyone looks.
+    w.log.partition().records.pop()
+    w.log.write(w.log.partition().records[0] as LogRecord)
+    await w.pass(6_000)
+    expect(a.status().repaired).toBe(1)
+    const late = await w.replica('late')
+    await w.pass(3_000)
+    for (const replica of [reader, late]) {
+      expect(w.hits(replica, 's1')).toBe(true)
+      expect(replica.freshness().proven).toBe(true)
+    }
+  })
+
   test('2.4 a notary that takes over mends a hole before it signs', async () => {
     const w = new World()
     const a = await w.notary('a')

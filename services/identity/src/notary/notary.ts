@@ -5,11 +5,19 @@
  * Invariants: it signs only what it has read back; no acknowledged row at or below what it covers is
  * missing; a checkpoint whose fate is unknown is sent again byte for byte or never.
  */
+import { hash } from 'node:crypto'
 import { type SigningKey, signRecord } from '@countersign/envelope'
 import { type Appended, type EventLog, EventLogError, type NewRecord } from '@countersign/event-log'
 import { type Clock, newHandle, type Random } from '@countersign/kernel'
-import { type Follower, Replica, SIGNALS_TOPIC, writeRecord } from '@countersign/replica'
-import { checkpointCodec, epochClaimCodec } from '@countersign/schemas'
+import {
+  type Follower,
+  Replica,
+  readRecord,
+  SIGNALS_TOPIC,
+  type SignalsRecord,
+  writeRecord,
+} from '@countersign/replica'
+import { checkpointCodec, epochClaimCodec, signalCodec } from '@countersign/schemas'
 import type { LogName, OutboxPort, OutboxRow } from '@countersign/session-store'
 import type { Logger, Metrics } from '@countersign/telemetry'
 import type { BundleSource } from '../bundle.ts'
@@ -100,6 +108,7 @@ export class Notary {
   readonly #name: string
   readonly #replica: Replica
   readonly #seen = new SeenRows()
+  #seenBy: Follower | null = null
   readonly #audit: OutboxAudit
   readonly #time: LogTime
   readonly #stopping = new AbortController()
@@ -127,7 +136,7 @@ export class Notary {
     this.#clock = clock
     this.#name = newHandle(random, options.notaryId)
     this.#time = new LogTime(clock)
-    this.#audit = new OutboxAudit(store, this.#seen)
+    this.#audit = new OutboxAudit(store, () => this.#seenNow())
     this.#signOfLife = clock.monotonic()
     this.#replica = new Replica({
       log,
@@ -143,7 +152,7 @@ export class Notary {
       ...(maxBytes !== undefined && { maxBytes }),
       observer: {
         signal: ({ offset, signal, timestamp }) => {
-          this.#seen.add(offset, signal.id, timestamp)
+          this.#seenNow().add(offset, signal.id, timestamp)
           this.#noteHighest()
         },
         checkpoint: () => {
@@ -380,6 +389,10 @@ export class Notary {
     if (!(await this.#landed())) return
     const highestSeq = name === null ? 0 : await this.#vouch(name)
     if (highestSeq === null) return
+    if (!(await this.#stillThere())) {
+      this.#withhold('not_read_back')
+      return this.#replica.doubt('log_replaced')
+    }
     // The claim may have been lost while the store was asked.
     const epoch = this.#epochHeld()
     if (epoch === 0 || this.#follower.agrees === false) return
@@ -436,6 +449,30 @@ export class Notary {
     // Not there, and it may still come: the same bytes again, since a second copy changes nothing.
     await this.#send(sent)
     return false
+  }
+
+  /**
+   * True when the log holds, byte for byte, what was read of it since the last checkpoint. A log that was cut
+   * and grew again looks whole to a tail that is past the cut.
+   */
+  async #stillThere(): Promise<boolean> {
+    const { log } = this.#options
+    const { last, position } = this.#follower
+    if (last === null) return true
+    const signals = this.#seenNow().since(last.offset)
+    let found = false
+    for await (const chunk of log.read({ topic: SIGNALS_TOPIC, from: last.offset, to: position + 1 })) {
+      for (const record of chunk) {
+        const read = readRecord(record, log.schemas)
+        if (record.offset === last.offset) {
+          found =
+            read !== null && hash('sha256', Buffer.concat([read.body, read.signature]), 'buffer').equals(last.hash)
+        }
+        const id = signals.get(record.offset)
+        if (id !== undefined && read !== null && signalIdOf(read)?.equals(id)) signals.delete(record.offset)
+      }
+    }
+    return found && signals.size === 0
   }
 
   /**
@@ -538,6 +575,15 @@ export class Notary {
     return appended
   }
 
+  /** Rows of the reading in use: a new one begins with none. */
+  #seenNow(): SeenRows {
+    if (this.#seenBy !== this.#follower) {
+      this.#seen.clear()
+      this.#seenBy = this.#follower
+    }
+    return this.#seen
+  }
+
   #noteHighest(): void {
     const { logId, position } = this.#follower
     if (logId === null) return
@@ -549,5 +595,14 @@ export class Notary {
     this.#withheld = reason
     if (this.#epochHeld() > 0)
       this.#options.metrics?.counter('countersign_notary_checkpoints_total', { result: reason }).add()
+  }
+}
+
+function signalIdOf({ kind, body }: SignalsRecord): Buffer | null {
+  if (kind !== 'Signal') return null
+  try {
+    return Buffer.from(signalCodec.decode(body).id)
+  } catch {
+    return null
   }
 }

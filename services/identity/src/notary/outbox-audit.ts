@@ -9,10 +9,10 @@ const PAGE = 500
 
 export class OutboxAudit {
   readonly #store: Pick<OutboxPort, 'keptRows'>
-  readonly #seen: SeenRows
+  readonly #seen: () => SeenRows
   #settled = 0
 
-  constructor(store: Pick<OutboxPort, 'keptRows'>, seen: SeenRows) {
+  constructor(store: Pick<OutboxPort, 'keptRows'>, seen: () => SeenRows) {
     this.#store = store
     this.#seen = seen
   }
@@ -48,6 +48,6 @@ export class OutboxAudit {
 
   #standing({ state, position, id }: OutboxRow, logId: string, toOffset: number): 'found' | 'missing' | 'later' {
     if (state === 'pending' || position === null || position.offset > toOffset) return 'later'
-    return position.log_id === logId && this.#seen.has(position.offset, id) ? 'found' : 'missing'
+    return position.log_id === logId && this.#seen().has(position.offset, id) ? 'found' : 'missing'
   }
 }

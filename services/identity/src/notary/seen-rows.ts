@@ -9,9 +9,8 @@ export class SeenRows {
     return this.#size
   }
 
-  /** Notes a signal. An offset not above the last means that the log is read again from there. */
+  /** Notes a signal; offsets rise. */
   add(offset: number, id: Uint8Array, timestamp: number): void {
-    this.#size = Math.min(this.#size, this.#indexOf(offset))
     if (this.#size === this.#offsets.length) this.#grow()
     this.#offsets[this.#size] = offset
     this.#times[this.#size] = timestamp
@@ -24,6 +23,19 @@ export class SeenRows {
     const i = this.#indexOf(offset)
     if (i >= this.#size || this.#offsets[i] !== offset) return false
     return this.#ids.compare(id, 0, ID_BYTES, i * ID_BYTES, (i + 1) * ID_BYTES) === 0
+  }
+
+  /** @returns the ids read at offsets ≥ `from`, by offset. */
+  since(from: number): Map<number, Buffer> {
+    const found = new Map<number, Buffer>()
+    for (let i = this.#indexOf(from); i < this.#size; i++) {
+      found.set(this.#offsets[i] as number, Buffer.from(this.#ids.subarray(i * ID_BYTES, (i + 1) * ID_BYTES)))
+    }
+    return found
+  }
+
+  clear(): void {
+    this.#size = 0
   }
 
   /** Forgets what was appended before `time`, epoch ms. */
