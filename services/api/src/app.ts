@@ -1,0 +1,111 @@
+/** Composition root: one log, one view, one boundary, and the routes. */
+import { type Boundary, createBoundary, httpSessions } from '@countersign/boundary'
+import { fastifyHook } from '@countersign/boundary/fastify'
+import { ed25519Key } from '@countersign/envelope'
+import type { EventLog } from '@countersign/event-log'
+import { openKafkaLog } from '@countersign/event-log/kafka'
+import { openSqliteLog } from '@countersign/event-log/sqlite'
+import { createServer, type Running } from '@countersign/host'
+import { mebibytes, seconds, systemClock, systemRandom } from '@countersign/kernel'
+import { Replica } from '@countersign/replica'
+import { exampleCatalogue } from '@countersign/schemas'
+import { createMetrics, type Logger } from '@countersign/telemetry'
+import formbody from '@fastify/formbody'
+import type { ApiConfig } from './config.ts'
+import { invoiceRoutes } from './http/invoice-routes.ts'
+import { scheduleRoutes, webhookRoutes } from './http/machine-routes.ts'
+import { pageRoutes } from './http/page-routes.ts'
+import { Nightly } from './nightly.ts'
+import { Outcomes } from './outcomes.ts'
+import { answerDenials, problems } from './problems.ts'
+
+export interface Api extends Running {
+  /** Where it answers. */
+  readonly address: string
+}
+
+/** Starts following the log and answering; ready once the view is proven and the key is in force. */
+export async function startApi(config: ApiConfig, logger: Logger): Promise<Api> {
+  const clock = systemClock
+  const random = systemRandom
+  const metrics = createMetrics({ process: true })
+  const log = await openLog(config)
+  const { workload, identityUrl, trustedProxies } = config
+  const replica = new Replica({
+    log,
+    rootKeys: [config.rootKey],
+    clock,
+    logger: logger.child({ component: 'replica' }),
+    metrics,
+    consumer: workload,
+    epsilonMs: config.epsilon,
+  })
+  const boundary: Boundary = createBoundary({
+    replica,
+    log,
+    catalogue: exampleCatalogue,
+    key: ed25519Key(config.envelopeKeyId, config.envelopeKey.reveal()),
+    workload,
+    clock,
+    random,
+    sessions: httpSessions({ url: identityUrl, secret: config.identitySecret, clock }),
+    cookieName: config.insecureCookies ? 'session' : '__Host-session',
+    maxEnvelopeLifeMs: config.envelopeLife,
+    logger: logger.child({ component: 'boundary' }),
+    metrics,
+  })
+  const outcomes = new Outcomes(log)
+  const nightly = new Nightly(boundary, config.scheduleTenants ?? [])
+
+  const app = createServer({
+    logger,
+    metrics,
+    clock,
+    random,
+    problems,
+    readiness: () => ({ ready: boundary.notReady().length === 0, reasons: boundary.notReady() }),
+    bodyLimit: mebibytes(1),
+    ...(trustedProxies && { trustedProxies }),
+  })
+  await app.register(async (people) => {
+    answerDenials(people)
+    people.addHook('onRequest', fastifyHook(boundary))
+    await people.register(formbody, { bodyLimit: 16_384 })
+    invoiceRoutes(people, { boundary, outcomes })
+  })
+  await app.register(webhookRoutes, { boundary, webhooks: config.webhooks?.byProvider ?? new Map() })
+  const { scheduleSecret } = config
+  if (scheduleSecret) await app.register(scheduleRoutes, { nightly, secret: scheduleSecret, clock })
+  await app.register(pageRoutes, { outcomes, identityUrl })
+
+  await replica.start()
+  const stopping = new AbortController()
+  const { nightlyAt } = config
+  const firing = nightlyAt ? nightly.runDaily(nightlyAt, clock, logger, stopping.signal) : Promise.resolve()
+  const address = await app.listen({ host: config.httpHost, port: config.httpPort })
+  logger.info({ address }, 'listening')
+
+  return {
+    address,
+    async close() {
+      stopping.abort()
+      await firing
+      await app.close()
+      await replica.stop()
+      await log.close()
+    },
+  }
+}
+
+function openLog({ logPath, kafkaBrokers, registryUrl, workload }: ApiConfig): Promise<EventLog> {
+  const catalogue = exampleCatalogue
+  if (logPath !== undefined) return openSqliteLog({ path: logPath, catalogue })
+  const [brokers, registry] = [[...(kafkaBrokers ?? [])], registryUrl ?? '']
+  return openKafkaLog({
+    brokers,
+    registryUrl: registry,
+    catalogue,
+    clientId: workload,
+    registryDeadlineMs: seconds(10),
+  })
+}

@@ -1,0 +1,89 @@
+/** Configuration of the api, from `COUNTERSIGN_*`. */
+import { hostFields } from '@countersign/host'
+import { field, Secret } from '@countersign/kernel'
+import { z } from 'zod'
+
+const rootKey = z
+  .string()
+  .transform((text) => Buffer.from(text.trim(), 'base64'))
+  .refine((key) => key.length === 32, 'must be a raw Ed25519 public key, 32 bytes in base64')
+
+/** Whose webhooks are taken, by provider name. */
+export interface WebhookSettings {
+  readonly tenant: string
+  readonly secrets: readonly Secret[]
+}
+
+const webhookShape = z.record(
+  z.string().regex(/^[a-z0-9-]{1,32}$/),
+  z.strictObject({
+    tenant: z.string().min(1).max(128),
+    secrets: z.array(z.string().startsWith('whsec_')).min(1).max(4),
+  }),
+)
+
+/** Holds secrets, so it prints as one. */
+class Webhooks extends Secret {
+  readonly byProvider: ReadonlyMap<string, WebhookSettings>
+
+  constructor(shape: z.output<typeof webhookShape>) {
+    super('')
+    const settings = Object.entries(shape).map(([provider, { tenant, secrets }]) => {
+      return [provider, { tenant, secrets: secrets.map((secret) => new Secret(secret)) }] as const
+    })
+    this.byProvider = new Map(settings)
+  }
+}
+
+const webhooks = z.string().transform((text, ctx) => {
+  try {
+    return new Webhooks(webhookShape.parse(JSON.parse(text)))
+  } catch {
+    ctx.addIssue({ code: 'custom', message: 'must be JSON such as {"ledger":{"tenant":"acme","secrets":["whsec_…"]}}' })
+    return z.NEVER
+  }
+})
+
+export const config = z
+  .object({
+    ...hostFields,
+    workload: field.text().default('api').describe('name of this workload in envelopes; default api'),
+    rootKey: rootKey.describe('pinned root public key, base64; use _FILE for the root.pub that identity makes'),
+    envelopeKeyId: field
+      .text()
+      .default('api')
+      .describe('id of the key that seals, as in the trust bundle; default api'),
+    envelopeKey: field.secret().describe('the key that seals, PKCS#8 PEM; use _FILE'),
+    identityUrl: field.url().describe('address of identity'),
+    identitySecret: field.secret().describe('secret identity knows this service by; use _FILE'),
+    logPath: field.text().optional().describe('file of the embedded log; give this or KAFKA_BROKERS'),
+    kafkaBrokers: field.list().optional().describe('addresses of brokers; give these or LOG_PATH'),
+    registryUrl: field.url().optional().describe('schema registry with its path; needed with KAFKA_BROKERS'),
+    epsilon: field.duration().prefault('250ms').describe('skew tolerance; default 250ms'),
+    envelopeLife: field.duration().prefault('12h').describe('longest life of an envelope; default 12h'),
+    webhooks: webhooks.optional().describe('webhooks taken, JSON by provider; default none'),
+    scheduleSecret: field
+      .secret()
+      .optional()
+      .describe('bearer secret of POST /internal/schedule/…; default: not offered'),
+    scheduleTenants: field.list().optional().describe('tenants whose reports are built at night; default none'),
+    nightlyAt: z
+      .string()
+      .regex(/^([01]\d|2[0-3]):[0-5]\d$/, 'must be a time of day in UTC such as 03:00')
+      .optional()
+      .describe('when the nightly schedule fires by itself, UTC; default: only when asked to'),
+    insecureCookies: field
+      .flag()
+      .prefault('false')
+      .describe('development only: the cookie is `session`, as identity’s'),
+    trustedProxies: field.list().optional().describe('addresses whose X-Forwarded-For counts; default none'),
+  })
+  .superRefine(({ logPath, kafkaBrokers, registryUrl }, ctx) => {
+    const complain = (key: string, message: string): void => ctx.addIssue({ code: 'custom', path: [key], message })
+    if (logPath === undefined && kafkaBrokers === undefined)
+      complain('logPath', 'give it, or COUNTERSIGN_KAFKA_BROKERS')
+    if (logPath !== undefined && kafkaBrokers !== undefined) complain('logPath', 'not together with KAFKA_BROKERS')
+    if (kafkaBrokers !== undefined && registryUrl === undefined) complain('registryUrl', 'needed with KAFKA_BROKERS')
+  })
+
+export type ApiConfig = Readonly<z.output<typeof config>>
