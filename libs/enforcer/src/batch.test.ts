@@ -223,33 +223,44 @@ describe('a log that is away', () => {
 describe('concurrency', () => {
   it('keeps the order of a key and bounds what runs', async () => {
     const s = stand()
-    const key = (name: string) => ({ key: Buffer.from(name) })
-    const batch = [0, 1, 2, 3, 4, 5].map((i) => {
-      const change = key(i % 2 === 0 ? 'a' : `k${i}`)
-      return sealedMessage(i, change)
-    })
+    const batch = [0, 1, 2, 3, 4, 5].map((i) => sealedMessage(i, { key: Buffer.from(i < 3 ? 'a' : `k${i}`) }))
     const order: string[] = []
-    const releases: (() => void)[] = []
+    const running = new Map<string, () => void>()
     let most = 0
-    let now = 0
-    const done = s.enforcer.eachBatch(
-      'export',
-      async ({ event, key: k }) => {
-        most = Math.max(most, ++now)
-        order.push(`${Buffer.from(k ?? []).toString()}${event.offset}`)
-        await new Promise<void>((resolve) => releases.push(resolve))
-        now--
-      },
-      { concurrency: 2 },
-    )(new FakeBatch(batch))
-    for (let i = 0; i < 12; i++) {
+    const work: Handler<unknown> = async ({ event, key }) => {
+      const name = Buffer.from(key ?? []).toString()
+      expect(running.has(name)).toBe(false)
+      order.push(`${name}${event.offset}`)
+      await new Promise<void>((resolve) => running.set(name, resolve))
+      running.delete(name)
+    }
+    const done = s.enforcer.eachBatch('export', work, { concurrency: 2 })(new FakeBatch(batch))
+    for (let i = 0; i < 6; i++) {
       await settle(s)
-      releases.pop()?.()
+      most = Math.max(most, running.size)
+      // The last to start is the first to end.
+      running.get([...running.keys()].at(-1) ?? '')?.()
     }
     await done
     expect(most).toBe(2)
-    expect(order.filter((o) => o.startsWith('a'))).toEqual(['a0', 'a2', 'a4'])
+    expect(order.filter((o) => o.startsWith('a'))).toEqual(['a0', 'a1', 'a2'])
     expect(Object.values(s.log.states())).toEqual(Array(6).fill('executed'))
+  })
+
+  it('records what is done out of order, and resolves only what has nothing open before it', async () => {
+    const s = stand()
+    const releases: (() => void)[] = []
+    const batch = new FakeBatch(messages(2))
+    const work = (): Promise<void> => new Promise<void>((resolve) => releases.push(resolve))
+    const done = s.enforcer.eachBatch('export', work, { concurrency: 2 })(batch)
+    await settle(s)
+    releases[1]?.()
+    await s.clock.advance(1_000)
+    expect([s.log.states(), batch.resolved]).toEqual([{ 1: 'executed' }, []])
+    releases[0]?.()
+    await settle(s)
+    await done
+    expect(batch.resolved).toEqual(['1'])
   })
 
   it('resolves a prefix as it becomes final, about every beat', async () => {

@@ -49,6 +49,16 @@ describe('a view that is not fresh', () => {
     expect(s.log.states()).toEqual({ 0: 'parked view_not_proven' })
   })
 
+  it('is not believed about keys either: it may not know them yet', async () => {
+    const s = stand({ maxWaitMs: 3_000 })
+    s.view.fresh = stale
+    s.view.keys = testAuthority(99).ring
+    const done = s.enforcer.eachBatch('export', () => {})(new FakeBatch(messages(1)))
+    await s.clock.advance(3_000)
+    await done
+    expect(s.log.states()).toEqual({ 0: 'parked view_stale' })
+  })
+
   it('makes only what is behind wait, and parks it when it stays so', async () => {
     const s = stand({ maxWaitMs: 2_000 })
     s.view.reached = ((position: { offset: number }) => (position.offset > 41 ? 'behind' : 'reached')) as never
@@ -145,6 +155,17 @@ describe('a signal', () => {
     expect(s.log.states()).toEqual({ 0: 'executed' })
   })
 
+  it('that took a scope leaves the others', async () => {
+    const s = stand()
+    s.view.raise(SESSION, 'scope:invoices:read', NOW + 1)
+    const scopes: (readonly string[])[] = []
+    await s.enforcer.eachBatch(
+      'export',
+      ({ identity }) => void scopes.push(identity.scopes),
+    )(new FakeBatch(messages(1)))
+    expect(scopes).toEqual([['invoices:export']])
+  })
+
   it('that takes a scope shows in a recheck', async () => {
     const s = stand()
     const scopes: (readonly string[])[] = []
@@ -238,6 +259,21 @@ describe('an end', () => {
     await expect(s.enforcer.eachBatch('export', () => {})(new FakeBatch(messages(1)))).rejects.toMatchObject({
       code: 'ENFORCER_BATCH_INTERRUPTED',
     })
+  })
+
+  it('by stop gives a handler that returns because of it no state either', async () => {
+    const s = stand()
+    const batch = new FakeBatch(messages(1))
+    const returning = ({ signal }: { signal: AbortSignal }): Promise<void> =>
+      new Promise((resolve) => signal.addEventListener('abort', () => resolve()))
+    const failed = expect(s.enforcer.eachBatch('export', returning)(batch)).rejects.toMatchObject({
+      code: 'ENFORCER_BATCH_INTERRUPTED',
+    })
+    await settle(s)
+    const stopped = s.enforcer.stop(5_000)
+    await s.clock.advance(5_000)
+    await Promise.all([failed, stopped])
+    expect(s.log.states()).toEqual({})
   })
 
   it('by stop aborts what outlasts the grace; without a state it is delivered again', async () => {

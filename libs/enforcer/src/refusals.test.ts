@@ -58,7 +58,7 @@ describe('refusals', () => {
     ],
     [
       'of a payload of another kind',
-      sealedMessage(0, { value: Buffer.from([0, 0, 0, 0, 9, 2]) }),
+      sealedMessage(0, { value: Buffer.from(sealedMessage(0).value ?? []).fill(9, 4, 5) }),
       'dead_lettered payload_unreadable',
     ],
   ])('of an envelope %s: recorded, and the partition moves on', async (_, message, state) => {
