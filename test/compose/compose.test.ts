@@ -1,0 +1,118 @@
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { generateEd25519 } from '@countersign/envelope'
+import { METRICS } from '@countersign/telemetry'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { parse } from 'yaml'
+
+interface Service {
+  readonly image?: string
+  readonly build?: { readonly context: string; readonly dockerfile: string }
+  readonly command?: readonly string[]
+  readonly environment?: Readonly<Record<string, unknown>>
+  readonly ports?: readonly string[]
+  readonly volumes?: readonly string[]
+  readonly depends_on?: readonly string[] | Readonly<Record<string, { readonly condition: string }>>
+  readonly healthcheck?: object
+}
+
+const root = resolve(import.meta.dirname, '../..')
+const text = readFileSync(join(root, 'docker-compose.yml'), 'utf8')
+const compose = parse(text, { merge: true }) as { services: Record<string, Service>; volumes: Record<string, object> }
+const services = Object.entries(compose.services)
+const servers = services.filter(([, one]) => one.command?.length === 1 && one.command[0]?.endsWith('/dist/main.js'))
+
+describe('docker-compose.yml', () => {
+  test('says that it is unproven', () => {
+    expect(text).toContain('UNPROVEN')
+  })
+
+  test('has everything', () => {
+    const wanted = ['kafka', 'registry', 'valkey', 'identity', 'notary', 'api', 'worker-1', 'prometheus', 'grafana']
+    expect(Object.keys(compose.services)).toEqual(expect.arrayContaining(wanted))
+  })
+
+  test.each(services)('%s is pinned, published on loopback alone, and refers to what exists', (_, service) => {
+    expect(service.image).toMatch(/:(local|v?\d[\w.-]*)$/)
+    for (const port of service.ports ?? []) expect(port).toMatch(/^127\.0\.0\.1:\d+:\d+$/)
+    for (const volume of service.volumes ?? []) {
+      const [source = ''] = volume.split(':')
+      if (source.startsWith('.')) expect(existsSync(join(root, source)), source).toBe(true)
+      else expect(Object.keys(compose.volumes)).toContain(source)
+    }
+    const needed = Array.isArray(service.depends_on) ? service.depends_on : Object.keys(service.depends_on ?? {})
+    for (const name of needed) expect(Object.keys(compose.services)).toContain(name)
+    for (const [name, { condition }] of Object.entries(
+      Array.isArray(service.depends_on) ? {} : (service.depends_on ?? {}),
+    )) {
+      if (condition === 'service_healthy') expect(compose.services[name]?.healthcheck).toBeDefined()
+    }
+    if (service.build !== undefined) {
+      expect(existsSync(join(root, service.build.context, service.build.dockerfile))).toBe(true)
+    }
+  })
+
+  test('no volume is left over', () => {
+    const used = new Set(services.flatMap(([, one]) => one.volumes?.map((volume) => volume.split(':')[0]) ?? []))
+    expect(Object.keys(compose.volumes).filter((name) => !used.has(name))).toEqual([])
+  })
+
+  test('the store neither evicts nor forgets', () => {
+    const command = compose.services.valkey?.command?.join(' ')
+    expect(command).toContain('--maxmemory-policy noeviction')
+    expect(command).toContain('--appendonly yes')
+  })
+
+  test('a container engine client, where there is one, agrees', (context) => {
+    if (spawnSync('docker', ['compose', 'version']).status !== 0) return context.skip()
+    const { status, stderr } = spawnSync('docker', ['compose', 'config', '--quiet'], { cwd: root, encoding: 'utf8' })
+    expect(stderr).toBe('')
+    expect(status).toBe(0)
+  })
+})
+
+describe('each server takes the configuration it is given', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'countersign-compose-'))
+  const keys = generateEd25519()
+  beforeAll(() => {
+    writeFileSync(join(dir, 'root.pub'), keys.publicKey.toString('base64'))
+    writeFileSync(join(dir, 'api.key.pem'), keys.privateKeyPem)
+    writeFileSync(join(dir, 'identity-secret'), 'x'.repeat(43))
+  })
+  afterAll(() => rmSync(dir, { recursive: true }))
+
+  test.each(servers)('%s', (_, service) => {
+    const env = Object.entries(service.environment ?? {}).map(([key, value]) => {
+      const file = key.endsWith('_FILE') ? join(dir, String(value).split('/').at(-1) ?? '') : String(value)
+      return [key, file]
+    })
+    const source = service.command?.[0]?.replace('/dist/main.js', '/src/main.ts') ?? ''
+    const args = ['--conditions=@countersign/source', '--disable-warning=ExperimentalWarning', source, '--check-config']
+    const { status, stderr } = spawnSync(process.execPath, args, {
+      cwd: root,
+      encoding: 'utf8',
+      env: { PATH: process.env.PATH, ...Object.fromEntries(env) },
+    })
+    expect(stderr).toBe('')
+    expect(status).toBe(0)
+  })
+})
+
+describe('what is watched exists', () => {
+  test('Prometheus asks exactly the servers', () => {
+    const { scrape_configs } = parse(readFileSync(join(root, 'infra/docker/prometheus.yml'), 'utf8')) as {
+      scrape_configs: { static_configs: { targets: string[] }[] }[]
+    }
+    const targets = scrape_configs.flatMap((job) => job.static_configs.flatMap((one) => one.targets))
+    expect(targets.sort()).toEqual(servers.map(([name]) => `${name}:8080`).sort())
+  })
+
+  test('Grafana draws only metrics and labels there are', () => {
+    const board = readFileSync(join(root, 'infra/docker/grafana/dashboards/countersign.json'), 'utf8')
+    const names = [...board.matchAll(/countersign_[a-z_]+/g)].map(([name]) => name.replace(/_(bucket|sum|count)$/, ''))
+    expect(new Set(names).size).toBeGreaterThan(5)
+    expect(names.filter((name) => !Object.hasOwn(METRICS, name))).toEqual([])
+  })
+})
