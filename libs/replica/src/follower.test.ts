@@ -2,7 +2,8 @@ import type { LogRecord } from '@countersign/event-log'
 import { FakeClock } from '@countersign/kernel/testing'
 import { targetKey, View } from '@countersign/revocation'
 import { describe, expect, test } from 'vitest'
-import { Follower, type FollowerFault, type FollowerOptions, type FoundSignal } from './follower.ts'
+import { Follower } from './follower.ts'
+import type { FollowerFault, FollowerOptions, FoundSignal } from './reading.ts'
 import { MemoryLog, Scribe, testKeys, testSchemas } from './testing.ts'
 
 class World {

@@ -3,85 +3,18 @@
  * keeps snapshots, reports progress. Decides nothing about what is believed.
  */
 import type { KeyRing } from '@countersign/envelope'
-import type { Bounds, EventLog, LogRecord, Tail } from '@countersign/event-log'
-import type { Clock, Random } from '@countersign/kernel'
-import { type FilterEngine, type FilterFactory, type FloorEntry, View, type ViewOptions } from '@countersign/revocation'
+import type { Bounds, LogRecord, Tail } from '@countersign/event-log'
+import type { Clock } from '@countersign/kernel'
+import { type FloorEntry, View, type ViewOptions } from '@countersign/revocation'
 import type { LogPosition } from '@countersign/schemas'
-import type { Logger, Metrics } from '@countersign/telemetry'
-import {
-  Follower,
-  type FollowerFault,
-  type FollowerObserver,
-  type FoundSignal,
-  type PassedCheckpoint,
-} from './follower.ts'
+import { Follower } from './follower.ts'
 import type { ClosedReason, Freshness } from './freshness.ts'
+import type { ReplicaOptions, ReplicaStats, SignalsView } from './options.ts'
 import { type ProgressOptions, reportProgress } from './progress.ts'
+import type { FollowerFault, FollowerOptions, FoundSignal, PassedCheckpoint } from './reading.ts'
 import { SIGNALS_TOPIC } from './records.ts'
-import type { SnapshotStore } from './snapshots.ts'
 import { decodeState, encodeState, type FollowerState } from './state.ts'
 import { Waiters } from './waiting.ts'
-
-/** What deciding needs of a replica; synchronous. */
-export interface SignalsView {
-  /** The digested view, for counts and digests. Judge by `floors`. */
-  readonly view: View
-  /** Floors in force on a target (16-byte key), strictest first, with what is kept beside the digested view. */
-  floors(key: Uint8Array): readonly FloorEntry[]
-  /** Judged from the clocks at every call. */
-  freshness(): Freshness
-  /** Last record folded: offset −1 before any, log id empty before the first bundle. */
-  position(): LogPosition
-  /** @param iat epoch ms when the envelope was sealed; without it nothing is `beyond`. */
-  reached(position: LogPosition, iat?: number): 'reached' | 'behind' | 'beyond'
-  /** Keys of the bundle in force, null before the first. */
-  ring(): KeyRing | null
-}
-
-export interface ReplicaOptions {
-  readonly log: EventLog
-  /** Raw Ed25519 public keys, 32 bytes each; pinned, never from the log. */
-  readonly rootKeys: readonly Uint8Array[]
-  readonly clock: Clock
-  readonly logger: Logger
-  /** Name of this instance in progress records. */
-  readonly consumer: string
-  /** Skew tolerance, the same in every process. @defaultValue 250 ms */
-  readonly epsilonMs?: number
-  /** Bundles below this version are refused. @defaultValue 1 */
-  readonly minBundleVersion?: number
-  readonly expectedEntries?: number
-  /** Budget of memory of the view, bytes. */
-  readonly maxBytes?: number
-  readonly filter?: FilterEngine | FilterFactory
-  readonly random?: Random
-  readonly snapshots?: SnapshotStore
-  /** @defaultValue 60,000 ms */
-  readonly snapshotEveryMs?: number
-  readonly progress?: ProgressOptions
-  /** A tail silent for as long, or without a checkpoint, is restarted. @defaultValue 5,000 ms */
-  readonly watchdogMs?: number
-  /** `verify`: verify history one by one too, as a notary does. @defaultValue `trust` */
-  readonly history?: 'trust' | 'verify'
-  readonly observer?: FollowerObserver
-  readonly metrics?: Metrics
-}
-
-/** Figures since the start. */
-export interface ReplicaStats {
-  readonly position: LogPosition
-  readonly floors: number
-  readonly residue: number
-  readonly bytes: number
-  readonly outboxSeq: number
-  readonly signals: number
-  readonly checkpoints: number
-  /** Offset a snapshot was restored at; null for none. */
-  readonly restoredAt: number | null
-  readonly rereads: number
-  readonly tailRestarts: number
-  readonly faults: Readonly<Partial<Record<FollowerFault, number>>>
-}
 
 const RETRY_MS = 100
 const MAX_RETRY_MS = 5_000
@@ -444,10 +377,7 @@ export class Replica implements SignalsView {
     }
   }
 
-  #newFollower(
-    bounds: Bounds,
-    rest: Pick<ConstructorParameters<typeof Follower>[0], 'trustHistory' | 'state' | 'legacy'>,
-  ): Follower {
+  #newFollower(bounds: Bounds, rest: Pick<FollowerOptions, 'trustHistory' | 'state' | 'legacy'>): Follower {
     const { log, rootKeys, epsilonMs, minBundleVersion } = this.#options
     return new Follower({
       schemas: log.schemas,
