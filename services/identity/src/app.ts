@@ -25,7 +25,7 @@ import { Guard, isCrossSite } from './http/guard.ts'
 import { problem } from './http/replies.ts'
 import { serviceRoutes } from './http/service-routes.ts'
 import { journeyLog } from './journey.ts'
-import { readGrants, readRootPublicKey, readSigningKey } from './key-files.ts'
+import { readGrants, readRootPublicKey, readSigningKey, SIGNAL_KEY } from './key-files.ts'
 import { Logins } from './logins.ts'
 import { Notary } from './notary/index.ts'
 import { Delivery } from './outbox.ts'
@@ -89,11 +89,14 @@ async function start(options: IdentityOptions, opened: (() => Promise<unknown>)[
     metrics,
     consumer: 'identity',
     epsilonMs: config.epsilon,
+    // A sequence counts as seen only from a signal that was verified, and a rollback must be seen at the start.
+    history: 'verify',
   })
   opened.push(() => replica.stop())
   await replica.start()
-  const view = ownView(replica)
-  const delivery = new Delivery({ store, log, clock, logger, epsilonMs: config.epsilon })
+  const view = ownView(replica, clock)
+  const keyInForce = (): boolean => view.keyInForce
+  const delivery = new Delivery({ store, log, clock, logger, keyInForce, epsilonMs: config.epsilon })
   opened.push(() => delivery.stop())
   metrics.gaugeFrom('countersign_outbox_pending', {}, () => delivery.status.pending)
   metrics.gaugeFrom('countersign_outbox_oldest_seconds', {}, () => ageSeconds(delivery.status.oldestAt, clock))
@@ -242,7 +245,7 @@ async function openLog(config: IdentityConfig, clock: Clock): Promise<EventLog> 
 }
 
 function sealer(keysDir: string): Sealer {
-  const key = readSigningKey(keysDir, 'signal')
+  const key = readSigningKey(keysDir, SIGNAL_KEY)
   return (signal) => {
     const body = signalCodec.encode(signal)
     return { body, signature: signRecord('Signal', body, key) }
@@ -276,7 +279,7 @@ function startNotary({ config, store, ...parts }: NotaryParts): Notary {
   })
 }
 
-function ownView(replica: Replica): OwnView & Pick<Replica, 'ring'> {
+function ownView(replica: Replica, clock: Clock): OwnView & Pick<Replica, 'ring'> {
   let started = false
   return {
     floors: (key) => replica.floors(key),
@@ -287,6 +290,9 @@ function ownView(replica: Replica): OwnView & Pick<Replica, 'ring'> {
     get started() {
       started ||= replica.freshness().closed !== 'starting'
       return started
+    },
+    get keyInForce() {
+      return replica.ring()?.grantFor(SIGNAL_KEY, 'signal', clock.now()) !== undefined
     },
   }
 }
@@ -311,7 +317,11 @@ async function readiness(store: SessionStore, view: OwnView): Promise<Readiness>
     () => true,
     () => false,
   )
-  const reasons = [...(answered ? [] : ['store_away']), ...(view.started ? [] : ['view_starting'])]
+  const reasons = [
+    ...(answered ? [] : ['store_away']),
+    ...(view.started ? [] : ['view_starting']),
+    ...(view.keyInForce ? [] : ['signal_key_not_in_force']),
+  ]
   return { ready: reasons.length === 0, reasons }
 }
 

@@ -17,6 +17,9 @@ export interface KeyOrder {
   readonly topics: readonly string[]
 }
 
+/** Id of the key that signs signals. */
+export const SIGNAL_KEY = 'signal'
+
 const GRANTS_FILE = 'keys.json'
 const ROOT_FILE = 'root.pub'
 const NAME = /^[a-z0-9][a-z0-9-]{0,47}$/
@@ -54,7 +57,7 @@ export function initKeys(options: {
   if (existsSync(join(dir, ROOT_FILE)))
     throw keyError('IDENTITY_KEYS_EXIST', `${dir} has keys already; nothing was changed`)
   const all: KeyOrder[] = [
-    { name: 'signal', use: 'signal', tenants: ['*'], topics: ['*'] },
+    { name: SIGNAL_KEY, use: 'signal', tenants: ['*'], topics: ['*'] },
     ...Array.from(
       { length: checkpoints },
       (_, i): KeyOrder => ({ name: `checkpoint-${i + 1}`, use: 'checkpoint', tenants: ['*'], topics: ['*'] }),

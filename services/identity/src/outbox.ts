@@ -14,6 +14,8 @@ export interface DeliveryOptions {
   readonly log: EventLog
   readonly clock: Clock
   readonly logger: Logger
+  /** True when the bundle in force lets our key sign signals. Before, a signal on the log is none: nobody may believe it. */
+  readonly keyInForce: () => boolean
   /** Skew tolerance, as everywhere. */
   readonly epsilonMs: Millis
   /** How often rows of other processes are looked for; default 1 s. */
@@ -126,9 +128,9 @@ export class Delivery {
 
   /** @returns true when there may be more to send at once. */
   async #pass(): Promise<boolean> {
-    const { store, log } = this.#options
+    const { store, log, keyInForce } = this.#options
     const name = await store.logName()
-    if (name === null) return false
+    if (name === null || !keyInForce()) return false
     const awaited = [...this.#waiting.keys()]
     const rows = await store.pendingRows({ fromSeq: 1, limit: BATCH })
     this.#status = { ...this.#status, pending: rows.length, oldestAt: rows[0]?.createdAt ?? null }

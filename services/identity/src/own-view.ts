@@ -8,6 +8,8 @@ export interface OwnView {
   readonly outboxSeq: number
   /** False until the log was read to the end it had at the start: before, a rolled-back store cannot be told from a new one. */
   readonly started: boolean
+  /** True while the bundle in force lets the signal key sign. */
+  readonly keyInForce: boolean
 }
 
 /** Highest floor the log has shown for a target, 0 for none. */

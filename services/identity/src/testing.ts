@@ -1,0 +1,282 @@
+/** A running identity in a folder of its own, with a log that can be taken away; for tests. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Appended, type EventLog, EventLogError, type NewRecord } from '@countersign/event-log'
+import { openSqliteLog } from '@countersign/event-log/sqlite'
+import { type Clock, loadConfig, systemClock, systemRandom } from '@countersign/kernel'
+import { readRecord, SIGNALS_TOPIC } from '@countersign/replica'
+import { exampleCatalogue, type Signal, signalCodec } from '@countersign/schemas'
+import { createLogger } from '@countersign/telemetry'
+import { type Identity, startIdentity } from './app.ts'
+import { identityConfig } from './config.ts'
+import { initKeys } from './key-files.ts'
+
+export const OPERATOR_SECRET = 'canary-operator-secret-0123456789abcdef'
+export const SERVICE_SECRET = 'canary-service-secret-0123456789abcdefg'
+export const PASSWORD = 'canary password 0'
+
+const SEED = {
+  accounts: [
+    person('ann', [{ tenant: 'acme', roles: ['admin'] }]),
+    person('bob', [{ tenant: 'acme', roles: ['member'] }]),
+    person('cid', [{ tenant: 'beta', roles: ['admin'] }]),
+    person('dan', [
+      { tenant: 'acme', roles: ['member'] },
+      { tenant: 'beta', roles: ['member'] },
+    ]),
+  ],
+  secrets: [
+    { name: 'ops', use: 'operator', secret: OPERATOR_SECRET },
+    { name: 'api', use: 'service', secret: SERVICE_SECRET },
+  ],
+}
+
+/** What the log does with what it is given. */
+export type LogMode = 'present' | 'away' | 'takes it and does not say so'
+
+/** A clock whose wall can be moved; its timers are real. */
+export class MovedClock implements Clock {
+  offset = 0
+  monotonic = systemClock.monotonic
+  sleep = systemClock.sleep
+  after = systemClock.after
+
+  now(): number {
+    return systemClock.now() + this.offset
+  }
+}
+
+/** A log in front of a log. */
+export class TestLog {
+  mode: LogMode = 'present'
+  /** Records that `read` leaves out, as retention would. */
+  hidden: (signal: Signal) => boolean = () => false
+  readonly #inner: EventLog
+
+  constructor(inner: EventLog) {
+    this.#inner = inner
+  }
+
+  /** The log as the service gets it. */
+  facade(): EventLog {
+    const inner = this.#inner
+    return new Proxy(inner, {
+      get: (target, name) => {
+        if (name === 'append') return (topic: string, records: readonly NewRecord[]) => this.#append(topic, records)
+        if (name === 'read') return (options: Parameters<EventLog['read']>[0]) => this.#read(options)
+        const value = Reflect.get(target, name, target)
+        return typeof value === 'function' ? value.bind(target) : value
+      },
+    })
+  }
+
+  async #append(topic: string, records: readonly NewRecord[]): Promise<readonly Appended[]> {
+    const parts = { code: 'EVENT_LOG_UNAVAILABLE', retriable: true, publicMessage: 'the log is away' } as const
+    if (this.mode === 'away') throw new EventLogError({ ...parts, outcome: 'none' })
+    const appended = await this.#inner.append(topic, records)
+    if (this.mode !== 'present') throw new EventLogError({ ...parts, outcome: 'unknown' })
+    return appended
+  }
+
+  async *#read(options: Parameters<EventLog['read']>[0]): ReturnType<EventLog['read']> {
+    for await (const records of this.#inner.read(options)) {
+      yield records.filter((record) => {
+        const read = readRecord(record, this.#inner.schemas)
+        return read?.kind !== 'Signal' || !this.hidden(signalCodec.decode(read.body))
+      })
+    }
+  }
+}
+
+/** A signal and where it stands. */
+export interface Found {
+  readonly signal: Signal
+  readonly offset: number
+}
+
+/** Folder, keys, log and the processes in it. */
+export class World {
+  readonly folder: string = mkdtempSync(join(tmpdir(), 'countersign-identity-'))
+  readonly lines: string[] = []
+  readonly clock: MovedClock = new MovedClock()
+  readonly #running = new Set<Identity>()
+  log: TestLog | null = null
+
+  constructor() {
+    initKeys({
+      dir: join(this.folder, 'keys'),
+      checkpoints: 2,
+      orders: [],
+      now: this.clock.now() - 1000,
+      random: systemRandom,
+    })
+  }
+
+  get storePath(): string {
+    return join(this.folder, 'identity.db')
+  }
+
+  get logPath(): string {
+    return join(this.folder, 'log.db')
+  }
+
+  environment(more: Readonly<Record<string, string>> = {}): Record<string, string> {
+    return {
+      COUNTERSIGN_STORE_PATH: this.storePath,
+      COUNTERSIGN_LOG_PATH: this.logPath,
+      COUNTERSIGN_KEYS_DIR: join(this.folder, 'keys'),
+      COUNTERSIGN_SEED: JSON.stringify(SEED),
+      COUNTERSIGN_PASSWORD_COST: '10',
+      COUNTERSIGN_CHECKPOINT_INTERVAL: '100ms',
+      COUNTERSIGN_MAX_STALENESS: '1s',
+      COUNTERSIGN_SWEEP_INTERVAL: '1h',
+      COUNTERSIGN_LOG_LEVEL: 'debug',
+      COUNTERSIGN_INSECURE_COOKIES: 'true',
+      ...more,
+    }
+  }
+
+  /** Starts an identity, with both roles unless told otherwise. */
+  async start(
+    more: Readonly<Record<string, string>> = {},
+    prepare: (log: TestLog) => void = () => {},
+  ): Promise<Client> {
+    const inner = await openSqliteLog({ path: this.logPath, catalogue: exampleCatalogue, clock: this.clock })
+    this.log = new TestLog(inner)
+    prepare(this.log)
+    const destination = { write: (line: string): void => void this.lines.push(line) }
+    const identity = await startIdentity({
+      config: loadConfig(identityConfig, this.environment(more)),
+      logger: createLogger({ name: 'identity', level: 'debug', destination }),
+      journey: createLogger({ name: 'journey', level: 'info', destination }),
+      clock: this.clock,
+      log: this.log.facade(),
+    })
+    this.#running.add(identity)
+    const client = new Client(identity, () => this.#close(identity))
+    await until(async () => (await client.get('/readyz')).status === 200)
+    return client
+  }
+
+  /** Every signal on the log, in order, each once: delivery is at least once, by the same bytes. */
+  async signals(): Promise<Found[]> {
+    const first = new Map<string, Found>()
+    for (const found of await this.records()) {
+      const id = Buffer.from(found.signal.id).toString('hex')
+      if (!first.has(id)) first.set(id, found)
+    }
+    return [...first.values()]
+  }
+
+  /** Every record of a signal on the log, in order. */
+  async records(): Promise<Found[]> {
+    const log = await openSqliteLog({ path: this.logPath, catalogue: exampleCatalogue })
+    const { start, end } = await log.bounds(SIGNALS_TOPIC)
+    const found: Found[] = []
+    for await (const records of log.read({ topic: SIGNALS_TOPIC, from: start, to: end })) {
+      for (const record of records) {
+        const read = readRecord(record, log.schemas)
+        if (read?.kind === 'Signal') found.push({ signal: signalCodec.decode(read.body), offset: record.offset })
+      }
+    }
+    await log.close()
+    return found
+  }
+
+  async destroy(): Promise<void> {
+    for (const identity of this.#running) await this.#close(identity)
+    rmSync(this.folder, { recursive: true, force: true })
+  }
+
+  async #close(identity: Identity): Promise<void> {
+    if (this.#running.delete(identity)) await identity.close()
+  }
+}
+
+export interface Reply {
+  readonly status: number
+  readonly headers: Headers
+  readonly text: string
+  // biome-ignore lint/suspicious/noExplicitAny: tests read whatever was sent
+  readonly json: any
+}
+
+/** Talks to one identity over HTTP, keeping one browser's cookie. */
+export class Client {
+  readonly identity: Identity
+  readonly close: () => Promise<void>
+  cookie: string | null = null
+
+  constructor(identity: Identity, close: () => Promise<void>) {
+    this.identity = identity
+    this.close = close
+  }
+
+  /** Another browser at the same identity. */
+  browser(): Client {
+    return new Client(this.identity, this.close)
+  }
+
+  get(path: string, headers: Readonly<Record<string, string>> = {}): Promise<Reply> {
+    return this.send('GET', path, undefined, headers)
+  }
+
+  post(path: string, body: unknown = {}, headers: Readonly<Record<string, string>> = {}): Promise<Reply> {
+    return this.send('POST', path, body, headers)
+  }
+
+  /** As the operator, without the browser's cookie. */
+  operate(method: string, path: string, body: unknown = {}): Promise<Reply> {
+    return new Client(this.identity, this.close).send(method, path, body, {
+      authorization: `Bearer ${OPERATOR_SECRET}`,
+    })
+  }
+
+  async login(name: string, more: Readonly<Record<string, string>> = {}): Promise<Reply> {
+    return this.post('/login', { email: `${name}@example.test`, password: PASSWORD, ...more })
+  }
+
+  resolve(cookie: string | null = this.cookie, secret: string = SERVICE_SECRET): Promise<Reply> {
+    return this.send('POST', '/v1/sessions/resolve', { cookie }, { authorization: `Bearer ${secret}` })
+  }
+
+  async send(
+    method: string,
+    path: string,
+    body: unknown,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<Reply> {
+    const sent: RequestInit = { method, redirect: 'manual', headers: { ...headers } }
+    const all = sent.headers as Record<string, string>
+    if (this.cookie !== null && !all.cookie) all.cookie = `session=${this.cookie}`
+    if (method !== 'GET' && typeof body === 'string') {
+      all['content-type'] ??= 'application/x-www-form-urlencoded'
+      sent.body = body
+    } else if (method !== 'GET') {
+      all['content-type'] ??= 'application/json'
+      sent.body = JSON.stringify(body)
+    }
+    const response = await fetch(`${this.identity.address}${path}`, sent)
+    for (const line of response.headers.getSetCookie()) {
+      const value = /^(?:__Host-)?session=([^;]*)/.exec(line)?.[1]
+      if (value !== undefined) this.cookie = value === '' ? null : value
+    }
+    const text = await response.text()
+    const isJson = response.headers.get('content-type')?.includes('json') ?? false
+    return { status: response.status, headers: response.headers, text, json: isJson ? JSON.parse(text) : undefined }
+  }
+}
+
+/** Waits until something holds. @throws {Error} after 10 s. */
+export async function until(holds: () => Promise<boolean> | boolean): Promise<void> {
+  for (let i = 0; i < 500; i++) {
+    if (await holds()) return
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  throw new Error('it never held')
+}
+
+function person(name: string, affiliations: { tenant: string; roles: string[] }[]) {
+  return { sub: `sub_${name}`, email: `${name}@example.test`, password: PASSWORD, affiliations }
+}
