@@ -5,7 +5,7 @@ import { readRecord, SIGNALS_TOPIC } from '@countersign/replica'
 import type { SessionStore } from '@countersign/session-store'
 import { collect, SignalsLedger } from '../checker/collect.ts'
 import type { Facts, RevocationFact, Verdict } from '../checker/history.ts'
-import { check } from '../checker/promises.ts'
+import { check, finals } from '../checker/promises.ts'
 import { type Befallen, Chaos } from './chaos.ts'
 import { SimProcess } from './process.ts'
 import { CLASSES, EPSILON_MS, Site, TOPICS } from './site.ts'
@@ -22,6 +22,8 @@ export interface Result {
   readonly revocations: number
   readonly executed: number
   readonly denied: number
+  readonly parked: number
+  readonly deadLettered: number
   readonly steps: number
 }
 
@@ -53,15 +55,18 @@ export async function run(seed: number): Promise<Result> {
     await site.scheduler.run(TRAFFIC_MS + SETTLE_MS)
     const facts = await factsOf(site, workload, chaos, ledger)
     const verdicts = check(facts)
-    const final = facts.decisions.filter((d) => d.phase === 'final')
+    const states = [...finals(facts).values()]
+    const count = (outcome: string): number => states.filter((d) => d.outcome === outcome).length
     return {
       seed,
       verdicts,
       befallen: chaos.befallen,
       jobs: facts.produced.length,
       revocations: workload.asked.length,
-      executed: final.filter((d) => d.outcome === 'executed').length,
-      denied: final.filter((d) => d.outcome === 'denied').length,
+      executed: count('executed'),
+      denied: count('denied'),
+      parked: count('parked'),
+      deadLettered: count('dead_lettered'),
       steps: site.scheduler.steps,
     }
   } finally {

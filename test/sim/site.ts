@@ -172,6 +172,7 @@ export class Site {
       const body = signalCodec.encode(signal)
       return { body, signature: signRecord('Signal', body, signalKey) }
     })
+    let started = false
     const view: OwnView & Pick<Replica, 'ring'> = {
       floors: (key) => replica.floors(key),
       ring: () => replica.ring(),
@@ -179,7 +180,11 @@ export class Site {
         return replica.outboxSeq
       },
       get started() {
-        return replica.follower.live
+        started ||= replica.freshness().closed !== 'starting'
+        return started
+      },
+      get keyInForce() {
+        return replica.ring()?.grantFor(signalKey.keyId, 'signal', clock.now()) !== undefined
       },
     }
     const shared = {
@@ -191,7 +196,7 @@ export class Site {
       metrics: createMetrics(),
       journey: journeyLog(silentLogger),
     }
-    const delivery = new Delivery({ ...shared, epsilonMs: EPSILON_MS })
+    const delivery = new Delivery({ ...shared, keyInForce: () => view.keyInForce, epsilonMs: EPSILON_MS })
     const repair = repairer({ ...shared, view, raiseTenant })
     const authority: Authority = new Authority({ ...shared, view, delivery, repair, ackDeadlineMs: 1_000 })
     const administration = new Administration({
