@@ -3,16 +3,16 @@ import { target } from '@countersign/revocation'
 import { describe, expect, test } from 'vitest'
 import { eventIdOf } from './boundary.ts'
 import type { BoundaryIdentity } from './identity.ts'
-import { COOKIE, cookieRequest, fixture, NOW, person, requestOf } from './testing.ts'
+import { COOKIE, cookieRequest, NOW, person, requestOf, stand } from './testing.ts'
 
-const codeOf = async (f: ReturnType<typeof fixture>, request = cookieRequest): Promise<string> => {
+const codeOf = async (f: ReturnType<typeof stand>, request = cookieRequest): Promise<string> => {
   const admission = await f.boundary.admit(request)
   return admission.ok ? 'ok' : admission.code
 }
 
 describe('a session cookie', () => {
   test('becomes an identity with handles, and nothing of the cookie', async () => {
-    const admission = await fixture().boundary.admit(cookieRequest)
+    const admission = await stand().boundary.admit(cookieRequest)
     expect(admission).toMatchObject({
       ok: true,
       identity: {
@@ -30,7 +30,7 @@ describe('a session cookie', () => {
   })
 
   test('its identity cannot be changed', async () => {
-    const { identity } = (await fixture().boundary.admit(cookieRequest)) as { identity: BoundaryIdentity }
+    const { identity } = (await stand().boundary.admit(cookieRequest)) as { identity: BoundaryIdentity }
     const open = identity as unknown as { sub: string; scopes: string[]; targets: { version: number }[] }
     expect(() => open.scopes.push('admin')).toThrow(TypeError)
     expect(() => Object.assign(open, { sub: 'u_2' })).toThrow(TypeError)
@@ -123,13 +123,13 @@ describe('a session cookie', () => {
       'ok',
     ],
   ])('%s', async (_name, headers, expected) => {
-    expect(await codeOf(fixture(), requestOf(headers))).toBe(expected)
+    expect(await codeOf(stand(), requestOf(headers))).toBe(expected)
   })
 
   test('reading from another site is the browser’s business', async () => {
     expect(
       await codeOf(
-        fixture(),
+        stand(),
         requestOf(
           [
             ['Cookie', `__Host-session=${COOKIE}`],
@@ -142,7 +142,7 @@ describe('a session cookie', () => {
   })
 
   test('identity away is said, and is no refusal', async () => {
-    const f = fixture()
+    const f = stand()
     f.answer = { ok: false, code: 'sessions_unavailable' }
     expect(await codeOf(f)).toBe('sessions_unavailable')
   })
@@ -152,7 +152,7 @@ describe('the boundary judges first', () => {
   test.each(person().targets.map((t) => [t.kind, t] as const))(
     'a floor on its %s refuses it',
     async (_kind, target) => {
-      const f = fixture()
+      const f = stand()
       f.view.raise(target, 'reason:logout', target.version)
       expect(await codeOf(f)).toBe('ok')
       f.view.raise(target, 'reason:logout', target.version + 1)
@@ -161,13 +161,13 @@ describe('the boundary judges first', () => {
   )
 
   test('an effect nobody here knows refuses it too', async () => {
-    const f = fixture()
+    const f = stand()
     f.view.raise(target('session', 's_1'), 'reason:quantum', NOW)
     expect(await codeOf(f)).toBe('credential_revoked')
   })
 
   test('a removed scope is taken off, unless the scopes were computed after it', async () => {
-    const f = fixture()
+    const f = stand()
     f.view.raise({ kind: 'affiliation', tenant: 'acme', id: 'u_1' }, 'scope:invoices:export', NOW - 30_000)
     expect(await f.boundary.admit(cookieRequest)).toMatchObject({ identity: { scopes: ['invoices:read'] } })
     f.answer = { ok: true, identity: person({ scopeVersion: NOW - 30_000 }) }
@@ -177,7 +177,7 @@ describe('the boundary judges first', () => {
   })
 
   test('what has expired is refused at the very millisecond', async () => {
-    const f = fixture()
+    const f = stand()
     f.answer = { ok: true, identity: person({ expiresAt: NOW + 1 }) }
     expect(await codeOf(f)).toBe('ok')
     f.clock.step(1)
@@ -185,7 +185,7 @@ describe('the boundary judges first', () => {
   })
 
   test('a resolved identity needs no fresh view, a self-contained one does', async () => {
-    const f = fixture()
+    const f = stand()
     const nightly = f.boundary.schedule({ name: 'nightly', tenant: 'acme', scopes: ['reports:build'] })
     f.view.ageMs = f.authority.bundle.max_staleness_ms
     expect(nightly.fire().ok).toBe(true)
@@ -204,7 +204,7 @@ describe('the boundary judges first', () => {
 describe('its key', () => {
   const withKey = (change: object, bundle: object = {}) => {
     const authority = testAuthority(1, (grant) => (grant.use === 'envelope' ? { ...grant, ...change } : grant))
-    const f = fixture({}, authority)
+    const f = stand({}, authority)
     const Ring = authority.ring.constructor as new (bundle: object) => typeof authority.ring
     f.view.ringInForce = new Ring({ ...authority.bundle, ...bundle })
     return f
@@ -230,7 +230,7 @@ describe('its key', () => {
   })
 
   test('without any bundle nothing is let in', async () => {
-    const f = fixture()
+    const f = stand()
     f.view.ringInForce = null
     expect(await codeOf(f)).toBe('key_not_in_force')
     expect(f.boundary.notReady()).toEqual(['key_not_in_force'])
@@ -240,13 +240,13 @@ describe('its key', () => {
 test('correlation and trace are taken over when well-formed, else made', async () => {
   const trace = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
   const cookie = ['Cookie', `__Host-session=${COOKIE}`] as const
-  const good = await fixture().boundary.admit(
+  const good = await stand().boundary.admit(
     requestOf([cookie, ['X-Correlation-Id', 'order-4711'], ['Traceparent', trace]]),
   )
   expect(good).toMatchObject({
     identity: { correlationId: 'order-4711', trace: { traceId: '4bf92f3577b34da6a3ce929d0e0e4736', sampled: true } },
   })
-  const bad = await fixture().boundary.admit(requestOf([cookie, ['X-Correlation-Id', 'x\ny'], ['Traceparent', 'zz']]))
+  const bad = await stand().boundary.admit(requestOf([cookie, ['X-Correlation-Id', 'x\ny'], ['Traceparent', 'zz']]))
   expect(bad).toMatchObject({ identity: { correlationId: expect.stringMatching(/^txn_/), trace: { sampled: false } } })
 })
 
@@ -258,8 +258,8 @@ test('event ids made of parts differ when any part does, and however the parts a
 })
 
 test('a contradictory composition is refused', () => {
-  expect(() => fixture({ maxEnvelopeLifeMs: 0 })).toThrow(expect.objectContaining({ code: 'BOUNDARY_OPTIONS_INVALID' }))
-  expect(() => fixture({ contextPolicy: { ip: 'hashed' } })).toThrow(
+  expect(() => stand({ maxEnvelopeLifeMs: 0 })).toThrow(expect.objectContaining({ code: 'BOUNDARY_OPTIONS_INVALID' }))
+  expect(() => stand({ contextPolicy: { ip: 'hashed' } })).toThrow(
     expect.objectContaining({ code: 'BOUNDARY_OPTIONS_INVALID' }),
   )
 })

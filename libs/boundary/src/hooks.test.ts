@@ -6,7 +6,7 @@ import fastify from 'fastify'
 import { afterEach, describe, expect, test } from 'vitest'
 import { expressHook } from './express.ts'
 import { fastifyHook } from './fastify.ts'
-import { COOKIE, type Fixture, fixture } from './testing.ts'
+import { COOKIE, type Stand, stand } from './testing.ts'
 
 const CANARIES = [COOKIE, 'bearer-canary-7d793037a076', 'proxy-canary-0cc175b9c0f1']
 const closers: (() => Promise<unknown> | unknown)[] = []
@@ -22,7 +22,7 @@ function reachable(raw: IncomingMessage, request: unknown): string {
 }
 
 interface Server {
-  readonly fixture: Fixture
+  readonly fixture: Stand
   readonly url: string
   /** What handlers could reach. */
   readonly seen: string[]
@@ -30,7 +30,7 @@ interface Server {
 
 const frameworks: Record<string, () => Promise<Server>> = {
   async fastify() {
-    const f = fixture()
+    const f = stand()
     const seen: string[] = []
     const app = fastify()
     app.addHook('onRequest', fastifyHook(f.boundary))
@@ -43,7 +43,7 @@ const frameworks: Record<string, () => Promise<Server>> = {
     return { fixture: f, url: await app.listen({ host: '127.0.0.1', port: 0 }), seen }
   },
   async express() {
-    const f = fixture()
+    const f = stand()
     const seen: string[] = []
     const app = express()
     // As cookie-parser does when it stands before the hook.

@@ -2,7 +2,7 @@ import { generateKeyPairSync, sign } from 'node:crypto'
 import { Secret } from '@countersign/kernel'
 import { describe, expect, test } from 'vitest'
 import type { IssuerConfig } from './issuers.ts'
-import { fixture, NOW, requestOf } from './testing.ts'
+import { NOW, requestOf, stand } from './testing.ts'
 
 const { publicKey, privateKey } = generateKeyPairSync('ed25519')
 const S = NOW / 1000
@@ -41,12 +41,12 @@ function token(claims: object): string {
 const admit = (
   claims: object,
   config: Partial<IssuerConfig> = {},
-  f = fixture({ issuers: [{ ...CONFIG, ...config }] }),
+  f = stand({ issuers: [{ ...CONFIG, ...config }] }),
 ) => f.boundary.admit(requestOf([['Authorization', `Bearer ${token(claims)}`]]))
 const codeOf = async (
   claims: object,
   config: Partial<IssuerConfig> = {},
-  f = fixture({ issuers: [{ ...CONFIG, ...config }] }),
+  f = stand({ issuers: [{ ...CONFIG, ...config }] }),
 ) => {
   const admission = await admit(claims, config, f)
   return admission.ok ? 'ok' : admission.code
@@ -128,7 +128,7 @@ describe('refused', () => {
   })
 
   test('a self-contained credential needs a fresh view', async () => {
-    const f = fixture({ issuers: [CONFIG] })
+    const f = stand({ issuers: [CONFIG] })
     f.view.fresh = false
     expect(await codeOf(CLAIMS, {}, f)).toBe('view_not_fresh')
   })
@@ -141,7 +141,7 @@ describe('refused', () => {
       ['token', CLAIMS.jti],
       ['client', CLAIMS.client_id],
     ] as const) {
-      const f = fixture({ issuers: [{ ...CONFIG, ...own }] })
+      const f = stand({ issuers: [{ ...CONFIG, ...own }] })
       f.view.raise({ kind, tenant: '', id }, 'reason:suspension', NOW - 5000)
       expect(await codeOf(CLAIMS, own, f)).toBe('ok')
       f.view.raise({ kind, tenant: '', id }, 'reason:suspension', NOW)
@@ -151,7 +151,7 @@ describe('refused', () => {
 
   test('whoever acts must not have been ended either', async () => {
     const own = { identifiers: 'own' } as const
-    const f = fixture({ issuers: [{ ...CONFIG, ...own }] })
+    const f = stand({ issuers: [{ ...CONFIG, ...own }] })
     const claims = { ...CLAIMS, act: { sub: 'agent', act: { sub: 'first' } } }
     expect(await admit(claims, own, f)).toMatchObject({ identity: { act: [{ sub: 'agent' }, { sub: 'first' }] } })
     f.view.raise({ kind: 'subject', tenant: '', id: 'agent' }, 'reason:compromise', NOW)

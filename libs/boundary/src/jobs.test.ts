@@ -6,13 +6,13 @@ import { createMetrics } from '@countersign/telemetry'
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { BoundaryIdentity } from './identity.ts'
 import type { Job } from './jobs.ts'
-import { COOKIE, cookieRequest, type Fixture, fixture, NOW, person } from './testing.ts'
+import { COOKIE, cookieRequest, NOW, person, type Stand, stand } from './testing.ts'
 
 const VALUE = { invoice_id: 'inv-1', format: 'csv', work_ms: 5 }
-let f: Fixture
+let f: Stand
 let identity: BoundaryIdentity
 
-const admit = async (of: Fixture): Promise<BoundaryIdentity> => {
+const admit = async (of: Stand): Promise<BoundaryIdentity> => {
   const admission = await of.boundary.admit(cookieRequest)
   if (!admission.ok) throw new Error(admission.code)
   return admission.identity
@@ -24,10 +24,10 @@ const job = (over: Partial<Job> = {}): Job => ({
   identity,
   ...over,
 })
-const records = (of: Fixture, topic = 'invoices.export.v1'): LogRecord[] => of.log.partition(topic).records
+const records = (of: Stand, topic = 'invoices.export.v1'): LogRecord[] => of.log.partition(topic).records
 
 /** Opens a record as a consumer does. */
-function open(of: Fixture, record: LogRecord, topic = 'invoices.export', now = of.clock.now()) {
+function open(of: Stand, record: LogRecord, topic = 'invoices.export', now = of.clock.now()) {
   const header = headerOf(record.headers)
   if (!header.ok) throw new Error(header.code)
   const { key, value } = record
@@ -36,7 +36,7 @@ function open(of: Fixture, record: LogRecord, topic = 'invoices.export', now = o
 }
 
 beforeEach(async () => {
-  f = fixture()
+  f = stand()
   identity = await admit(f)
 })
 
@@ -108,10 +108,10 @@ describe('send', () => {
   test('the envelope lives no longer than asked, allowed, or the credential', async () => {
     await f.boundary.jobs.send(job({ expiresInMs: 1000 }))
     await f.boundary.jobs.send(job({ expiresInMs: 9e12 }))
-    const unlimited = fixture({ maxEnvelopeLifeMs: 5000 })
+    const unlimited = stand({ maxEnvelopeLifeMs: 5000 })
     unlimited.answer = { ok: true, identity: person({ expiresAt: null }) }
     await unlimited.boundary.jobs.send({ ...job(), identity: await admit(unlimited), expiresInMs: 9e12 })
-    const exp = (of: Fixture, i: number) => {
+    const exp = (of: Stand, i: number) => {
       const opened = open(of, records(of)[i] as LogRecord)
       return opened.ok && opened.envelope.claims.exp - NOW
     }
@@ -120,7 +120,7 @@ describe('send', () => {
 
   test('the position is the higher of the view’s and identity’s', async () => {
     const position = async (answered: { log_id: string; offset: number } | null) => {
-      const of = fixture()
+      const of = stand()
       of.answer = { ok: true, identity: person({ position: answered }) }
       await of.boundary.jobs.send({ ...job(), identity: await admit(of) })
       const opened = open(of, records(of)[0] as LogRecord)
@@ -156,7 +156,7 @@ describe('send', () => {
 })
 
 describe('refused at sealing', () => {
-  test.each<[string, (of: Fixture) => void, string]>([
+  test.each<[string, (of: Stand) => void, string]>([
     [
       'logged out meanwhile',
       (of) => of.view.raise({ kind: 'session', tenant: '', id: 's_1' }, 'reason:logout', NOW),
@@ -206,7 +206,7 @@ describe('refused at sealing', () => {
     ['tenant', { tenants: ['other'] }],
     ['topic', { topics: ['emails.send'] }],
   ])('a key not granted for the %s', async (_name, change) => {
-    const of = fixture(
+    const of = stand(
       {},
       testAuthority(1, (grant) => (grant.use === 'envelope' ? { ...grant, ...change } : grant)),
     )
@@ -216,7 +216,7 @@ describe('refused at sealing', () => {
   })
 
   test('an identity somebody else made', async () => {
-    for (const forged of [{ ...identity }, structuredClone(identity), await admit(fixture())]) {
+    for (const forged of [{ ...identity }, structuredClone(identity), await admit(stand())]) {
       await expect(f.boundary.jobs.send(job({ identity: forged as BoundaryIdentity }))).rejects.toMatchObject({
         code: 'BOUNDARY_IDENTITY_UNKNOWN',
       })
@@ -249,7 +249,7 @@ describe('what cannot be sent', () => {
   })
 
   test('one envelope that is too large fails alone', async () => {
-    const big = fixture()
+    const big = stand()
     const targets = Array.from({ length: 700 }, (_, i) => ({
       kind: 'device' as const,
       tenant: '',
@@ -272,7 +272,7 @@ describe('what cannot be sent', () => {
 })
 
 describe('batching', () => {
-  const appends = (of: Fixture): [string, number][] => {
+  const appends = (of: Stand): [string, number][] => {
     const seen: [string, number][] = []
     of.log.onAppend = (topic, batch) => {
       seen.push([topic, batch.length])
@@ -333,7 +333,7 @@ describe('batching', () => {
   })
 
   test('more than may wait is refused at once', async () => {
-    const small = fixture({ maxQueued: 2 })
+    const small = stand({ maxQueued: 2 })
     const who = await admit(small)
     await expect(small.boundary.jobs.sendMany([1, 2, 3].map(() => job({ identity: who })))).rejects.toMatchObject({
       code: 'BOUNDARY_QUEUE_FULL',
@@ -348,7 +348,7 @@ describe('batching', () => {
 
   test('sent and unsent jobs are counted', async () => {
     const metrics = createMetrics()
-    const counted = fixture({ metrics })
+    const counted = stand({ metrics })
     const who = await admit(counted)
     await counted.boundary.jobs.sendMany([job({ identity: who }), job({ identity: who })])
     counted.view.raise({ kind: 'subject', tenant: '', id: 'u_1' }, 'reason:suspension', NOW)

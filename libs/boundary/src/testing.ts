@@ -90,7 +90,7 @@ export function person(over: Partial<ResolvedIdentity> = {}): ResolvedIdentity {
 
 export const COOKIE = 'cookie-canary-5d41402abc4b2a76'
 
-export interface Fixture {
+export interface Stand {
   readonly boundary: Boundary
   readonly view: FakeView
   readonly log: MemoryLog
@@ -100,11 +100,11 @@ export interface Fixture {
   answer: Awaited<ReturnType<SessionResolver['resolve']>>
 }
 
-export function fixture(over: Partial<BoundaryOptions> = {}, authority: TestAuthority = testAuthority()): Fixture {
+export function stand(over: Partial<BoundaryOptions> = {}, authority: TestAuthority = testAuthority()): Stand {
   const clock = new FakeClock(NOW)
   const log = new MemoryLog(clock)
   const view = new FakeView(authority)
-  const made: Omit<Fixture, 'boundary'> = { view, log, clock, authority, answer: { ok: true, identity: person() } }
+  const made: Omit<Stand, 'boundary'> = { view, log, clock, authority, answer: { ok: true, identity: person() } }
   const sessions: SessionResolver = {
     resolve: async (cookie) => (cookie === COOKIE ? made.answer : { ok: false, code: 'credential_invalid' }),
   }

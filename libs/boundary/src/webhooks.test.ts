@@ -2,7 +2,7 @@ import { Secret } from '@countersign/kernel'
 import { Webhook } from 'standardwebhooks'
 import { describe, expect, test } from 'vitest'
 import { memoryReplayGuard } from './replay.ts'
-import { fixture, NOW } from './testing.ts'
+import { NOW, stand } from './testing.ts'
 import type { Delivery, WebhookOptions } from './webhooks.ts'
 
 const SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'
@@ -28,13 +28,13 @@ function delivery(
   return { headers: { ...headers, ...over.headers } as Record<string, string>, body }
 }
 
-const receive = async (given: Delivery, options: Partial<WebhookOptions> = {}, f = fixture()) => {
+const receive = async (given: Delivery, options: Partial<WebhookOptions> = {}, f = stand()) => {
   const answer = await f.boundary.webhook({ ...OPTIONS, ...options }).receive(given, async (identity) => identity)
   return answer.ok ? (answer.first ? 'first' : 'repeated') : answer.code
 }
 
 test('a signed delivery becomes an identity whose credential is this delivery', async () => {
-  const f = fixture()
+  const f = stand()
   const at = NOW - 60_000
   const answer = await f.boundary.webhook(OPTIONS).receive(delivery({ at }), async (identity, id) => ({ identity, id }))
   expect(answer).toMatchObject({
@@ -109,7 +109,7 @@ describe('signatures', () => {
   })
 
   test.each(['', 'whsec_', 'whsec_c2hvcnQ=', '%%%'])('%j is no secret', (secret) => {
-    expect(() => fixture().boundary.webhook({ ...OPTIONS, secrets: [new Secret(secret)] })).toThrow(
+    expect(() => stand().boundary.webhook({ ...OPTIONS, secrets: [new Secret(secret)] })).toThrow(
       expect.objectContaining({ code: 'BOUNDARY_OPTIONS_INVALID' }),
     )
   })
@@ -117,7 +117,7 @@ describe('signatures', () => {
 
 describe('repetitions', () => {
   test('run once, for as long as they would be accepted', async () => {
-    const f = fixture()
+    const f = stand()
     const entry = f.boundary.webhook(OPTIONS)
     let runs = 0
     const work = async () => ++runs
@@ -133,7 +133,7 @@ describe('repetitions', () => {
   })
 
   test('what failed may be repeated, what is under way may not', async () => {
-    const entry = fixture().boundary.webhook(OPTIONS)
+    const entry = stand().boundary.webhook(OPTIONS)
     let fail = (_error: Error): void => {}
     const first = entry.receive(
       delivery(),
@@ -151,13 +151,13 @@ describe('repetitions', () => {
   })
 
   test('another sender may use the same id', async () => {
-    const f = fixture()
+    const f = stand()
     expect(await receive(delivery(), {}, f)).toBe('first')
     expect(await receive(delivery(), { provider: 'other' }, f)).toBe('first')
   })
 
   test('nothing is forgotten early to make room', async () => {
-    const f = fixture()
+    const f = stand()
     const replay = memoryReplayGuard(f.clock, 2)
     expect(await receive(delivery({ id: 'a' }), { replay }, f)).toBe('first')
     expect(await receive(delivery({ id: 'b' }), { replay }, f)).toBe('first')
@@ -168,7 +168,7 @@ describe('repetitions', () => {
   })
 
   test('a refused delivery is not remembered', async () => {
-    const f = fixture()
+    const f = stand()
     f.view.fresh = false
     expect(await receive(delivery(), {}, f)).toBe('view_not_fresh')
     f.view.fresh = true
@@ -177,7 +177,7 @@ describe('repetitions', () => {
 })
 
 test('a delivery from before its sender was ended is refused', async () => {
-  const f = fixture()
+  const f = stand()
   f.view.raise({ kind: 'subject', tenant: '', id: 'webhook:ledger' }, 'reason:compromise', NOW)
   expect(await receive(delivery({ at: NOW - 1000 }), {}, f)).toBe('credential_revoked')
   expect(await receive(delivery({ at: NOW, id: 'later' }), {}, f)).toBe('first')
