@@ -140,6 +140,8 @@ export function recordVectors(): object {
     'signal',
     malformed,
   )
+  const lengthy = Buffer.concat([Buffer.of(1, 65), Buffer.alloc(65, 'x'), signed.subarray(-64)])
+  vector('a key id of 65 bytes', 'Signal', body, lengthy, 'signal', malformed)
   vector('a header cut short', 'Signal', body, signed.subarray(0, -1), 'signal', malformed)
   vector('a header with a rest', 'Signal', body, Buffer.concat([signed, Buffer.of(0)]), 'signal', malformed)
   const invalid = fault('record_signature_invalid')

@@ -75,9 +75,9 @@ interface Authentic {
 export class Opener {
   readonly #trees: VerifiedTrees
 
-  /** @param options.maxNodes verified hashes kept, default 131,072 (about 7 MB). */
+  /** @param options.maxNodes verified hashes kept, default 262,144 (about 15 MB when full), which holds the largest tree. */
   constructor(options: { maxNodes?: number } = {}) {
-    this.#trees = new VerifiedTrees(options.maxNodes ?? 131_072)
+    this.#trees = new VerifiedTrees(options.maxNodes ?? 262_144)
   }
 
   /**

@@ -5,7 +5,7 @@
  */
 import { type KeyObject, verify } from 'node:crypto'
 import type { KeyUse } from '@countersign/schemas'
-import { publicKeyObject, SIGNATURE_BYTES, type SigningKey } from './keys.ts'
+import { MAX_KEY_ID_BYTES, publicKeyObject, SIGNATURE_BYTES, type SigningKey } from './keys.ts'
 import type { KeyRing } from './trust-bundle.ts'
 
 /** Record types that stand on the signals log. */
@@ -57,7 +57,8 @@ export function verifyRecord(
 ): RecordResult {
   if (header === undefined) return refused('record_unsigned')
   const keyLength = header[1] ?? 0
-  if (header[0] !== HEADER_VERSION || keyLength < 1 || header.length !== 2 + keyLength + SIGNATURE_BYTES) {
+  const fits = keyLength >= 1 && keyLength <= MAX_KEY_ID_BYTES && header.length === 2 + keyLength + SIGNATURE_BYTES
+  if (header[0] !== HEADER_VERSION || !fits) {
     return refused('record_signature_malformed')
   }
   const idBytes = Buffer.from(header.buffer, header.byteOffset + 2, keyLength)
