@@ -1,6 +1,6 @@
 import { copyFileSync, rmSync } from 'node:fs'
 import { REASONS, TARGET_KINDS } from '@countersign/revocation'
-import { afterEach, beforeEach, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { ENDINGS, type EndingPath, type EndingRow } from './endings.ts'
 import { removedScopes } from './grants.ts'
 import { type Client, type Reply, World } from './testing.ts'
@@ -16,10 +16,11 @@ type Driver = (client: Client, world: World) => Promise<Driven>
 
 let world: World
 let client: Client
-beforeEach(() => {
+beforeAll(async () => {
   world = new World()
+  client = await world.start()
 })
-afterEach(() => world.destroy())
+afterAll(() => world.destroy())
 
 const subject = (id: string) => ({ kind: 'subject', tenant: '', id })
 const affiliation = (tenant: string, id: string) => ({ kind: 'affiliation', tenant, id })
@@ -31,29 +32,32 @@ const DRIVERS: Readonly<Record<EndingPath, Driver>> = {
     return { target: session(login), answer: await browser.post('/logout') }
   },
   relogin: async (browser) => {
-    const login = await browser.login('bob')
+    const login = await browser.login('eve')
     await browser.login('ann')
     return { target: session(login) }
   },
   expiry: async (browser, { clock }) => {
-    const login = await browser.login('bob')
+    clock.offset += 31 * 60_000
+    await browser.identity.sweeper.sweep()
+    before = (await world.signals()).length
+    const login = await browser.login('fay')
     clock.offset += 31 * 60_000
     expect(await browser.identity.sweeper.sweep()).toBe(1)
     return { target: session(login) }
   },
   password_reset: async (browser) => {
-    await browser.login('bob')
-    const { json } = await browser.operate('POST', '/v1/subjects/sub_bob/password-reset-codes')
+    await browser.login('gus')
+    const { json } = await browser.operate('POST', '/v1/subjects/sub_gus/password-reset-codes')
     const body = { code: json.code, password: 'a new password' }
-    return { target: subject('sub_bob'), answer: await browser.browser().post('/password-reset', body) }
+    return { target: subject('sub_gus'), answer: await browser.browser().post('/password-reset', body) }
   },
   account_suspension: async (browser) => ({
-    target: subject('sub_bob'),
-    answer: await browser.operate('POST', '/v1/subjects/sub_bob/suspend'),
+    target: subject('sub_hal'),
+    answer: await browser.operate('POST', '/v1/subjects/sub_hal/suspend'),
   }),
   account_deletion: async (browser) => ({
-    target: subject('sub_bob'),
-    answer: await browser.operate('DELETE', '/v1/subjects/sub_bob'),
+    target: subject('sub_ida'),
+    answer: await browser.operate('DELETE', '/v1/subjects/sub_ida'),
   }),
   affiliation_suspension: async (browser) => {
     await browser.login('ann')
@@ -62,15 +66,15 @@ const DRIVERS: Readonly<Record<EndingPath, Driver>> = {
   affiliation_removal: async (browser) => {
     await browser.login('ann')
     return {
-      target: affiliation('acme', 'sub_dan'),
-      answer: await browser.send('DELETE', '/v1/affiliations/acme/sub_dan', {}),
+      target: affiliation('acme', 'sub_bob'),
+      answer: await browser.send('DELETE', '/v1/affiliations/acme/sub_bob', {}),
     }
   },
   role_change: async (browser) => {
-    const answer = await browser.operate('PUT', '/v1/affiliations/acme/sub_bob/roles', { roles: ['viewer'] })
+    const answer = await browser.operate('PUT', '/v1/affiliations/acme/sub_joe/roles', { roles: ['viewer'] })
     const effects = ['scope:emails:send', 'scope:invoices:export', 'scope:reports:build']
     expect(effects).toEqual(removedScopes(['member'], ['viewer']).map((scope) => `scope:${scope}`))
-    return { target: affiliation('acme', 'sub_bob'), effects, answer }
+    return { target: affiliation('acme', 'sub_joe'), effects, answer }
   },
   revocation: async (browser) => {
     const body = { target: { kind: 'family', id: 'fam_1' }, reason: 'token_reuse' }
@@ -89,39 +93,14 @@ const DRIVERS: Readonly<Record<EndingPath, Driver>> = {
     const restored = await world.start({}, (log) => {
       log.hidden = () => true
     })
-    await restored.login('bob')
+    await restored.login('eve')
     return { target: { kind: 'tenant', tenant: 'acme', id: '' } }
   },
 }
 let before = 0
 
-for (const [name, row] of Object.entries(ENDINGS) as [EndingPath, EndingRow][]) {
-  it(`${name}: ${row.when} — exactly the signals its row names`, async () => {
-    before = 0
-    client = await world.start()
-    const { target, effects, answer } = await DRIVERS[name](client, world)
-    const all = (await world.signals()).slice(before)
-    // A rolled-back store concerns every tenant.
-    const found = name === 'store_rollback' ? all.filter(({ signal }) => signal.target.tenant === 'acme') : all
-    if (name === 'store_rollback')
-      expect(new Set(all.map(({ signal }) => signal.target.tenant))).toEqual(new Set(['acme', 'beta']))
-    const fixed = row.effect === 'removed scopes' || row.effect === 'as asked' ? [] : [`reason:${row.effect}`]
-    expect(found.map(({ signal }) => signal.effect)).toEqual(effects ?? fixed)
-    for (const { signal } of found) {
-      expect(signal.target).toEqual(target)
-      expect(row.kinds).toContain(signal.target.kind)
-      expect(signal.fallback).toBe(name === 'revocation' ? 'token_reuse' : row.fallback)
-      expect(signal.cause).toBe(name)
-    }
-    if (!answer) return
-    expect([answer.status, answer.json.state]).toEqual([200, 'acknowledged'])
-    expect(answer.json.seq).toBe(found.at(-1)?.signal.seq)
-    expect(answer.json.position.offset).toBe(found.at(-1)?.offset)
-  })
-}
-
 it('revokes every kind of target for every reason, one signal each, and scopes from affiliations alone', async () => {
-  client = await world.start()
+  const before = (await world.signals()).length
   const asked: string[] = []
   for (const [i, kind] of TARGET_KINDS.entries()) {
     const tenant = kind === 'tenant' || kind === 'affiliation' ? { tenant: 'gamma' } : {}
@@ -143,9 +122,33 @@ it('revokes every kind of target for every reason, one signal each, and scopes f
     expect(scoped.status).toBe(kind === 'affiliation' ? 200 : 406)
     if (kind === 'affiliation') asked.push(`${kind} scope:payments:run`)
   }
-  const found = await world.signals()
+  const found = (await world.signals()).slice(before)
   expect(found.map(({ signal }) => `${signal.target.kind} ${signal.effect}`)).toEqual(asked)
   expect(
     found.filter(({ signal }) => signal.cause !== 'revocation:drill' && !signal.effect.startsWith('scope:')),
   ).toEqual([])
 })
+
+for (const [name, row] of Object.entries(ENDINGS) as [EndingPath, EndingRow][]) {
+  it(`${name}: ${row.when} — exactly the signals its row names`, async () => {
+    before = (await world.signals()).length
+    const { target, effects, answer } = await DRIVERS[name](client.browser(), world)
+    const all = (await world.signals()).slice(before)
+    // A rolled-back store concerns every tenant.
+    const found = name === 'store_rollback' ? all.filter(({ signal }) => signal.target.tenant === 'acme') : all
+    if (name === 'store_rollback')
+      expect(new Set(all.map(({ signal }) => signal.target.tenant))).toEqual(new Set(['acme', 'beta']))
+    const fixed = row.effect === 'removed scopes' || row.effect === 'as asked' ? [] : [`reason:${row.effect}`]
+    expect(found.map(({ signal }) => signal.effect)).toEqual(effects ?? fixed)
+    for (const { signal } of found) {
+      expect(signal.target).toEqual(target)
+      expect(row.kinds).toContain(signal.target.kind)
+      expect(signal.fallback).toBe(name === 'revocation' ? 'token_reuse' : row.fallback)
+      expect(signal.cause).toBe(name)
+    }
+    if (!answer) return
+    expect([answer.status, answer.json.state]).toEqual([200, 'acknowledged'])
+    expect(answer.json.seq).toBe(found.at(-1)?.signal.seq)
+    expect(answer.json.position.offset).toBe(found.at(-1)?.offset)
+  })
+}

@@ -19,7 +19,9 @@ export const PASSWORD = 'canary password 0'
 const SEED = {
   accounts: [
     person('ann', [{ tenant: 'acme', roles: ['admin'] }]),
-    person('bob', [{ tenant: 'acme', roles: ['member'] }]),
+    ...['bob', 'eve', 'fay', 'gus', 'hal', 'ida', 'joe'].map((name) =>
+      person(name, [{ tenant: 'acme', roles: ['member'] }]),
+    ),
     person('cid', [{ tenant: 'beta', roles: ['admin'] }]),
     person('dan', [
       { tenant: 'acme', roles: ['member'] },

@@ -1,0 +1,101 @@
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { verifyBundle } from '@countersign/envelope'
+import { hours, systemRandom } from '@countersign/kernel'
+import { SeededRandom } from '@countersign/kernel/testing'
+import type { BundleRecord } from '@countersign/session-store'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { bundleSource } from './bundle.ts'
+import { initKeys, readGrants, readRootPublicKey, readSigningKey } from './key-files.ts'
+import { passwords } from './passwords.ts'
+
+const NOW = 1_800_000_000_000
+let dir: string
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'countersign-keys-'))
+})
+afterEach(() => rmSync(dir, { recursive: true, force: true }))
+
+const init = () => {
+  const orders = [{ name: 'api', use: 'envelope', tenants: ['acme'], topics: ['*'] } as const]
+  return initKeys({ dir, checkpoints: 2, orders, now: NOW, random: systemRandom })
+}
+
+describe('key files', () => {
+  it('are made once, private ones for their owner alone', () => {
+    expect(init()).toEqual(['root', 'signal', 'checkpoint-1', 'checkpoint-2', 'api'])
+    for (const file of readdirSync(dir).filter((name) => name.endsWith('.pem'))) {
+      expect(statSync(join(dir, file)).mode & 0o777).toBe(0o600)
+    }
+    expect(readGrants(dir).map(({ key_id, use, tenants }) => `${key_id} ${use} ${tenants}`)).toEqual([
+      'signal signal *',
+      'checkpoint-1 checkpoint *',
+      'checkpoint-2 checkpoint *',
+      'api envelope acme',
+    ])
+    expect(() => init()).toThrow(expect.objectContaining({ code: 'IDENTITY_KEYS_EXIST' }))
+  })
+
+  it('are refused when others may read them, are missing, or have a name that is a path', () => {
+    init()
+    chmodSync(join(dir, 'signal.key.pem'), 0o640)
+    for (const name of ['signal', 'nothing']) {
+      expect(() => readSigningKey(dir, name)).toThrow(expect.objectContaining({ code: 'IDENTITY_KEYS_UNREADABLE' }))
+    }
+    const orders = [{ name: '../x', use: 'envelope', tenants: ['*'], topics: ['*'] } as const]
+    const bad = () => initKeys({ dir: join(dir, 'other'), checkpoints: 1, orders, now: NOW, random: systemRandom })
+    expect(bad).toThrow(expect.objectContaining({ code: 'IDENTITY_KEY_NAME_INVALID' }))
+  })
+})
+
+describe('the trust bundle', () => {
+  it('is signed by the root, rises, gives the same bytes to who asks again, and makes new keys wait', async () => {
+    init()
+    let kept: BundleRecord | null = null
+    const store = {
+      bundle: async () => kept,
+      putBundle: async (record: BundleRecord) => {
+        kept = record
+        return record
+      },
+    }
+    let grants = readGrants(dir)
+    const terms = { windowMs: hours(1), maxStalenessMs: 5000, checkpointIntervalMs: 1000 }
+    const source = bundleSource({ store, rootKey: readSigningKey(dir, 'root'), grants: () => grants, terms })
+    const ask = (after: number, now: number) => source.next({ logId: 'log', predecessor: null, after, now })
+    const open = ({ body, signature }: BundleRecord, now: number) => {
+      const result = verifyBundle(body, signature, [readRootPublicKey(dir)], { now })
+      if (!result.ok) throw new Error(result.code)
+      return result.bundle
+    }
+    const first = await ask(0, NOW)
+    expect(open(first, NOW)).toMatchObject({ version: 1, log_id: 'log', window_ms: hours(1) })
+    expect(open(first, NOW).keys.every((key) => key.not_before === NOW)).toBe(true)
+    expect(await ask(0, NOW + 1000)).toBe(first)
+    grants = [
+      ...grants,
+      { ...(grants[0] as (typeof grants)[0]), key_id: 'late', public_key: new SeededRandom(1).bytes(32) },
+    ]
+    const second = open(await ask(1, NOW + 1000), NOW + 1000)
+    expect([second.version, second.keys.at(-1)?.not_before]).toEqual([2, NOW + 6000])
+    const third = open(await ask(2, NOW + 2 * hours(1)), NOW + 2 * hours(1))
+    expect([third.version, third.keys.at(-1)?.not_before, third.keys[0]?.not_before]).toEqual([3, NOW + 6000, NOW])
+    expect(readFileSync(join(dir, 'keys.json'), 'utf8')).not.toContain('PRIVATE')
+  })
+})
+
+describe('passwords', () => {
+  it('match in one Unicode form, by their own parameters, and never for nobody', async () => {
+    const old = passwords({ random: systemRandom, cost: 10 })
+    const hash = await old.hash('ﬁancé 1')
+    const now = passwords({ random: systemRandom, cost: 11 })
+    expect(await now.verify('fiance\u0301 1', hash)).toBe(true)
+    expect(await now.verify('fiance 1', hash)).toBe(false)
+    expect(await now.verify('', null)).toBe(false)
+    const many = Array.from({ length: 8 }, () => now.verify('x', hash))
+    expect(now.load).toBe(8)
+    expect(await Promise.all(many)).toEqual(Array(8).fill(false))
+    expect(now.load).toBe(0)
+  })
+})
