@@ -8,26 +8,11 @@
  */
 import { hash } from 'node:crypto'
 import { type KeyRing, verifyRecord } from '@countersign/envelope'
-import type { LogRecord, SchemaIds } from '@countersign/event-log'
+import type { LogRecord } from '@countersign/event-log'
 import type { Clock } from '@countersign/kernel'
-import { type FloorEntry, type SignalFacts, signalFacts, type View } from '@countersign/revocation'
-import {
-  type Checkpoint,
-  checkpointCodec,
-  epochClaimCodec,
-  type LogPosition,
-  type Signal,
-  signalCodec,
-} from '@countersign/schemas'
-import {
-  CheckpointChain,
-  type CheckpointRefusal,
-  keeps,
-  type Limits,
-  NO_LIMITS,
-  type Noted,
-  type Passed,
-} from './chain.ts'
+import { type FloorEntry, signalFacts, type View } from '@countersign/revocation'
+import { type Checkpoint, checkpointCodec, epochClaimCodec, type LogPosition, signalCodec } from '@countersign/schemas'
+import { CheckpointChain, keeps, type Limits, NO_LIMITS, type Noted, type Passed } from './chain.ts'
 import { type ClaimResult, EpochFence, type Holder } from './epochs.ts'
 import { covers, floorsOf, lacking } from './floors.ts'
 import { type ClosedReason, type Freshness, freshnessOf, type Proof } from './freshness.ts'

@@ -1,5 +1,5 @@
 /** What goes into a follower and what it tells: the words shared by the core and its shell. */
-import type { LogRecord, SchemaIds } from '@countersign/event-log'
+import type { SchemaIds } from '@countersign/event-log'
 import type { SignalFacts, View } from '@countersign/revocation'
 import type { Signal } from '@countersign/schemas'
 import type { CheckpointRefusal, Limits, Passed } from './chain.ts'

@@ -1,2 +1,3 @@
 /** The notary role of identity. */
-export { Notary, type NotaryOptions, type NotaryStatus, type Withheld } from './notary.ts'
+export { Notary } from './notary.ts'
+export type { NotaryOptions, NotaryStatus, Withheld } from './options.ts'

@@ -11,7 +11,8 @@ import { silentLogger } from '@countersign/telemetry'
 import { afterEach, describe, expect, test } from 'vitest'
 import { bundleSource } from '../bundle.ts'
 import { MemoryOutbox } from './memory-outbox.ts'
-import { Notary, type NotaryOptions } from './notary.ts'
+import { Notary } from './notary.ts'
+import type { NotaryOptions } from './options.ts'
 
 const HOUR = 3_600_000
 const open: { stop(): Promise<void> }[] = []

@@ -5,77 +5,16 @@
  * Invariants: it signs only what it has read back; no acknowledged row at or below what it covers is
  * missing; a checkpoint whose fate is unknown is sent again byte for byte or never.
  */
-import { hash } from 'node:crypto'
-import { type SigningKey, signRecord } from '@countersign/envelope'
-import { type Appended, type EventLog, EventLogError, type NewRecord } from '@countersign/event-log'
-import { type Clock, newHandle, type Random } from '@countersign/kernel'
-import {
-  type Follower,
-  Replica,
-  readRecord,
-  SIGNALS_TOPIC,
-  type SignalsRecord,
-  writeRecord,
-} from '@countersign/replica'
-import { checkpointCodec, epochClaimCodec, signalCodec } from '@countersign/schemas'
-import type { LogName, OutboxPort, OutboxRow } from '@countersign/session-store'
-import type { Logger, Metrics } from '@countersign/telemetry'
-import type { BundleSource } from '../bundle.ts'
+import { signRecord } from '@countersign/envelope'
+import { type Appended, EventLogError, type NewRecord } from '@countersign/event-log'
+import { type Clock, newHandle } from '@countersign/kernel'
+import { type Follower, Replica, SIGNALS_TOPIC, writeRecord } from '@countersign/replica'
+import { checkpointCodec, epochClaimCodec } from '@countersign/schemas'
+import type { LogName } from '@countersign/session-store'
 import { LogTime } from './log-time.ts'
-import { OutboxAudit } from './outbox-audit.ts'
-import { SeenRows } from './seen-rows.ts'
+import type { NotaryOptions, NotaryStatus, Withheld } from './options.ts'
+import { OutboxKeeper } from './outbox-keeper.ts'
 import { nextCheckpoint } from './statement.ts'
-
-export interface NotaryOptions {
-  readonly log: EventLog
-  readonly clock: Clock
-  readonly random: Random
-  readonly store: OutboxPort
-  readonly checkpointKey: SigningKey
-  readonly bundles: BundleSource
-  /** Raw Ed25519 public keys, 32 bytes each. */
-  readonly rootKeys: readonly Uint8Array[]
-  /** Name of this process; each run adds a random part, so that two runs are never one notary. */
-  readonly notaryId: string
-  readonly logger: Logger
-  readonly metrics?: Metrics
-  /** Between checkpoints. @defaultValue 1,000 ms */
-  readonly intervalMs?: number
-  /** Skew tolerance, the same in every process. @defaultValue 250 ms */
-  readonly epsilonMs?: number
-  /** Between renewals of bundle and claim. @defaultValue 3,600,000 ms */
-  readonly renewMs?: number
-  /** How long a loss must last before the log is given up and replaced. @defaultValue 10,000 ms */
-  readonly replaceAfterMs?: number
-  readonly minBundleVersion?: number
-  readonly maxBytes?: number
-}
-
-/** Why no checkpoint was signed when one was due. */
-export type Withheld =
-  | 'not_read'
-  | 'not_read_back'
-  | 'rows_missing'
-  | 'beyond_the_end'
-  | 'digest_not_reproduced'
-  | 'store_unseen'
-  | 'log_unavailable'
-
-export interface NotaryStatus {
-  readonly notary: string
-  /** `starting`: reading; `standby`: another one speaks; `holding`: this one does. */
-  readonly role: 'starting' | 'standby' | 'holding'
-  /** Epoch held, 0 for none. */
-  readonly epoch: number
-  /** Of the last checkpoint passed, anyone's. */
-  readonly sequence: number
-  readonly logId: string | null
-  readonly withheld: Withheld | null
-  /** Epoch ms, null when the store answered last. */
-  readonly storeUnseenSince: number | null
-  readonly written: number
-  readonly repaired: number
-}
 
 /** A checkpoint written and not yet found on the log. */
 interface InFlight {
@@ -99,7 +38,6 @@ interface Asked {
 const MISSED = 2.5
 /** A new holder looks at every kept row before it speaks. */
 const MISSED_AFTER_CLAIM = 6
-const PAGE = 500
 
 export class Notary {
   readonly #options: Required<Pick<NotaryOptions, 'intervalMs' | 'epsilonMs' | 'renewMs' | 'replaceAfterMs'>> &
@@ -107,17 +45,13 @@ export class Notary {
   readonly #clock: Clock
   readonly #name: string
   readonly #replica: Replica
-  readonly #seen = new SeenRows()
-  #seenBy: Follower | null = null
-  readonly #audit: OutboxAudit
+  readonly #outbox: OutboxKeeper
   readonly #time: LogTime
   readonly #stopping = new AbortController()
   #loop: Promise<void> | null = null
   #inFlight: InFlight | null = null
   /** Reading and epoch in which all kept rows were found and the last digest was reproduced. */
   #vouched: { readonly follower: Follower; readonly epoch: number } | null = null
-  /** Rows taken back from acknowledged that the log does not have again yet. */
-  #owed: readonly OutboxRow[] = []
   #renewedAt = Number.NEGATIVE_INFINITY
   #signOfLife: number
   #patience = MISSED
@@ -127,7 +61,6 @@ export class Notary {
   #storeUnseenSince: number | null = null
   #withheld: Withheld | null = 'not_read'
   #written = 0
-  #repaired = 0
 
   constructor(options: NotaryOptions) {
     this.#options = { intervalMs: 1_000, epsilonMs: 250, renewMs: 3_600_000, replaceAfterMs: 10_000, ...options }
@@ -136,7 +69,6 @@ export class Notary {
     this.#clock = clock
     this.#name = newHandle(random, options.notaryId)
     this.#time = new LogTime(clock)
-    this.#audit = new OutboxAudit(store, () => this.#seenNow())
     this.#signOfLife = clock.monotonic()
     this.#replica = new Replica({
       log,
@@ -152,7 +84,7 @@ export class Notary {
       ...(maxBytes !== undefined && { maxBytes }),
       observer: {
         signal: ({ offset, signal, timestamp }) => {
-          this.#seenNow().add(offset, signal.id, timestamp)
+          this.#outbox.saw(offset, signal.id, timestamp)
           this.#noteHighest()
         },
         checkpoint: () => {
@@ -160,6 +92,15 @@ export class Notary {
           this.#noteHighest()
         },
       },
+    })
+    this.#outbox = new OutboxKeeper({
+      log,
+      store,
+      logger,
+      metrics: options.metrics,
+      follower: () => this.#follower,
+      append: (records) => this.#append(records),
+      read: (offset) => this.#read(offset),
     })
   }
 
@@ -188,7 +129,7 @@ export class Notary {
       withheld: this.#withheld,
       storeUnseenSince: this.#storeUnseenSince,
       written: this.#written,
-      repaired: this.#repaired,
+      repaired: this.#outbox.repaired,
     }
   }
 
@@ -268,7 +209,7 @@ export class Notary {
     }
     this.#withhold(loss)
     const now = this.#clock.monotonic()
-    if (this.#lossSince === null && loss === 'digest_not_reproduced') await this.#mend(asked.name)
+    if (this.#lossSince === null && loss === 'digest_not_reproduced') await this.#outbox.mend(asked.name.log_id)
     this.#lossSince ??= now
     if (now - this.#lossSince < this.#options.replaceAfterMs) return true
     this.#lossSince = null
@@ -290,13 +231,6 @@ export class Notary {
     return alone && !this.#vouches() ? 'digest_not_reproduced' : null
   }
 
-  /** A view that differs may only lack rows: whoever notices writes them again, holder or not. */
-  async #mend(name: LogName): Promise<void> {
-    this.#audit.restart()
-    const { position, limits } = this.#follower
-    await this.#repair(await this.#audit.missing(name.log_id, position, limits.horizon))
-  }
-
   async #replace({ name, acknowledged }: Asked): Promise<void> {
     const { store, random, logger } = this.#options
     // As far as anyone can have read: an envelope sealed before the loss stays reachable.
@@ -310,7 +244,7 @@ export class Notary {
   /** Begins a log: bundle and first claim. Whoever else does so too claims the same epoch, and the first wins. */
   async #begin(name: LogName): Promise<void> {
     this.#inFlight = null
-    this.#audit.restart()
+    this.#outbox.restart()
     await this.#claim(name, 1)
   }
 
@@ -353,7 +287,7 @@ export class Notary {
     if (!(await this.#read(end - 1))) return
     this.#noteHolder()
     if (holder === null ? this.#follower.holder !== null : this.#overdueIn() > 0) return
-    this.#audit.restart()
+    this.#outbox.restart()
     await this.#claim(name, (this.#follower.holder?.epoch ?? 0) + 1)
   }
 
@@ -389,7 +323,7 @@ export class Notary {
     if (!(await this.#landed())) return
     const highestSeq = name === null ? 0 : await this.#vouch(name)
     if (highestSeq === null) return
-    if (!(await this.#stillThere())) {
+    if (!(await this.#outbox.stillThere())) {
       this.#withhold('not_read_back')
       return this.#replica.doubt('log_replaced')
     }
@@ -452,30 +386,6 @@ export class Notary {
   }
 
   /**
-   * True when the log holds, byte for byte, what was read of it since the last checkpoint. A log that was cut
-   * and grew again looks whole to a tail that is past the cut.
-   */
-  async #stillThere(): Promise<boolean> {
-    const { log } = this.#options
-    const { last, position } = this.#follower
-    if (last === null) return true
-    const signals = this.#seenNow().since(last.offset)
-    let found = false
-    for await (const chunk of log.read({ topic: SIGNALS_TOPIC, from: last.offset, to: position + 1 })) {
-      for (const record of chunk) {
-        const read = readRecord(record, log.schemas)
-        if (record.offset === last.offset) {
-          found =
-            read !== null && hash('sha256', Buffer.concat([read.body, read.signature]), 'buffer').equals(last.hash)
-        }
-        const id = signals.get(record.offset)
-        if (id !== undefined && read !== null && signalIdOf(read)?.equals(id)) signals.delete(record.offset)
-      }
-    }
-    return found && signals.size === 0
-  }
-
-  /**
    * Compares the outbox with the log and writes again what the log lacks.
    * @returns the highest sequence of the store, or null when it cannot be vouched for now.
    */
@@ -483,69 +393,23 @@ export class Notary {
     const { store } = this.#options
     const follower = this.#follower
     const epoch = this.#epochHeld()
-    if (!this.#vouches()) this.#audit.restart()
+    if (!this.#vouches()) this.#outbox.restart()
     try {
-      if (name.predecessor !== null && follower.last === null) await this.#carryOver()
-      const missing = await this.#audit.missing(name.log_id, follower.position, follower.limits.horizon)
-      if (missing.length > 0 || this.#owed.length > 0) {
+      if (name.predecessor !== null && follower.last === null) await this.#outbox.carryOver()
+      if (!(await this.#outbox.settle(name.log_id))) {
         this.#withhold('rows_missing')
-        await this.#repair(missing)
-        this.#audit.restart()
-        const still = await this.#audit.missing(name.log_id, follower.position, follower.limits.horizon)
-        if (still.length > 0) return null
+        return null
       }
       const highest = await store.highestSeq()
       this.#vouched = { follower, epoch }
-      this.#seen.forget(follower.limits.horizon - this.#options.epsilonMs)
+      this.#outbox.forget(follower.limits.horizon - this.#options.epsilonMs)
       return highest
     } catch (error) {
       if (error instanceof EventLogError) throw error
       this.#storeUnseenSince ??= this.#time.now()
-      if (this.#vouches() && this.#owed.length === 0) return 0
+      if (this.#vouches() && !this.#outbox.owes) return 0
       this.#withhold('store_unseen')
       return null
-    }
-  }
-
-  /** Writes rows that were acknowledged once, byte for byte, and reads them back. */
-  async #repair(missing: readonly OutboxRow[]): Promise<void> {
-    const { store, logger, metrics } = this.#options
-    if (missing.length > 0) {
-      logger.error({ count: missing.length, seq: missing[0]?.seq ?? 0 }, 'acknowledged rows are missing on the log')
-      await store.repend(missing.map(({ seq }) => seq))
-      const again = new Set(missing.map(({ seq }) => seq))
-      this.#owed = [...this.#owed.filter(({ seq }) => !again.has(seq)), ...missing]
-    }
-    await this.#deliver(this.#owed)
-    this.#repaired += this.#owed.length
-    metrics?.counter('countersign_notary_repaired_total', {}).add(this.#owed.length)
-    this.#owed = []
-  }
-
-  /** After a replacement every kept row is pending: what is still live is written behind the new bundle. */
-  async #carryOver(): Promise<void> {
-    const { store } = this.#options
-    for (let from = 1; ; ) {
-      const rows = await store.keptRows(from, PAGE)
-      await this.#deliver(rows.filter(({ state }) => state === 'pending'))
-      const last = rows.at(-1)
-      if (last === undefined || rows.length < PAGE) return
-      from = last.seq + 1
-    }
-  }
-
-  async #deliver(rows: readonly OutboxRow[]): Promise<void> {
-    const { log, store } = this.#options
-    const logId = this.#follower.logId ?? ''
-    for (let i = 0; i < rows.length; i += PAGE) {
-      const page = rows.slice(i, i + PAGE)
-      const appended = await this.#append(
-        page.map(({ body, signature }) => writeRecord('Signal', body, signature, log.schemas)),
-      )
-      await store.acknowledge(
-        page.map(({ seq }, n) => ({ seq, position: { log_id: logId, offset: appended[n]?.offset ?? -1 } })),
-      )
-      await this.#read(appended.at(-1)?.offset ?? -1)
     }
   }
 
@@ -575,15 +439,6 @@ export class Notary {
     return appended
   }
 
-  /** Rows of the reading in use: a new one begins with none. */
-  #seenNow(): SeenRows {
-    if (this.#seenBy !== this.#follower) {
-      this.#seen.clear()
-      this.#seenBy = this.#follower
-    }
-    return this.#seen
-  }
-
   #noteHighest(): void {
     const { logId, position } = this.#follower
     if (logId === null) return
@@ -595,14 +450,5 @@ export class Notary {
     this.#withheld = reason
     if (this.#epochHeld() > 0)
       this.#options.metrics?.counter('countersign_notary_checkpoints_total', { result: reason }).add()
-  }
-}
-
-function signalIdOf({ kind, body }: SignalsRecord): Buffer | null {
-  if (kind !== 'Signal') return null
-  try {
-    return Buffer.from(signalCodec.decode(body).id)
-  } catch {
-    return null
   }
 }
