@@ -101,3 +101,12 @@ export class BoundaryError extends CountersignError<BoundaryErrorCode> {
     this.outcome = parts.outcome ?? 'none'
   }
 }
+
+export function failure(
+  code: BoundaryErrorCode,
+  retriable: boolean,
+  publicMessage: string,
+  outcome: 'none' | 'unknown' = 'none',
+): BoundaryError {
+  return new BoundaryError({ code, retriable, publicMessage, outcome })
+}

@@ -1,4 +1,4 @@
 /** Reference consumer: four job classes, and the process that works on them. */
 export { startWorker, type Worker } from './app.ts'
-export type { WorkerConfig } from './config.ts'
+export { config, type WorkerConfig } from './config.ts'
 export { jobClasses } from './job-classes.ts'

@@ -1,0 +1,157 @@
+/**
+ * The way out to one topic. Jobs that meet, in one tick or while an append is under way, form one batch:
+ * one Merkle tree, one signature, one append. Order is the order in which they came.
+ */
+import { type SigningKey, seal } from '@countersign/envelope'
+import { type Appended, type EventLog, EventLogError, type NewRecord } from '@countersign/event-log'
+import { CORRELATION_HEADER, ENVELOPE_HEADER, type EnvelopeClaims, TRACEPARENT_HEADER } from '@countersign/schemas'
+import { formatTraceparent, type Metrics } from '@countersign/telemetry'
+import { type ClaimsOptions, claimsOf, type PreparedJob } from './claims.ts'
+import { BoundaryError, type Denial, failure } from './denial.ts'
+
+/** Where a job stands. */
+export interface Sent extends Appended {
+  readonly eventId: Buffer
+}
+
+export interface OutletOptions extends ClaimsOptions {
+  readonly log: EventLog
+  readonly key: SigningKey
+  readonly maxQueued: number
+  readonly metrics: Metrics | undefined
+}
+
+interface Pending extends PreparedJob {
+  resolve(sent: Sent): void
+  reject(error: unknown): void
+}
+
+const MAX_BATCH = 1024
+const RETRIABLE: readonly string[] = ['view_not_fresh', 'key_not_in_force', 'sessions_unavailable']
+
+/** One destination: a queue, and at most one append under way. */
+export class Outlet {
+  readonly #options: OutletOptions
+  readonly #topic: string
+  #queue: Pending[] = []
+  #running = false
+
+  constructor(options: OutletOptions, topic: string) {
+    this.#options = options
+    this.#topic = topic
+  }
+
+  requireRoom(count: number): void {
+    if (this.#queue.length + count > this.#options.maxQueued) {
+      throw failure('BOUNDARY_QUEUE_FULL', true, 'more jobs are sent than the log takes')
+    }
+  }
+
+  add(pending: PreparedJob): Promise<Sent> {
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ ...pending, resolve, reject })
+      if (this.#running) return
+      this.#running = true
+      // Not at once: sends of this tick are to meet.
+      queueMicrotask(() => void this.#drain())
+    })
+  }
+
+  async #drain(): Promise<void> {
+    while (this.#queue.length > 0) {
+      const batch = this.#queue.slice(0, MAX_BATCH)
+      this.#queue = this.#queue.slice(MAX_BATCH)
+      try {
+        await this.#sendBatch(batch)
+      } catch (error) {
+        for (const pending of batch) pending.reject(error)
+      }
+    }
+    this.#running = false
+  }
+
+  async #sendBatch(batch: readonly Pending[]): Promise<void> {
+    const { log, metrics, key } = this.#options
+    const good: { pending: Pending; claims: EnvelopeClaims }[] = []
+    for (const pending of batch) {
+      const claims = claimsOf(pending, this.#options)
+      if (claims.ok) good.push({ pending, claims: claims.claims })
+      else this.#deny(pending, claims)
+    }
+    const sealed = sealEach(good, key)
+    const records = sealed.map(({ pending, header }) => recordOf(pending, header))
+    if (records.length === 0) return
+    metrics?.observe('countersign_seal_batch_size', {}, records.length)
+    let appended: readonly Appended[]
+    try {
+      appended = await log.append(this.#topic, records)
+    } catch (error) {
+      throw appendFailed(error)
+    }
+    metrics?.counter('countersign_jobs_sent_total', { topic: this.#topic }).add(records.length)
+    sealed.forEach(({ pending }, i) => {
+      const at = appended[i]
+      if (at) pending.resolve({ ...at, eventId: pending.eventId })
+      else
+        pending.reject(failure('BOUNDARY_APPEND_FAILED', true, 'the log did not say where the job stands', 'unknown'))
+    })
+  }
+
+  #deny(pending: Pending, denial: Denial): void {
+    this.#options.metrics?.counter('countersign_jobs_unsent_total', { topic: this.#topic, code: denial.code }).add()
+    const publicMessage = 'the identity is refused now, so the job was not sent'
+    const parts = { code: 'BOUNDARY_JOB_DENIED', retriable: RETRIABLE.includes(denial.code), publicMessage } as const
+    pending.reject(new BoundaryError({ ...parts, denial: denial.code, detail: { denial: denial.code } }))
+  }
+}
+
+/** Seals together; when that fails because of one, seals each alone, so that only that one fails. */
+function sealEach(
+  good: readonly { pending: Pending; claims: EnvelopeClaims }[],
+  key: SigningKey,
+): { pending: Pending; header: Buffer }[] {
+  try {
+    const headers = seal(
+      good.map(({ claims }) => claims),
+      key,
+    )
+    return good.map(({ pending }, i) => ({ pending, header: headers[i] as Buffer }))
+  } catch (error) {
+    const [only] = good
+    if (only && good.length === 1) {
+      only.pending.reject(sealFailed(error))
+      return []
+    }
+    return good.flatMap((one) => sealEach([one], key))
+  }
+}
+
+function recordOf({ identity, key, value }: Pending, header: Buffer): NewRecord {
+  return {
+    key,
+    value,
+    headers: [
+      [ENVELOPE_HEADER, header],
+      [TRACEPARENT_HEADER, Buffer.from(formatTraceparent(identity.trace))],
+      [CORRELATION_HEADER, Buffer.from(identity.correlationId)],
+    ],
+  }
+}
+
+function sealFailed(error: unknown): BoundaryError {
+  const oversize = error instanceof Error && 'code' in error && error.code === 'ENVELOPE_SEAL_OVERSIZE'
+  return oversize
+    ? failure('BOUNDARY_JOB_OVERSIZE', false, 'the envelope exceeds 16 KiB')
+    : failure('BOUNDARY_JOB_INVALID', false, 'the identity does not make a well-formed envelope')
+}
+
+function appendFailed(cause: unknown): BoundaryError {
+  const known = cause instanceof EventLogError
+  return new BoundaryError({
+    code: 'BOUNDARY_APPEND_FAILED',
+    retriable: known ? cause.retriable : true,
+    publicMessage: 'the job could not be appended',
+    outcome: known ? cause.outcome : 'unknown',
+    cause,
+  })
+}
