@@ -13,9 +13,9 @@ import { FloorsInRedis } from './redis.ts'
 import { AUDIENCE, NOW, TOPIC, type Workload, workload } from './workload.ts'
 
 const BATCHES = [1, 4, 16, 64, 256]
-const MESSAGES = 4_096
-const REDIS_MESSAGES = 2_048
-const ROUNDS = 7
+const MESSAGES = 2_048
+const REDIS_MESSAGES = 1_024
+const ROUNDS = 15
 const ENTRIES = Number(process.argv[2])
 
 /** Messages per second, medians; null without a Redis. */
@@ -36,7 +36,7 @@ export interface BatchResult {
 const rules = defineJobClass({ name: 'export', topic: TOPIC, action: 'export', scopes: ['invoices:export'] })
 const freshness = { proven: true, closed: null, asOf: NOW - 1_000, ageMs: 1_250, storeUnseenForMs: 0 }
 
-const workloads = BATCHES.map((batch) => ({ batch, work: workload(MESSAGES, batch) }))
+const workloads = BATCHES.map((batch) => ({ batch, work: workload(MESSAGES, batch, REDIS_MESSAGES) }))
 const view = new View()
 for (const signal of signals(ENTRIES)) {
   const facts = signalFacts(signal)
@@ -130,11 +130,10 @@ async function measure(batch: number, work: Workload, into: Series): Promise<voi
   into.perCpu.push((MESSAGES * 1e6) / (used.user + used.system))
   correct(denied === work.ended.length, `batch ${batch}: ${denied} denials instead of ${work.ended.length}`)
   if (redis === null) return
-  const claims = work.claims.slice(0, REDIS_MESSAGES)
   const ended = (work.ended.length * REDIS_MESSAGES) / MESSAGES
   for (const [list, inFlight] of [[into.inTurn, 1] as const, [into.inFlight, batch] as const]) {
     const asked = performance.now()
-    const refused = await ask(redis, claims, inFlight)
+    const refused = await ask(redis, work.claims, inFlight)
     list.push(rate(REDIS_MESSAGES, asked))
     correct(refused === ended, `batch ${batch}: Redis denied ${refused} instead of ${ended}`)
   }
