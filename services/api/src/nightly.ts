@@ -54,8 +54,8 @@ export class Nightly {
    * is not made up for; a failed one is tried again every minute until the next is due.
    */
   async runDaily(at: string, clock: Clock, logger: Logger, signal: AbortSignal): Promise<void> {
-    for (;;) {
-      const due = nextDue(at, clock.now())
+    // After a night that failed until the next is due, that one must not be skipped.
+    for (let due = nextDue(at, clock.now()); ; due = nextDue(at, Math.max(due, clock.now() - MINUTE))) {
       await clock.sleep(due - clock.now(), signal)
       while (!signal.aborted && clock.now() < due + DAY) {
         if (await this.#fireOnce(new Date(due).toISOString(), logger)) break
