@@ -46,6 +46,19 @@ describe('openSqliteLog', () => {
     ])
   })
 
+  it('creates nothing for tools that say so', async () => {
+    await expect(openSqliteLog({ path, catalogue, create: false })).rejects.toMatchObject({
+      code: 'EVENT_LOG_UNAVAILABLE',
+    })
+    const log = await open()
+    await log.append('signals', [record('v')])
+    const more = { ...catalogue, entries: [...catalogue.entries, { ...catalogue.entries[1]!, name: 'more' }] }
+    const tool = await openSqliteLog({ path, catalogue: more, create: false })
+    logs.push(tool)
+    expect((await tool.topics()).map(({ name }) => name)).toEqual(['jobs', 'signals'])
+    expect(await tool.bounds('signals')).toEqual({ start: 0, end: 1 })
+  })
+
   it('stamps by the clock it was given', async () => {
     const log = await open({ clock: new FakeClock(1_800_000_000_123) })
     expect(await log.append('signals', [record('v')])).toMatchObject([{ timestamp: 1_800_000_000_123 }])

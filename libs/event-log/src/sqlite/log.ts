@@ -1,5 +1,5 @@
 /** The EventLog on one SQLite file that several processes of one machine share. */
-import { mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { type Clock, systemClock } from '@countersign/kernel'
 import { EventLogError } from '../errors.ts'
@@ -35,6 +35,8 @@ export interface SqliteLogOptions {
   path: string
   /** Its topics are created where missing; its schema ids are the log's. */
   catalogue: LogCatalogue
+  /** False for tools: a missing file is an error, and no topic is created. Default true. */
+  create?: boolean
   /** What the retention rule `window` means, milliseconds. Default 7 days. */
   windowMs?: number
   /** How long a call waits while other processes write, milliseconds, before it is unavailable. Default 5 s. */
@@ -57,16 +59,27 @@ const TRIM_EVERY_MS = 30_000
 export async function openSqliteLog(options: SqliteLogOptions): Promise<EventLog> {
   assertSafeSqlite(process.versions.sqlite)
   const path = resolve(options.path)
-  mkdirSync(dirname(path), { recursive: true })
+  const create = options.create ?? true
+  if (create) mkdirSync(dirname(path), { recursive: true })
+  else if (!existsSync(path)) throw noLog(path)
   const input = { path, busyTimeoutMs: options.busyTimeoutMs ?? 5_000 }
   const log = new SqliteLog(input, strictSchemaIds(options.catalogue.schemaIds()), options.clock)
   try {
-    await log.createTopics(topicSpecs(options.catalogue, { windowMs: options.windowMs ?? 7 * DAY_MS }))
+    if (create) await log.createTopics(topicSpecs(options.catalogue, { windowMs: options.windowMs ?? 7 * DAY_MS }))
+    else await log.topics()
   } catch (error) {
     await log.close()
     throw error
   }
   return log
+}
+
+function noLog(path: string): EventLogError {
+  return new EventLogError({
+    code: 'EVENT_LOG_UNAVAILABLE',
+    retriable: true,
+    publicMessage: `there is no log at ${path}`,
+  })
 }
 
 class SqliteLog implements EventLog {

@@ -1,0 +1,173 @@
+/** `doctor`: gathers facts from the log and identity and has them judged. Writes nothing anywhere. */
+import { type EventLog, type LogRecord, type TopicState, topicSpecs } from '@countersign/event-log'
+import type { KafkaLog } from '@countersign/event-log/kafka'
+import { type Clock, isCountersignError } from '@countersign/kernel'
+import { Replica, SIGNALS_TOPIC } from '@countersign/replica'
+import type { Catalogue } from '@countersign/schemas'
+import { silentLogger } from '@countersign/telemetry'
+import {
+  type Check,
+  fail,
+  judgeBounds,
+  judgeBundle,
+  judgeClock,
+  judgeFaults,
+  judgeReplication,
+  judgeTopics,
+  judgeView,
+  judgeWindow,
+  ok,
+  skip,
+} from './checks.ts'
+import { catalogueOf, durationOf, type LogOptions, openPlace, type Place, placeOf, rootKeysOf } from './connection.ts'
+import { EXIT, type ExitCode } from './exit-codes.ts'
+import { askReadiness } from './identity-client.ts'
+import { print, type Terminal } from './terminal.ts'
+
+export interface DoctorOptions extends LogOptions {
+  window: string
+  budget: string
+  epsilon: string
+  timeout: string
+  rootKey?: string[]
+  rootKeyFile?: string[]
+  identity?: string
+}
+
+/** Runs every check it has the means for; exit code 3 when one fails. */
+export async function doctor(options: DoctorOptions, terminal: Terminal, clock: Clock): Promise<ExitCode> {
+  const place = placeOf(options)
+  const settings = {
+    windowMs: durationOf('--window', options.window),
+    budgetMs: durationOf('--budget', options.budget),
+    epsilonMs: durationOf('--epsilon', options.epsilon),
+    timeoutMs: durationOf('--timeout', options.timeout),
+    rootKeys: rootKeysOf(options),
+  }
+  const catalogue = await catalogueOf(options)
+  const checks = [
+    ...(await examineLog(place, catalogue, settings, clock)),
+    await examineIdentity(options, settings.timeoutMs),
+  ]
+  const failed = checks.filter(({ state }) => state === 'fail').length
+  print(terminal, options.output, {
+    json: { ok: failed === 0, checks },
+    head: ['state', 'check', 'detail'],
+    rows: checks.map(({ name, state, detail }) => [state, name, detail]),
+  })
+  terminal.say(failed === 0 ? 'Nothing fails.' : `${failed} of ${checks.length} checks fail.`)
+  return failed === 0 ? EXIT.ok : EXIT.differs
+}
+
+interface Settings {
+  windowMs: number
+  budgetMs: number
+  epsilonMs: number
+  timeoutMs: number
+  rootKeys: Buffer[]
+}
+
+async function examineLog(place: Place, catalogue: Catalogue, settings: Settings, clock: Clock): Promise<Check[]> {
+  let log: EventLog | KafkaLog
+  try {
+    log = await openPlace(place, catalogue)
+  } catch (error) {
+    // Kafka is opened by looking the schemas up, so the code tells which of the two it was.
+    const schemas = isCountersignError(error) && error.code === 'EVENT_LOG_SCHEMA_UNKNOWN'
+    return [fail(schemas ? 'schemas' : 'log', reason(error))]
+  }
+  try {
+    const bounds = await log.bounds(SIGNALS_TOPIC)
+    const topics = await log.topics()
+    const signals = topics.find(({ name }) => name === SIGNALS_TOPIC)
+    return [
+      judgeBounds(bounds),
+      engineOf(place),
+      ok('schemas', `${catalogue.schemas.length} have ids`),
+      judgeTopics(topicSpecs(catalogue, settings), topics),
+      judgeReplication(signals),
+      ...(await examineView(log, signals, settings, clock)),
+    ]
+  } catch (error) {
+    return [fail('log', reason(error))]
+  } finally {
+    await log.close()
+  }
+}
+
+/** Opening would have been refused with an SQLite that can corrupt a shared file. */
+function engineOf(place: Place): Check {
+  if (place.kind === 'sqlite') return ok('engine', `SQLite ${process.versions.sqlite}`)
+  return ok('engine', `Kafka at ${place.brokers.join(', ')}`)
+}
+
+async function examineView(
+  log: EventLog,
+  signals: TopicState | undefined,
+  { rootKeys, budgetMs, epsilonMs, timeoutMs }: Settings,
+  clock: Clock,
+): Promise<Check[]> {
+  const clockCheck = nextRecord(log, clock, timeoutMs).then(({ record, at }) => judgeClock(record, at, epsilonMs))
+  if (rootKeys.length === 0) {
+    const why = 'needs a root key: --root-key <base64> or --root-key-file <file>'
+    return [skip('checkpoint', why), skip('trust bundle', why), await clockCheck]
+  }
+  const replica = new Replica({ log, rootKeys, clock, consumer: 'ops-doctor', epsilonMs, logger: silentLogger })
+  await replica.start()
+  try {
+    await replica.waitUntil(() => replica.freshness().proven, timeoutMs)
+    const clockJudged = await clockCheck
+    const bundle = replica.ring()?.bundle ?? null
+    const stats = replica.stats()
+    return [
+      judgeView(replica.freshness(), stats, budgetMs),
+      judgeFaults(stats),
+      judgeBundle(bundle, clock.now()),
+      judgeWindow(bundle, signals),
+      clockJudged,
+    ]
+  } finally {
+    await replica.stop()
+  }
+}
+
+/** The next record to come and our time when it came; null when none comes in time. */
+async function nextRecord(
+  log: EventLog,
+  clock: Clock,
+  timeoutMs: number,
+): Promise<{ record: LogRecord | null; at: number }> {
+  const { end } = await log.bounds(SIGNALS_TOPIC)
+  let found: { record: LogRecord; at: number } | null = null
+  const late = new AbortController()
+  const tail = await log.tail({
+    topic: SIGNALS_TOPIC,
+    from: end,
+    handler: {
+      records(batch) {
+        // The first may have waited for the tail to begin; the second came live.
+        if (found === null) found = { record: batch.at(-1)!, at: clock.now() }
+        else late.abort()
+        found = { record: batch.at(-1)!, at: clock.now() }
+      },
+      outOfRange: ({ end: now }) => tail.seek(now),
+    },
+  })
+  await clock.sleep(timeoutMs, late.signal)
+  await tail.stop()
+  return found ?? { record: null, at: clock.now() }
+}
+
+async function examineIdentity({ identity }: DoctorOptions, timeoutMs: number): Promise<Check> {
+  if (identity === undefined) return skip('identity', 'needs --identity <url>')
+  try {
+    const { ready, detail } = await askReadiness(identity, timeoutMs)
+    return ready ? ok('identity', detail) : fail('identity', `not ready: ${detail}`)
+  } catch (error) {
+    return fail('identity', reason(error))
+  }
+}
+
+function reason(error: unknown): string {
+  return isCountersignError(error) ? error.publicMessage : 'an unexpected failure'
+}

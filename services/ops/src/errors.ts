@@ -1,0 +1,15 @@
+/** Failures a command ends with on purpose. */
+import { CountersignError } from '@countersign/kernel'
+
+export type OpsErrorCode =
+  | 'OPS_ARGUMENT_INVALID'
+  | 'OPS_CATALOGUE_INVALID'
+  | 'OPS_ROOT_KEY_INVALID'
+  | 'OPS_IDENTITY_UNREACHABLE'
+
+export class OpsError extends CountersignError<OpsErrorCode> {}
+
+/** A wrong argument; the message says what would be right. */
+export function wrongArgument(publicMessage: string): OpsError {
+  return new OpsError({ code: 'OPS_ARGUMENT_INVALID', retriable: false, publicMessage })
+}

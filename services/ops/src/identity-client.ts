@@ -1,0 +1,106 @@
+/** The few calls of identity's HTTP that operators need. Never follows a redirect with the secret. */
+import { OpsError } from './errors.ts'
+
+/** One of identity's four answers. */
+export interface Answer {
+  readonly state: 'acknowledged' | 'pending' | 'unknown' | 'refused'
+  readonly id: string
+  /** Why it was refused. */
+  readonly code?: string
+  readonly seq?: number | null
+  readonly position?: { readonly log_id: string; readonly offset: number } | null
+}
+
+export interface RevocationRequest {
+  readonly id: string
+  readonly target: { readonly kind: string; readonly tenant?: string; readonly id?: string }
+  readonly reason?: string
+  readonly effect?: string
+  readonly cause?: string
+}
+
+export interface IdentityOptions {
+  /** Base URL. */
+  readonly url: string
+  readonly secret: string
+  readonly timeoutMs: number
+}
+
+/**
+ * Asks for a revocation. Whatever happens to a connection once made, the outcome is one of the four.
+ * @throws {OPS_IDENTITY_UNREACHABLE} when no connection could be made: nothing was asked.
+ */
+export async function askRevocation(options: IdentityOptions, request: RevocationRequest): Promise<Answer> {
+  try {
+    return answerOf(request.id, await call(options, 'POST', '/v1/revocations', request))
+  } catch (cause) {
+    if (neverConnected(cause)) throw unreachable(options.url, cause)
+    // Sent or not, received or not: only asking again with the id tells.
+    return { state: 'unknown', id: request.id }
+  }
+}
+
+/** @throws {OPS_IDENTITY_UNREACHABLE} when identity does not answer: nothing was asked to change. */
+export async function askStatus(options: IdentityOptions, id: string): Promise<Answer> {
+  try {
+    return answerOf(id, await call(options, 'GET', `/v1/revocations/${encodeURIComponent(id)}`))
+  } catch (cause) {
+    throw unreachable(options.url, cause)
+  }
+}
+
+/** @returns the status of `/readyz` and what it says. @throws {OPS_IDENTITY_UNREACHABLE}. */
+export async function askReadiness(url: string, timeoutMs: number): Promise<{ ready: boolean; detail: string }> {
+  try {
+    const response = await fetch(new URL('/readyz', url), { redirect: 'error', signal: AbortSignal.timeout(timeoutMs) })
+    const text = (await response.text()).slice(0, 300)
+    return { ready: response.ok, detail: response.ok ? 'ready' : text }
+  } catch (cause) {
+    throw unreachable(url, cause)
+  }
+}
+
+interface Reply {
+  readonly status: number
+  readonly body: Partial<Answer> & { readonly code?: unknown; readonly type?: unknown }
+}
+
+async function call(
+  { url, secret, timeoutMs }: IdentityOptions,
+  method: string,
+  path: string,
+  body?: unknown,
+): Promise<Reply> {
+  const response = await fetch(new URL(path, url), {
+    method,
+    redirect: 'error',
+    signal: AbortSignal.timeout(timeoutMs),
+    headers: { authorization: `Bearer ${secret}`, ...(body !== undefined && { 'content-type': 'application/json' }) },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+  })
+  const reply = (await response.json().catch(() => null)) as Reply['body'] | null
+  return { status: response.status, body: reply ?? {} }
+}
+
+/** Identity says the state itself; a reply that does not, from something in between, is read by its status. */
+function answerOf(id: string, { status, body }: Reply): Answer {
+  const { state, seq = null, position = null } = body
+  if (status < 400 && (state === 'acknowledged' || state === 'pending')) return { state, id, seq, position }
+  const refused = state === 'refused' || (state !== 'unknown' && status >= 400 && status < 500)
+  if (!refused) return { state: 'unknown', id }
+  return { state: 'refused', id, code: typeof body.code === 'string' ? body.code : `http_${status}` }
+}
+
+function neverConnected(error: unknown): boolean {
+  const code = (error as { cause?: { code?: string } }).cause?.code
+  return code === 'ECONNREFUSED' || code === 'ENOTFOUND' || code === 'EHOSTUNREACH'
+}
+
+function unreachable(url: string, cause: unknown): OpsError {
+  return new OpsError({
+    code: 'OPS_IDENTITY_UNREACHABLE',
+    retriable: true,
+    publicMessage: `identity does not answer at ${new URL(url).origin}`,
+    cause,
+  })
+}

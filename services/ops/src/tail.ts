@@ -1,0 +1,120 @@
+/** `tail`: the signals log, decoded. */
+import type { EventLog, LogRecord } from '@countersign/event-log'
+import type { Clock } from '@countersign/kernel'
+import { SIGNALS_TOPIC } from '@countersign/replica'
+import { catalogueOf, countOf, durationOf, type LogOptions, openPlace, placeOf, rootKeysOf } from './connection.ts'
+import { type Described, Describer } from './described.ts'
+import { wrongArgument } from './errors.ts'
+import { EXIT, type ExitCode } from './exit-codes.ts'
+import type { Terminal } from './terminal.ts'
+
+export interface TailOptions extends LogOptions {
+  from: string
+  untilEnd?: boolean
+  count?: string
+  kind?: string
+  rootKey?: string[]
+  rootKeyFile?: string[]
+}
+
+const KINDS = ['signal', 'checkpoint', 'epochclaim', 'trustbundle', 'unreadable'] as const
+
+/** Prints until the end, the count, or `signal` aborts. */
+export async function tailSignals(
+  options: TailOptions,
+  terminal: Terminal,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<ExitCode> {
+  const place = placeOf(options)
+  const limit = options.count === undefined ? Infinity : countOf('--count', options.count)
+  const kinds = kindsOf(options.kind)
+  const start = startOf(options.from, clock)
+  const rootKeys = rootKeysOf(options)
+  const catalogue = await catalogueOf(options)
+  const log = await openPlace(place, catalogue)
+  try {
+    const describer = new Describer(log.schemas, rootKeys)
+    const bounds = await log.bounds(SIGNALS_TOPIC)
+    if (rootKeys.length === 0) terminal.say('No root key was given: signatures are not checked.')
+    let printed = 0
+    const show = (record: LogRecord): void => {
+      const described = describer.describe(record)
+      const wanted = start(record, bounds.end) && kinds.has(described.kind.toLowerCase())
+      if (!wanted || printed >= limit) return
+      printed++
+      terminal.out(options.output === 'json' ? JSON.stringify(described) : line(described))
+    }
+    // From the beginning always: the bundle in force may stand anywhere before the wanted place.
+    for await (const chunk of log.read({ topic: SIGNALS_TOPIC, from: bounds.start, to: bounds.end })) {
+      for (const record of chunk) show(record)
+      if (printed >= limit || signal.aborted) return EXIT.ok
+    }
+    if (!options.untilEnd) await follow(log, bounds.end, show, () => printed >= limit, terminal, signal)
+    return EXIT.ok
+  } finally {
+    await log.close()
+  }
+}
+
+async function follow(
+  log: EventLog,
+  from: number,
+  show: (record: LogRecord) => void,
+  enough: () => boolean,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<void> {
+  let done = (): void => {}
+  const ended = new Promise<void>((resolve) => {
+    done = resolve
+  })
+  signal.addEventListener('abort', done, { once: true })
+  const tail = await log.tail({
+    topic: SIGNALS_TOPIC,
+    from,
+    handler: {
+      records(batch) {
+        for (const record of batch) show(record)
+        if (enough()) done()
+      },
+      outOfRange({ start, end }) {
+        terminal.say(`The log was cut or recreated: it holds [${start}, ${end}) now. Going on from its start.`)
+        tail.seek(start)
+      },
+    },
+  })
+  if (!signal.aborted) await ended
+  await tail.stop()
+}
+
+function line({ timestamp, offset, kind, signature, summary }: Described): string {
+  const doubt = signature === 'valid' || signature === 'unchecked' ? '' : `  !! ${signature}`
+  return `${timestamp}  ${String(offset).padStart(8)}  ${kind.padEnd(11)}  ${summary}${doubt}`
+}
+
+/** Whether a record lies at or behind the wanted place. */
+function startOf(from: string, clock: Clock): (record: LogRecord, end: number) => boolean {
+  if (from === 'start') return () => true
+  if (from === 'end') return (record, end) => record.offset >= end
+  if (/^\d+$/.test(from)) return (record) => record.offset >= Number(from)
+  if (from.startsWith('-')) {
+    const since = clock.now() - durationOf('--from', from.slice(1))
+    return (record) => record.timestamp >= since
+  }
+  const at = /^\d{4}-\d\d-\d\dT/.test(from) ? Date.parse(from) : Number.NaN
+  if (Number.isNaN(at)) {
+    throw wrongArgument(`--from is start, end, an offset, -<duration> such as -5m, or an RFC 3339 time, not ${from}`)
+  }
+  return (record) => record.timestamp >= at
+}
+
+function kindsOf(text: string | undefined): ReadonlySet<string> {
+  if (text === undefined) return new Set(KINDS)
+  const kinds = text.toLowerCase().split(',')
+  for (const kind of kinds) {
+    if (!(KINDS as readonly string[]).includes(kind))
+      throw wrongArgument(`--kind is a list of ${KINDS.join(', ')}, not ${kind}`)
+  }
+  return new Set(kinds)
+}
