@@ -1,4 +1,6 @@
 /** An ordinary kafkajs consumer on a real broker, with the defaults most applications have. */
+import { createEnforcer, type Enforcer, type Handler, PermanentError } from '@countersign/enforcer'
+import { FakeView, sealedMessage } from '@countersign/enforcer/testing'
 import { NOW } from '@countersign/envelope/testing'
 import type { EventLog } from '@countersign/event-log'
 import { openKafkaLog, provisionKafka } from '@countersign/event-log/kafka'
@@ -14,11 +16,10 @@ import {
 } from '@countersign/schemas'
 import { silentLogger } from '@countersign/telemetry'
 import { type Consumer, Kafka, logLevel } from 'kafkajs'
-import { afterEach, describe, expect, inject, it } from 'vitest'
-import { createEnforcer, type Enforcer, type Handler, PermanentError } from './index.ts'
-import { FakeView, sealedMessage } from './testing.ts'
+import { afterEach, describe, expect, it } from 'vitest'
+import { kafka as found } from '../brokers.ts'
 
-const kafka = inject('kafka')
+const kafka = found()
 const ends: (() => Promise<unknown>)[] = []
 afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end()
