@@ -342,6 +342,79 @@ describe('2.3 proof by checkpoint', () => {
     expect(w.fresh().proven).toBe(true)
   })
 
+  test('2.3 a checkpoint that does not cover the one before it is refused', async () => {
+    const w = new World()
+    await w.proven()
+    await w.second()
+    const before = seen(w.follower, w.clock)
+    const good = w.scribe.nextCheckpoint()
+    w.scribe.writeCheckpoint({ ...good, covers: good.covers - 1 })
+    w.read()
+    expect(w.faults).toEqual(['checkpoint_covers'])
+    expect({ ...seen(w.follower, w.clock), suspicion: null }).toEqual({ ...before, suspicion: null })
+  })
+
+  test('2.3 as many floors are not the same floors', async () => {
+    const w = new World()
+    await w.proven()
+    const lost = w.scribe.signal()
+    w.log.write(w.scribe.signalRecord(w.scribe.makeSignal(), testKeys(7).signal))
+    await w.tick()
+    w.log.blank(lost.offset)
+    w.follower = w.newFollower()
+    w.read()
+    expect(w.follower.view.count).toBe(w.scribe.view.count)
+    await w.tick()
+    expect(w.fresh()).toMatchObject({ proven: false, closed: 'digest_differs' })
+  })
+
+  test('2.3 forged checkpoints in history do not keep a consumer closed', async () => {
+    const forger = testKeys(7).checkpoint
+    for (const change of [{}, { outbox_seq: 10 ** 12 }, { epoch: 9, notary: 'x' }]) {
+      const w = new World()
+      await w.proven()
+      await w.second()
+      w.scribe.writeCheckpoint({ ...w.scribe.nextCheckpoint(), ...change }, forger)
+      w.follower = w.newFollower()
+      w.read()
+      for (let i = 0; i < 8 && w.follower.suspicion === null && !w.fresh().proven; i++) await w.tick()
+      if (w.follower.suspicion !== null) await w.reread('chain_broken')
+      expect(w.fresh().proven, JSON.stringify(change)).toBe(true)
+    }
+  })
+
+  test('2.3 on a log without its beginning, the first checkpoint counts only if it is genuine', async () => {
+    const w = new World()
+    await w.proven()
+    await w.tick()
+    w.scribe.bundle()
+    w.scribe.claim({ epoch: 1 })
+    const start = w.log.partition().records.length - 2
+    w.scribe.writeCheckpoint({ ...w.scribe.nextCheckpoint(), sequence: 999 }, testKeys(7).checkpoint)
+    w.log.trim(start)
+    w.follower = w.newFollower()
+    w.read()
+    expect(w.faults).toEqual(['checkpoint_unverified'])
+    await w.tick()
+    await w.tick()
+    expect(w.fresh().proven).toBe(true)
+  })
+
+  test('2.3 everything in a proven view stays in force over a re-read, what was folded on trust before it too', async () => {
+    const w = new World()
+    await w.proven()
+    w.scribe.signal()
+    await w.tick()
+    await w.tick()
+    w.follower = w.newFollower()
+    w.read()
+    await w.tick()
+    expect(w.fresh().proven).toBe(true)
+    w.log.recreate()
+    w.follower = w.newFollower({ trustHistory: false, legacy: w.follower.legacy('log_replaced') })
+    expect(w.hits('s1')).toBe(true)
+  })
+
   test('2.3 byte-for-byte duplicates are ignored', async () => {
     const w = new World()
     await w.proven()
@@ -393,11 +466,12 @@ describe('2.3 proof by checkpoint', () => {
     imposter.checkpoint({ outbox_seq: 0 })
     w.follower = w.newFollower({ trustHistory: false, legacy: old.legacy('log_replaced') })
     w.read()
-    for (let i = 0; i < 3; i++) {
+    for (let i = 0; i < 8; i++) {
       await w.second()
       imposter.checkpoint({ outbox_seq: 0 })
       w.read()
     }
+    expect(w.follower.suspicion).toBe('chain_broken')
     expect(w.fresh()).toMatchObject({ proven: false, closed: 'log_replaced' })
     expect(w.hits('s1')).toBe(true)
   })
@@ -467,9 +541,10 @@ describe('2.5 fencing by the log', () => {
     scribe.claim({ epoch: 1, notary: 'n1' })
     scribe.claim({ epoch: 4, notary: 'n4' })
     scribe.claim({ epoch: 3, notary: 'n5' }, scribe.keys.signal)
+    scribe.claim({ epoch: 3, notary: 'n6', log_id: 'log-x' })
     w.read()
     expect(w.follower.holder).toEqual({ epoch: 2, notary: 'n2' })
-    expect(w.faults).toEqual(['claim_lost', 'claim_stale', 'claim_refused', 'claim_refused'])
+    expect(w.faults).toEqual(['claim_lost', 'claim_stale', 'claim_refused', 'claim_refused', 'claim_refused'])
     await w.second()
     const stale = scribe.nextCheckpoint()
     scribe.writeCheckpoint(stale)
@@ -479,6 +554,15 @@ describe('2.5 fencing by the log', () => {
     scribe.notary = 'n2'
     await w.tick()
     expect(w.fresh().proven).toBe(true)
+  })
+
+  test('2.5 on a whole log nobody speaks without a claim', () => {
+    const w = new World()
+    w.scribe.bundle()
+    w.scribe.checkpoint({ epoch: 3 })
+    w.read()
+    expect(w.faults).toEqual(['checkpoint_fenced'])
+    expect(w.follower.last).toBeNull()
   })
 
   test('2.5 renewals by the holder change nothing', async () => {

@@ -390,19 +390,16 @@ export class Follower {
   }
 
   #refuse(code: FollowerFault, checkpoint: Checkpoint): FollowerFault {
-    if (code === 'checkpoint_duplicate') return code
     const ahead = checkpoint.sequence > (this.#chain.last?.checkpoint.sequence ?? 0)
     const lacks =
       code === 'checkpoint_gap' ||
       code === 'checkpoint_covers' ||
       (code === 'checkpoint_bundle' && checkpoint.bundle_version > (this.ring?.bundle.version ?? 0))
-    // History taken on trust may hold forgeries that bent the chain: only verifying it all can tell.
-    const bent = !this.#anchored && this.#options.trustHistory
-    if (bent ? ahead || code !== 'checkpoint_fenced' : ahead && lacks) this.#suspect('chain_broken')
+    if (ahead && lacks) this.#suspect('chain_broken')
     return code
   }
 
-  /** The last resort: genuine checkpoints come and none proves this view. */
+  /** The last resort: genuine checkpoints come and none proves this view. History taken on trust may have bent it. */
   #countVain(): void {
     if (!this.#live || this.#closed === null) return
     this.#vain++

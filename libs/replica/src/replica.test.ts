@@ -192,6 +192,47 @@ describe('watching', () => {
     expect(hits(replica, 's1')).toBe(true)
   })
 
+  test('2.3 a cut is found by the bounds when the tail does not tell', async () => {
+    const w = new World()
+    await w.begin()
+    const replica = await w.replica({ watchdogMs: 20_000 })
+    await w.tick(2)
+    w.log.stalled = true
+    w.log.cut(2)
+    await w.pass(25_000)
+    expect(replica.freshness()).toMatchObject({ proven: false, closed: 'log_replaced' })
+  })
+
+  test('2.3 a forged signal in history is found out: the re-read verifies every one', async () => {
+    const w = new World()
+    await w.begin()
+    w.log.write(w.scribe.signalRecord(w.scribe.makeSignal(), testKeys(7).signal))
+    await w.tick(2)
+    const replica = await w.replica()
+    await w.tick(3)
+    expect(replica.freshness().proven).toBe(true)
+    expect(replica.stats()).toMatchObject({ rereads: 1, residue: 0, floors: 0 })
+  })
+
+  test('a re-read tells listeners of what the tail had lost, and of nothing they have heard', async () => {
+    const w = new World()
+    await w.begin()
+    const replica = await w.replica()
+    await w.tick(2)
+    const heard: string[] = []
+    replica.onSignal(({ signal }) => heard.push(signal.target.id))
+    w.scribe.signal()
+    await w.pass(50)
+    const lost = w.scribe.signal()
+    w.log.blank(lost.offset)
+    await w.pass(50)
+    expect(heard).toEqual(['s1'])
+    w.log.partition().records[lost.offset] = lost
+    await w.tick(4)
+    expect(heard).toEqual(['s1', 's2'])
+    expect(replica.freshness().proven).toBe(true)
+  })
+
   test('2.3 a recreated log that grew past our position is found out by its bundle', async () => {
     const w = new World()
     await w.begin()
