@@ -33,7 +33,7 @@ const fields = {
   seed: field.secret().optional().describe('accounts and secrets to make if missing, JSON; see README'),
   epsilon: duration('250ms', 'skew tolerated between clocks; the same everywhere'),
   checkpointInterval: duration('1s', 'between checkpoints'),
-  window: duration('1d', 'longest life of what can be revoked; see DESIGN'),
+  window: duration('1d', 'longest life of what a signal may have to stop, plus skew'),
   maxStaleness: duration('30s', 'largest staleness budget of any consumer'),
   ackDeadline: duration('1s', 'how long an answer waits for the log before it says pending'),
   sessionIdle: duration('30m', 'idle life of a session'),

@@ -177,7 +177,8 @@ export class Logins {
     const { store, view, passwords, clock } = this.#options
     if (!view.started) return { ok: false, code: 'view_starting', retryAfterMs: seconds(1) }
     if (passwords.load >= MOST_CHECKS) return { ok: false, code: 'login_busy', retryAfterMs: seconds(1) }
-    const byAccount = attemptKey('account', request.email.toLowerCase())
+    const email = addressOf(request.email)
+    const byAccount = attemptKey('account', email)
     const bySource = attemptKey('source', request.source)
     const keys = [
       { key: byAccount, free: FREE_PER_ACCOUNT },
@@ -186,7 +187,7 @@ export class Logins {
     const wait = await store.admitAttempt({ ...SLOWING, keys, now: clock.now() })
     if (wait > 0) return { ok: false, code: 'login_slowed', retryAfterMs: wait }
 
-    const account = await store.accountByEmail(request.email)
+    const account = await store.accountByEmail(email)
     const matches = await passwords.verify(request.password, account?.password ?? null)
     if (!account || !matches || account.state !== 'active') return { ok: false, code: 'login_failed' }
     const places = (await store.affiliationsOf(account.sub)).filter((place) => place.state === 'active')
@@ -244,6 +245,11 @@ export class Logins {
       return { ok: false, code: 'login_failed' }
     return this.#issue(request, again, placeAgain, true)
   }
+}
+
+/** One spelling per address: people do not type theirs the same way twice. */
+export function addressOf(email: string): string {
+  return email.trim().normalize('NFC').toLowerCase()
 }
 
 /** SHA-256 of what a cookie value stands for; null for what cannot be one. */

@@ -3,6 +3,7 @@ import { CountersignError, newHandle, type Random } from '@countersign/kernel'
 import type { SessionStore } from '@countersign/session-store'
 import { z } from 'zod'
 import { secretHash } from './http/guard.ts'
+import { addressOf } from './logins.ts'
 import type { Passwords } from './passwords.ts'
 
 const seedSchema = z.strictObject({
@@ -10,7 +11,7 @@ const seedSchema = z.strictObject({
     .array(
       z.strictObject({
         sub: z.string().min(1).max(128).optional(),
-        email: z.string().min(3).max(254),
+        email: z.string().min(3).max(254).transform(addressOf),
         password: z.string().min(8).max(256),
         affiliations: z.array(
           z.strictObject({ tenant: z.string().min(1).max(128), roles: z.array(z.string().min(1)) }),
