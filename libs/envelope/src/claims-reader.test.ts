@@ -158,6 +158,10 @@ describe('other spellings are refused', () => {
     expect(Object.getPrototypeOf(decoded)).toBe(Object.prototype)
   })
 
+  test('a byte order mark is text', () => {
+    expect(read(envelopeClaimsCodec.encode(testClaims({ sub: '\ufeffusr' }))).sub).toBe('\ufeffusr')
+  })
+
   test('longs at the limits of the codec', () => {
     for (const iat of [0, -1, 63, 64, -64, -65, 2 ** 31, 2 ** 32, 2 ** 40, 2 ** 52 - 1, -(2 ** 52)]) {
       expect(read(envelopeClaimsCodec.encode(testClaims({ iat }))).iat).toBe(iat)

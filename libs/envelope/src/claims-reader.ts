@@ -15,6 +15,7 @@ import type {
   TargetVersion,
   TransactionContext,
 } from '@countersign/schemas'
+import { SharedStrings } from './shared-strings.ts'
 
 const PRINCIPALS: readonly PrincipalKind[] = ['user', 'service', 'webhook', 'schedule', 'system']
 const CREDENTIALS: readonly CredentialKind[] = [
@@ -36,6 +37,7 @@ const TARGETS: readonly TargetKind[] = [
   'token',
   'transaction',
 ]
+const shared = new SharedStrings()
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /**
@@ -70,9 +72,9 @@ class Cursor {
     return {
       txn: this.#string(),
       sub: this.#string(),
-      aud: this.#string(),
+      aud: this.#shared(),
       scope: this.#strings(),
-      req_wl: this.#string(),
+      req_wl: this.#shared(),
       iat: this.#long(),
       exp: this.#long(),
       tctx: this.#transaction(),
@@ -85,16 +87,16 @@ class Cursor {
 
   #transaction(): TransactionContext {
     return {
-      tenant: this.#string(),
+      tenant: this.#shared(),
       principal: this.#symbol(PRINCIPALS),
       act: this.#actors(),
       credential: this.#symbol(CREDENTIALS),
       session: this.#optionalString(),
-      client: this.#optionalString(),
+      client: this.#present() ? this.#shared() : null,
       device: this.#optionalString(),
       targets: this.#targets(),
       scope_version: this.#long(),
-      position: { log_id: this.#string(), offset: this.#long() },
+      position: { log_id: this.#shared(), offset: this.#long() },
     }
   }
 
@@ -102,7 +104,7 @@ class Cursor {
     return {
       request_id: this.#optionalString(),
       auth_time: this.#present() ? this.#long() : null,
-      acr: this.#optionalString(),
+      acr: this.#present() ? this.#shared() : null,
       amr: this.#strings(),
       ip: this.#optionalString(),
       user_agent: this.#optionalString(),
@@ -113,7 +115,7 @@ class Cursor {
 
   #event(): EventBinding {
     return {
-      topic: this.#string(),
+      topic: this.#shared(),
       key: this.#present() ? this.#sized() : null,
       id: this.#view(16),
       payload_sha256: this.#present() ? this.#view(32) : null,
@@ -136,7 +138,7 @@ class Cursor {
 
   #strings(): string[] {
     const out: string[] = []
-    for (let n = this.#count(); n > 0; n--) out.push(this.#string())
+    for (let n = this.#count(); n > 0; n--) out.push(this.#shared())
     return this.#closed(out)
   }
 
@@ -178,9 +180,23 @@ class Cursor {
     return this.#bytes.subarray(from, from + length)
   }
 
-  #string(): string {
+  /** A string that other envelopes are likely to have too. */
+  #shared(): string {
     const length = this.#long()
     const from = this.#advance(length)
+    const known = shared.find(this.#bytes, from, length)
+    if (known !== null) return known
+    const text = this.#text(from, length)
+    if (text.length === length) shared.keep(text, this.#bytes, from, length)
+    return text
+  }
+
+  #string(): string {
+    const length = this.#long()
+    return this.#text(this.#advance(length), length)
+  }
+
+  #text(from: number, length: number): string {
     const bytes = this.#bytes
     let high = 0
     for (let i = from; i < from + length; i++) high |= bytes[i] as number

@@ -65,6 +65,7 @@ const widened: [string, Partial<EnvelopeClaims>][] = [
   ['device', { tctx: { ...tctx, device: 'dev' } }],
   ['a target dropped', { tctx: { ...tctx, targets: tctx.targets.slice(1) } }],
   ['a target replaced', { tctx: { ...tctx, targets: [other, ...tctx.targets.slice(1)] } }],
+  ['a target with another key', { tctx: { ...tctx, targets: tctx.targets.map((t) => ({ ...t, key: testId(5) })) } }],
   ['a target raised', { tctx: { ...tctx, targets: tctx.targets.map((t) => ({ ...t, version: t.version + 1 })) } }],
   ['scope_version', { tctx: { ...tctx, scope_version: tctx.scope_version + 1 } }],
   ['position lower', { tctx: { ...tctx, position: { log_id: 'log-1', offset: 40 } } }],

@@ -38,7 +38,8 @@ function sameKey(bound: Uint8Array | null, key: Uint8Array | null): boolean {
 
 function samePayload(bound: Uint8Array | null, value: Uint8Array | null): boolean {
   if (bound === null || value === null) return bound === value
-  return (
-    hash('sha256', value, 'binary') === Buffer.from(bound.buffer, bound.byteOffset, bound.length).toString('latin1')
-  )
+  const sum = hash('sha256', value, 'binary')
+  if (bound.length !== sum.length) return false
+  for (let i = 0; i < bound.length; i++) if (bound[i] !== sum.charCodeAt(i)) return false
+  return true
 }

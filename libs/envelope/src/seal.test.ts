@@ -30,6 +30,8 @@ test('claims that break the rules are not sealed', () => {
     { depth: 4, parent: Buffer.of(1) },
     { parent: Buffer.of(1) },
     { sub: 'lone \ud800 surrogate' },
+    // Beyond 64 bytes the codec would put U+FFFD in its place.
+    { sub: `${'x'.repeat(100)}\ud800` },
     { tctx: { ...tctx, tenant: '' } },
     { tctx: { ...tctx, scope_version: -1 } },
     { tctx: { ...tctx, position: { log_id: 'l', offset: -2 } } },

@@ -77,11 +77,12 @@ export class VerifiedTrees {
       if (count === 1) return met ? null : hash
       const siblingAt = at ^ 1
       if (siblingAt >= count) continue
-      const sibling = bytes.toString('latin1', path, path + HASH_BYTES)
+      const begin = path
       path += HASH_BYTES
       if (met) {
-        if (nodes[base + siblingAt] !== sibling) return hash
+        if (!spells(nodes[base + siblingAt], bytes, begin)) return hash
       } else {
+        const sibling = bytes.toString('latin1', begin, path)
         this.#note(base + siblingAt, sibling)
         hash = at & 1 ? nodeHash(sibling, hash) : nodeHash(hash, sibling)
       }
@@ -122,4 +123,11 @@ export class VerifiedTrees {
 /** Places a tree may fill, and a few for its own weight. */
 function cost(tree: VerifiedTree): number {
   return 2 * tree.size + 4
+}
+
+/** True when the hash stands at `from`; compared in place, because most of a path is only compared. */
+function spells(hash: string | undefined, bytes: Buffer, from: number): boolean {
+  if (hash === undefined) return false
+  for (let i = 0; i < HASH_BYTES; i++) if (hash.charCodeAt(i) !== bytes[from + i]) return false
+  return true
 }
