@@ -271,7 +271,7 @@ describe('concurrency', () => {
     await settle(s)
     releases[0]?.()
     await s.clock.advance(1_000)
-    expect(batch.resolved).toEqual(['0'])
+    expect([batch.resolved, batch.commits]).toEqual([['0'], 1])
     expect(s.log.states()).toEqual({ 0: 'executed' })
     releases[1]?.()
     await settle(s)

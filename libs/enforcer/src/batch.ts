@@ -21,6 +21,8 @@ export interface Delivery {
   /** Whether `topic` holds parked or dead-lettered copies. */
   readonly redriven: boolean
   readonly resolve: (offset: string) => void
+  /** Commits what is resolved, if the group's settings say that it is time. */
+  readonly commit: () => Promise<void>
 }
 
 export interface BatchParts<T> extends AttemptParts {
@@ -53,6 +55,7 @@ export async function processBatch<T>(parts: BatchParts<T>, delivery: Delivery):
 class Chunk<T> {
   readonly #parts: BatchParts<T>
   readonly #items: readonly Item[]
+  readonly #commit: () => Promise<void>
   readonly #ledger: Ledger
 
   constructor(parts: BatchParts<T>, delivery: Delivery, items: readonly Item[]) {
@@ -60,6 +63,7 @@ class Chunk<T> {
     const { rules, topic } = admission
     this.#parts = parts
     this.#items = items
+    this.#commit = delivery.commit
     this.#ledger = new Ledger(
       { settings, jobClass: rules.name, topic, recorder, meters, resolve: delivery.resolve },
       items,
@@ -73,7 +77,8 @@ class Chunk<T> {
     if (admitted.length > 0) await this.#ledger.admit(admitted, pulse.signal)
     // From here on, what is done is recorded about every beat: a slow batch does not repeat all of it after a crash.
     pulse.onBeat = () => {
-      this.#ledger.flush().catch((cause: unknown) => pulse.interrupt('decisions cannot be recorded', cause))
+      const saved = this.#ledger.flush().then(() => this.#commit())
+      saved.catch((cause: unknown) => pulse.interrupt('decisions or offsets cannot be saved', cause))
     }
     try {
       await this.#runAll(admitted)

@@ -118,23 +118,21 @@ export function createEnforcer(options: EnforcerOptions): Enforcer {
       const process = prepare(name, handler, 1)
       return async ({ topic, partition, message, heartbeat }) => {
         const membership = { ...ALONE, heartbeat }
-        await process({ topic, partition, messages: [message], membership, resolve: () => {} })
+        await process({ topic, partition, messages: [message], membership, ...ITSELF })
       }
     },
     eachBatch(name, handler, { concurrency = 1 } = {}) {
       const process = prepare(name, handler, Math.max(1, Math.floor(concurrency)))
       return async (payload) => {
         const { topic, partition, messages } = payload.batch
-        await process({ topic, partition, messages, membership: payload, resolve: (o) => payload.resolveOffset(o) })
+        const resolve = (offset: string): void => payload.resolveOffset(offset)
+        const commit = (): Promise<void> => payload.commitOffsetsIfNecessary()
+        await process({ topic, partition, messages, membership: payload, resolve, commit })
       }
     },
     async run(name, { topic, partition, ...job }, handler) {
       const messages = [messageOf(job, clock.now())]
-      const items = await prepare(
-        name,
-        handler,
-        1,
-      )({ topic, partition, messages, membership: ALONE, resolve: () => {} })
+      const items = await prepare(name, handler, 1)({ topic, partition, messages, membership: ALONE, ...ITSELF })
       return items[0]?.settlement as Settlement
     },
     async stop(graceMs = 10_000) {
@@ -159,7 +157,11 @@ interface Source {
   readonly messages: readonly JobMessage[]
   readonly membership: Membership
   readonly resolve: (offset: string) => void
+  readonly commit: () => Promise<void>
 }
+
+/** One message has no offsets to tell: returning resolves it, throwing does not. */
+const ITSELF = { resolve: (): void => {}, commit: async (): Promise<void> => {} }
 
 /** Membership of a message without a group, or of one whose group says no more. */
 const ALONE: Membership = { heartbeat: async () => {}, isRunning: () => true, isStale: () => false }

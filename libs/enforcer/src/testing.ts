@@ -33,6 +33,7 @@ import type { AppliedSignal, ConsumerView, EnforcerOptions, PassedCheckpoint } f
 /** The physical topic of the stand's messages. */
 export const TOPIC = 'invoices.export.v1'
 const LOGICAL = 'invoices.export'
+const schemaIds: ReturnType<typeof exampleCatalogue.schemaIds> = exampleCatalogue.schemaIds()
 
 const authority: ReturnType<typeof testAuthority> = testAuthority(7)
 
@@ -131,8 +132,8 @@ export class FakeLog implements Pick<EventLog, 'append' | 'schemas'> {
   /** Asked before each append; what it returns is thrown. */
   fault: (topic: string, records: readonly NewRecord[]) => Error | null = () => null
   readonly schemas: EventLog['schemas'] = {
-    idOf: (name) => exampleCatalogue.schemaIds().idOf(name) ?? Number.NaN,
-    schemaOf: (id) => exampleCatalogue.schemaIds().schemaOf(id),
+    idOf: (name) => schemaIds.idOf(name) ?? Number.NaN,
+    schemaOf: (id) => schemaIds.schemaOf(id),
   }
 
   async append(topic: string, records: readonly NewRecord[]): Promise<Appended[]> {
@@ -192,7 +193,7 @@ export interface MessageChange {
 /** A message for `invoices.export`, sealed as a boundary would. */
 export function sealedMessage(offset: number, change: MessageChange = {}): JobMessage {
   const payload: InvoiceExport = { invoice_id: `inv-${offset}`, format: 'csv', work_ms: 0 }
-  const value = change.value ?? frame(8, invoiceExportCodec.encode(payload))
+  const value = change.value ?? frame(schemaIds.idOf(invoiceExportCodec.name) ?? 0, invoiceExportCodec.encode(payload))
   const key = change.key === undefined ? Buffer.from(`inv-${offset}`) : change.key
   const event = { ...testEvent(offset, value), key, ...change.event }
   const [header] = seal([testClaims({ ...change.claims, event })], change.signer ?? authority.keys.envelope)
@@ -204,6 +205,7 @@ export class FakeBatch implements EachBatchPayload {
   readonly batch: EachBatchPayload['batch']
   readonly resolved: string[] = []
   beats = 0
+  commits = 0
   running = true
   stale = false
   heartbeatFault: Error | null = null
@@ -225,7 +227,9 @@ export class FakeBatch implements EachBatchPayload {
     return () => {}
   }
 
-  async commitOffsetsIfNecessary(): Promise<void> {}
+  async commitOffsetsIfNecessary(): Promise<void> {
+    this.commits++
+  }
 
   isRunning(): boolean {
     return this.running
