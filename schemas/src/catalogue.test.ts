@@ -84,6 +84,7 @@ test.each([
   ],
   ['a system name', [{ logical: 'signals', audience: 'a', payload: 'countersign.EmailSend' }]],
   ['a malformed name', [{ logical: 'A b', audience: 'a', payload: 'countersign.EmailSend' }]],
+  ['no partition', [{ logical: 'a', audience: 'a', payload: 'countersign.EmailSend', partitions: 0 }]],
   ['an unknown payload', [{ logical: 'a', audience: 'a', payload: 'countersign.Nothing' }]],
   ['a contract as payload', [{ logical: 'a', audience: 'a', payload: 'countersign.Signal' }]],
   ['an id of ours', [{ logical: 'a', audience: 'a', payload: { id: 12, version: 1, schema: note } }]],

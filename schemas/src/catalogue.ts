@@ -130,7 +130,8 @@ const SYSTEM_TOPICS: readonly TopicEntry[] = [
 
 /**
  * The system topics with the given job topics.
- * @throws {RangeError} for a malformed or repeated logical name, an unknown payload, or a user schema id below 1000.
+ * @throws {RangeError} for a malformed or repeated logical name, no partition, an unknown payload, or a user schema id
+ *   below 1000.
  */
 export function catalogue(jobTopics: readonly JobTopic[]): Catalogue {
   const own = new Map<number, SchemaEntry>()
@@ -141,6 +142,7 @@ export function catalogue(jobTopics: readonly JobTopic[]): Catalogue {
     const { logical, audience, partitions = 6 } = topic
     if (!NAME.test(logical) || SYSTEM_TOPICS.some((t) => t.logical === logical))
       throw new RangeError(`not a name for a job topic: ${logical}`)
+    if (!Number.isInteger(partitions) || partitions < 1) throw new RangeError(`${logical} has at least one partition`)
     if (jobs.has(logical)) throw new RangeError(`job topic ${logical} is given twice`)
     const schema = typeof topic.payload === 'string' ? topic.payload : addOwn(topic.payload)
     if (!codecs.has(schema))

@@ -7,7 +7,7 @@ export interface Answer {
   readonly body: string
 }
 
-export function answerOf(code: DenialCode, requestId: string): Answer {
+export function answerOf(code: DenialCode, requestId?: string): Answer {
   const { status, code: shown, title } = publicDenial(code)
   return {
     status,
@@ -22,7 +22,7 @@ export function answerOf(code: DenialCode, requestId: string): Answer {
       title,
       status,
       code: shown,
-      instance: `urn:request:${requestId}`,
+      ...(requestId !== undefined && { instance: `urn:request:${requestId}` }),
     }),
   }
 }

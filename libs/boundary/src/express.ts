@@ -37,7 +37,7 @@ export function expressHook(
         next()
         return
       }
-      const { status, headers: sent, body } = answerOf(admission.code, 'unknown')
+      const { status, headers: sent, body } = answerOf(admission.code)
       res.writeHead(status, sent).end(body)
     }, next)
   }

@@ -176,6 +176,14 @@ describe('repetitions', () => {
   })
 })
 
+test('a sender whose clock is ahead gets no version in the future', async () => {
+  const f = stand()
+  const answer = await f.boundary
+    .webhook(OPTIONS)
+    .receive(delivery({ at: NOW + 200_000 }), async (identity) => identity.targets.map((target) => target.version))
+  expect(answer).toMatchObject({ result: [NOW, NOW, NOW, NOW] })
+})
+
 test('a delivery from before its sender was ended is refused', async () => {
   const f = stand()
   f.view.raise({ kind: 'subject', tenant: '', id: 'webhook:ledger' }, 'reason:compromise', NOW)
