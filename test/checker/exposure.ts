@@ -18,21 +18,20 @@ export function spread(values: readonly number[]): Spread {
 }
 
 /**
- * How long after a revocation was acknowledged each consumer could still have acted: until it
- * applied the signal, not below zero. A consumer that was down or frozen then has no sample: what it
- * missed it learns before it may act again.
+ * How long after an acknowledged revocation stood on the log each consumer could still have acted: until it
+ * applied the signal. Counted from the append, which is before the acknowledgement, so never too short. A
+ * consumer that was down then has no sample: what it missed it learns before it may act again.
  */
 export function exposures(facts: Facts): Map<string, number[]> {
-  const acknowledged = new Map<string, number>()
-  for (const r of facts.revocations)
-    if (r.state === 'acknowledged') for (const id of r.ids) acknowledged.set(id, r.answeredAt)
+  const acknowledged = new Set(facts.revocations.flatMap((r) => (r.state === 'acknowledged' ? r.ids : [])))
+  const appendedAt = new Map(facts.signals.map((s) => [s.id, s.at]))
   const out = new Map<string, number[]>()
   const seen = new Set<string>()
   for (const e of facts.consumers) {
     if (e.type !== 'applied') continue
-    const at = acknowledged.get(e.id)
+    const at = appendedAt.get(e.id)
     const sample = `${e.consumer} ${e.id}`
-    if (at === undefined || seen.has(sample)) continue
+    if (at === undefined || !acknowledged.has(e.id) || seen.has(sample)) continue
     seen.add(sample)
     const list = out.get(e.consumer) ?? []
     list.push(Math.max(0, e.at - at))

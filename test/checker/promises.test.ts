@@ -152,8 +152,8 @@ describe('the checker', () => {
     expect(judged(logout(1_800))).toBe(false)
   })
 
-  it('measures exposure from the acknowledgement and counts outcomes once', () => {
-    expect(exposures(good()).get('w')).toEqual([30])
+  it('measures exposure from the append and counts outcomes once', () => {
+    expect(exposures(good()).get('w')).toEqual([40])
     expect(outcomes(good())).toEqual([
       { class: 'c', outcome: 'denied', reason: 'revoked_suspension', count: 1 },
       { class: 'c', outcome: 'executed', reason: '', count: 1 },

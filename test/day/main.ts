@@ -1,0 +1,128 @@
+/** `npm start`: the day, from processes to verdicts. Talks on stderr; with `--json` the result is the last line of stdout. */
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { down, killBroker, up } from '../../infra/stack/index.ts'
+import { Cast } from './cast.ts'
+import { settledFacts, verdictsOf } from './judge.ts'
+import { type DayOptions, HELP, readOptions } from './options.ts'
+import { Outages } from './outages.ts'
+import { Person } from './people.ts'
+import { summaryOf, table } from './report.ts'
+import { Revocations } from './revocations.ts'
+import { type LogAddress, Site } from './site.ts'
+import { Traffic } from './traffic.ts'
+
+const ROOT = join(import.meta.dirname, '../..')
+const SINGLES_MS = 50_000
+const REVOCATIONS = 110
+const REVOKE_EVERY_MS = 350
+
+const began = performance.now()
+const say = (line: string): void => {
+  console.error(`${((performance.now() - began) / 1000).toFixed(1).padStart(6)} s  ${line}`)
+}
+
+try {
+  const options = readOptions(process.argv.slice(2), ROOT)
+  if (options === 'help') console.log(HELP)
+  else process.exitCode = await day(options)
+} catch (error) {
+  console.error(error instanceof Error ? error.message : String(error))
+  process.exitCode = error instanceof TypeError ? 2 : 1
+}
+
+async function day(options: DayOptions): Promise<number> {
+  const stackDir = join(options.folder, '..', 'day-stack')
+  const ours = options.log === 'kafka' && options.brokers.length === 0
+  const address = await logAddress(options, stackDir)
+  const cast = new Cast()
+  say('starting identity, two notaries, the api and three workers')
+  let site: Site | null = null
+  try {
+    site = await Site.start(options.folder, address, cast, options.stackBrokers)
+    for (const { spec, url } of site.services)
+      if (!spec.name.startsWith('notary')) say(`${spec.name.padEnd(10)} ${url}`)
+    say(`data, keys and process logs are in ${options.folder}`)
+    const held = await play(site, cast, options, ours ? stackDir : null)
+    if (!options.once) await stayUp(site, cast)
+    return held ? 0 : 1
+  } finally {
+    await site?.stop()
+    if (ours) await down({ dir: stackDir })
+  }
+}
+
+async function logAddress(options: DayOptions, dir: string): Promise<LogAddress> {
+  if (options.log === 'embedded') return null
+  if (options.brokers.length > 0) return { brokers: options.brokers, registryUrl: options.registryUrl ?? '' }
+  say(`starting ${options.stackBrokers} Kafka broker(s) and a schema registry as local processes`)
+  const { brokers, registryUrl } = await up({ dir, brokers: options.stackBrokers })
+  return { brokers, registryUrl }
+}
+
+async function play(site: Site, cast: Cast, options: DayOptions, stackDir: string | null): Promise<boolean> {
+  const people = cast.people.map((role) => new Person(role, site.identity.url, site.api.url))
+  const traffic = new Traffic(site, cast, people, options.jobs)
+  const revocations = new Revocations(site.identity.url, cast, people)
+  const outages = new Outages(site, say)
+  say(`${options.jobs} jobs, ${REVOCATIONS} revocations, a worker killed, notaries frozen, identity stopped`)
+  const ticking = setInterval(
+    () => say(`${traffic.accepted} jobs accepted, ${revocations.acknowledged} revocations acknowledged`),
+    10_000,
+  )
+  const at = (ms: number, act: () => Promise<void>): Promise<void> => sleep(ms).then(act)
+  try {
+    await Promise.all([
+      traffic.singles(SINGLES_MS),
+      revocations.run(REVOCATIONS, REVOKE_EVERY_MS),
+      at(6_000, () => traffic.fanOut()),
+      at(9_000, () => traffic.webhook()),
+      at(11_000, () => outages.worker()),
+      at(16_000, () => outages.notary()),
+      at(35_000, () => outages.identity()),
+      at(44_000, () => traffic.nightly()),
+      at(25_000, async () => {
+        if (!options.killBroker || stackDir === null) return
+        await killBroker(2, { dir: stackDir })
+        outages.happened.push('broker 2 is killed')
+        say('broker 2 is killed')
+      }),
+    ])
+  } finally {
+    clearInterval(ticking)
+  }
+  say('waiting until every job has its state')
+  const log = await site.openLog()
+  try {
+    const facts = await settledFacts(site, log, revocations.told, (open) => say(`${open} jobs without a state yet`))
+    const terms = {
+      jobs: options.jobs,
+      revocations: 100,
+      kinds: revocations.kinds,
+      outages: outages.happened,
+      accepted: traffic.accepted,
+    }
+    const verdicts = verdictsOf(facts, terms)
+    const seconds = Math.round((performance.now() - began) / 1000)
+    const summary = summaryOf(facts, verdicts, { outages: outages.happened, log: options.log, seconds })
+    const out = options.json ? console.error : console.log
+    out(table(facts, verdicts, summary))
+    if (options.json) console.log(JSON.stringify(summary))
+    return verdicts.every((v) => v.held)
+  } finally {
+    await log.close()
+  }
+}
+
+async function stayUp(site: Site, cast: Cast): Promise<void> {
+  const someone = cast.people[0]
+  console.error(`
+Still running. Log in at ${site.identity.url}/login
+  as ${someone?.email} with the password "${someone?.password}" (or any person of ${site.folder}/seed.json),
+queue a slow job at ${site.api.url}/ , log out, and watch it stop.
+Stop with Ctrl-C. The next start begins anew and empties ${site.folder}.`)
+  await new Promise<void>((resolve) => {
+    process.once('SIGINT', resolve)
+    process.once('SIGTERM', resolve)
+  })
+}
