@@ -1,0 +1,176 @@
+/** What ends authority: one step each, versions that rise, ids that repeat. */
+import type { SignalTarget } from '@countersign/schemas'
+import { expect, it } from 'vitest'
+import type { SessionStore } from '../port.ts'
+import { affiliation, begin, bytes, ended, login, NOW, raise, type Seed, signals, step, subject } from './fixture.ts'
+
+export function endingCases(seeded: Seed): void {
+  it('ends a session in one step with its row; the same id gives the first answer, never a second row', async () => {
+    const { store } = await seeded()
+    const asked = login()
+    const { handle } = await begin(store, asked)
+    const target: SignalTarget = { kind: 'session', tenant: '', id: handle }
+    const logout = step({
+      change: { kind: 'session_ended', handle },
+      raises: [raise(target, 'reason:logout')],
+      now: NOW + 7,
+    })
+    const first = await ended(store, logout)
+    expect(first).toMatchObject({
+      repeated: false,
+      revocation: { id: logout.id, seqs: [1], state: 'pending', position: null },
+    })
+    expect(await store.resolveSession(asked.secretHash, NOW)).toBeNull()
+    expect(await ended(store, { ...logout, now: NOW + 99 })).toEqual({ ...first, repeated: true })
+    expect(await store.end({ ...logout, request: Buffer.alloc(32, 2) })).toEqual({ refused: 'id_reused' })
+    expect(await store.end({ ...logout, id: bytes(16) })).toEqual({ refused: 'session_unknown' })
+    expect(await signals(store)).toEqual([
+      {
+        id: logout.id,
+        seq: 1,
+        target,
+        effect: 'reason:logout',
+        fallback: 'admin',
+        floor: NOW + 7,
+        cause: 'admin_revocation',
+        initiator: 'operator',
+      },
+    ])
+    expect(await store.highestSeq()).toBe(1)
+  })
+
+  it('raises to max(stored, seen, previous + 1, now), also within one millisecond and after the clock stepped back', async () => {
+    const { store } = await seeded()
+    const target: SignalTarget = { kind: 'transaction', tenant: '', id: 'txn' }
+    const floors: number[] = []
+    for (const [now, atLeast] of [
+      [100, 0],
+      [100, 0],
+      [50, 0],
+      [500, 0],
+      [500, 900],
+      [800, 0],
+    ] as const) {
+      await ended(store, step({ now, raises: [raise(target, 'reason:admin', atLeast)] }))
+      floors.push((await store.target(target))?.version as number)
+    }
+    expect(floors).toEqual([100, 101, 102, 500, 901, 902])
+    expect((await signals(store)).map((s) => s.floor)).toEqual(floors)
+  })
+
+  it('gives raises of one step on one target one floor, and each signal its own id', async () => {
+    const { store } = await seeded()
+    const raises = [raise(affiliation, 'scope:a'), raise(affiliation, 'scope:b'), raise(subject)]
+    const { revocation } = await ended(store, step({ raises }))
+    const all = await signals(store)
+    expect(all.map((s) => s.floor)).toEqual([NOW + 1, NOW + 1, NOW + 1])
+    expect(new Set(all.map((s) => Buffer.from(s.id).toString('hex'))).size).toBe(3)
+    expect(revocation.seqs).toEqual([1, 2, 3])
+  })
+
+  it('ends every session of a suspended person; afterwards a new one is needed', async () => {
+    const { store } = await seeded()
+    const old = login()
+    await begin(store, old)
+    await ended(
+      store,
+      step({ change: { kind: 'account_suspended', sub: 'sub-1' }, raises: [raise(subject, 'reason:suspension')] }),
+    )
+    expect(await store.createSession(login(2))).toEqual({ refused: 'account_not_active' })
+    const restored = await store.restoreAccount('sub-1')
+    expect(restored).toMatchObject({ state: 'active', revision: 3 })
+    expect(await store.resolveSession(old.secretHash, NOW + 1)).toBeNull()
+    const next = login(3, { now: NOW + 2 })
+    await begin(store, next)
+    expect(await store.resolveSession(next.secretHash, NOW + 2)).not.toBeNull()
+  })
+
+  it('suspends and removes an affiliation without touching the person elsewhere', async () => {
+    const { store } = await seeded()
+    await store.createAffiliation({ tenant: 'beta', sub: 'sub-1', roles: ['member'], atLeast: [], now: NOW })
+    const [here, there] = [login(), login(1, { tenant: 'beta' })]
+    await begin(store, here)
+    await begin(store, there)
+    const change = { kind: 'affiliation_suspended', tenant: 'acme', sub: 'sub-1' } as const
+    await ended(store, step({ change, raises: [raise(affiliation, 'reason:suspension')] }))
+    expect(await store.resolveSession(here.secretHash, NOW)).toBeNull()
+    expect(await store.resolveSession(there.secretHash, NOW)).not.toBeNull()
+    expect(await store.createSession(login())).toEqual({ refused: 'affiliation_not_active' })
+    await store.restoreAffiliation('acme', 'sub-1')
+    expect(await store.resolveSession(here.secretHash, NOW)).toBeNull()
+    const removal = step({
+      change: { kind: 'affiliation_removed', tenant: 'beta', sub: 'sub-1' },
+      raises: [raise({ ...affiliation, tenant: 'beta' })],
+    })
+    await ended(store, removal)
+    expect(await store.affiliation('beta', 'sub-1')).toBeNull()
+    expect(await store.resolveSession(there.secretHash, NOW)).toBeNull()
+  })
+
+  it('takes scopes without ending sessions, and refuses roles set over another change', async () => {
+    const { store } = await seeded()
+    const asked = login()
+    await begin(store, asked)
+    const change = { kind: 'roles_set', tenant: 'acme', sub: 'sub-1', roles: ['member'], revision: 1 } as const
+    await ended(store, step({ change, raises: [raise(affiliation, 'scope:invoices:write')], now: NOW + 3 }))
+    expect(await store.resolveSession(asked.secretHash, NOW + 4)).toMatchObject({
+      roles: ['member'],
+      scopeVersion: NOW + 3,
+    })
+    expect(await store.end(step({ change }))).toEqual({ refused: 'affiliation_changed' })
+  })
+
+  it('replaces a session in the step that begins the next', async () => {
+    const { store } = await seeded()
+    const old = login()
+    const { handle } = await begin(store, old)
+    const target: SignalTarget = { kind: 'session', tenant: '', id: handle }
+    const replaces = step({ change: { kind: 'session_ended', handle }, raises: [raise(target, 'reason:logout')] })
+    const result = await store.createSession(login(1, { replaces }))
+    expect(result).toMatchObject({ replaced: { seqs: [1] } })
+    expect(await store.resolveSession(old.secretHash, NOW)).toBeNull()
+    expect(await store.createSession(login(1, { replaces: { ...replaces, id: bytes(16) } }))).toMatchObject({
+      replaced: null,
+    })
+  })
+
+  it('changes nothing when the step is refused or cannot be signed', async () => {
+    const { store, open } = await seeded()
+    const asked = login()
+    const { handle } = await begin(store, asked)
+    const target: SignalTarget = { kind: 'session', tenant: '', id: handle }
+    const change = { kind: 'session_ended', handle } as const
+    const broken = await open(() => {
+      throw new Error('no key')
+    })
+    await expect(broken.end(step({ change, raises: [raise(target)] }))).rejects.toThrow()
+    const replaces = step({ change, raises: [raise(target)] })
+    expect(await store.createSession(login(9, { replaces }))).toEqual({ refused: 'account_changed' })
+    expect(await store.revocation(replaces.id)).toBeNull()
+    expect(await store.highestSeq()).toBe(0)
+    expect(await store.keptRows(1, 10)).toEqual([])
+    expect(await store.resolveSession(asked.secretHash, NOW)).not.toBeNull()
+  })
+
+  it('gives each sequence and each version once to handles that write at the same time', async () => {
+    const { store, open } = await seeded()
+    const stores = [store, await open(), await open()]
+    const results = await Promise.all(
+      Array.from({ length: 90 }, (_, i) => ended(stores[i % 3] as SessionStore, step({ raises: [raise(subject)] }))),
+    )
+    const seqs = results.flatMap((result) => result.revocation.seqs).sort((a, b) => a - b)
+    expect(seqs).toEqual(Array.from({ length: 90 }, (_, i) => i + 1))
+    const all = await signals(store)
+    expect(new Set(all.map((signal) => signal.floor)).size).toBe(90)
+    expect(all.every((signal, i) => signal.seq === i + 1)).toBe(true)
+  })
+
+  it('answers equal ids asked at the same time with one revocation', async () => {
+    const { store, open } = await seeded()
+    const other = await open()
+    const once = step({ raises: [raise(subject)] })
+    const results = await Promise.all([store, other, store, other].map((s) => ended(s, once)))
+    expect(results.filter((result) => !result.repeated)).toHaveLength(1)
+    expect(await store.highestSeq()).toBe(1)
+  })
+}

@@ -1,0 +1,104 @@
+/** What the cases of the contract share: a seeded store, steps and logins with defaults. */
+import { type Signal, type SignalTarget, signalCodec } from '@countersign/schemas'
+import type { Ended, Ending, NewSession, Raise, Sealer, SessionStore } from '../port.ts'
+import type { Account, PasswordHash, Session } from '../records.ts'
+
+/** An empty store; `open` gives further handles on it, as other processes would have. */
+export interface StoreUnderTest {
+  readonly open: (seal: Sealer) => Promise<SessionStore>
+  readonly destroy: () => Promise<void>
+}
+
+/** A store with one person in one tenant. */
+export interface Seeded {
+  readonly store: SessionStore
+  readonly account: Account
+  /** A further handle on the same store. */
+  readonly open: (seal?: Sealer) => Promise<SessionStore>
+}
+
+/** Gives each case a seeded store of its own. */
+export type Seed = () => Promise<Seeded>
+
+export const NOW: number = 1_800_000_000_000
+export const HOUR: number = 3_600_000
+export const password: PasswordHash = { salt: Buffer.from('salt'), hash: Buffer.from('hash'), n: 16384, r: 8, p: 1 }
+export const subject: SignalTarget = { kind: 'subject', tenant: '', id: 'sub-1' }
+export const affiliation: SignalTarget = { kind: 'affiliation', tenant: 'acme', id: 'sub-1' }
+export const seal: Sealer = (signal) => ({ body: signalCodec.encode(signal), signature: Buffer.alloc(70, 7) })
+
+let counter = 0
+export const bytes = (length: number): Buffer => {
+  const out = Buffer.alloc(length)
+  out.writeUInt32BE(++counter, length - 4)
+  return out
+}
+
+/** Fills a fresh store; everything opened is pushed to `cleanups`. */
+export async function seed({ open, destroy }: StoreUnderTest, cleanups: (() => Promise<void>)[]): Promise<Seeded> {
+  cleanups.push(destroy)
+  const handle = async (sealer: Sealer = seal): Promise<SessionStore> => {
+    const store = await open(sealer)
+    cleanups.push(() => store.close())
+    return store
+  }
+  const store = await handle()
+  const affiliations = [{ tenant: 'acme', roles: ['member', 'admin', 'member'] }]
+  const made = { sub: 'sub-1', email: 'ann@acme.test', password, affiliations, atLeast: [], now: NOW }
+  return { store, account: (await store.createAccount(made)) as Account, open: handle }
+}
+
+export const login = (accountRevision = 1, changes: Partial<NewSession> = {}): NewSession => ({
+  handle: `ses_${++counter}`,
+  secretHash: bytes(32),
+  sub: 'sub-1',
+  tenant: 'acme',
+  device: null,
+  authTime: NOW,
+  amr: ['pwd'],
+  acr: null,
+  idleExpiresAt: NOW + HOUR,
+  absoluteExpiresAt: NOW + 8 * HOUR,
+  accountRevision,
+  atLeast: [],
+  seenSeq: 0,
+  now: NOW,
+  replaces: null,
+  ...changes,
+})
+
+export const step = (changes: Partial<Ending> = {}): Ending => ({
+  id: bytes(16),
+  request: Buffer.alloc(32, 1),
+  cause: 'admin_revocation',
+  initiator: 'operator',
+  tenant: null,
+  now: NOW,
+  change: { kind: 'none' },
+  raises: [],
+  seenSeq: 0,
+  ...changes,
+})
+
+export const raise = (target: SignalTarget, effect = 'reason:admin', atLeast = 0): Raise => ({
+  target,
+  effect,
+  fallback: 'admin',
+  atLeast,
+})
+
+export async function begin(store: SessionStore, session: NewSession): Promise<Session> {
+  const begun = await store.createSession(session)
+  if ('refused' in begun) throw new Error(begun.refused)
+  return begun.session
+}
+
+export async function ended(store: SessionStore, ending: Ending): Promise<Ended> {
+  const result = await store.end(ending)
+  if ('refused' in result) throw new Error(result.refused)
+  return result
+}
+
+export async function signals(store: SessionStore): Promise<Signal[]> {
+  return (await store.keptRows(1, 1000)).map((row) => signalCodec.decode(row.body))
+}
