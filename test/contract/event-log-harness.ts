@@ -7,7 +7,9 @@ import { type LogAddress, openLog } from './event-log-address.ts'
 
 const SCRIPT = new URL('./event-log-process.ts', import.meta.url).pathname
 
-export function processHarness(address: LogAddress): Pick<ContractHarness, 'open' | 'startMember' | 'appendElsewhere'> {
+export function processHarness(
+  address: LogAddress,
+): Pick<ContractHarness, 'open' | 'startMember' | 'appendElsewhere' | 'startAppender'> {
   return {
     open: () => openLog(address),
     async startMember(options): Promise<MemberProcess> {
@@ -30,8 +32,22 @@ export function processHarness(address: LogAddress): Pick<ContractHarness, 'open
         },
       }
     },
+    async startAppender(options) {
+      const child = start(address, { do: 'append', ...options, count: null })
+      const acknowledged: string[] = []
+      createInterface({ input: child.stdout! }).on('line', (line) => acknowledged.push(line))
+      return {
+        acknowledged,
+        async kill() {
+          if (child.exitCode !== null || child.signalCode !== null) return
+          child.kill('SIGKILL')
+          await once(child, 'close')
+        },
+      }
+    },
     async appendElsewhere(options) {
       const child = start(address, { do: 'append', ...options })
+      child.stdout!.resume()
       const [code] = (await once(child, 'exit')) as [number | null]
       if (code !== 0) throw new Error(`the appending process ended with ${code}`)
     },

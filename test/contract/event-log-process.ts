@@ -1,4 +1,4 @@
-/** Another process on the log under test: `consume` prints what it handles, `append` appends and ends. */
+/** Another process on the log under test: `consume` prints what it handles, `append` what was acknowledged. */
 import { type EventLog, maxRecordBytes } from '@countersign/event-log'
 import { type LogAddress, openLog } from './event-log-address.ts'
 
@@ -6,13 +6,14 @@ const [address, command] = process.argv.slice(2).map((argument) => JSON.parse(ar
 
 type Command =
   | { do: 'consume'; group: string; topic: string; sessionTimeoutMs: number }
-  | { do: 'append'; topic: string; prefix: string; count: number }
+  | { do: 'append'; topic: string; prefix: string; count: number | null }
 
 const log: EventLog = await openLog(address)
 if (command.do === 'append') {
   const { topic, prefix, count } = command
-  for (let i = 0; i < count; i++) {
+  for (let i = 0; count === null || i < count; i++) {
     await log.append(topic, [{ key: null, value: Buffer.from(`${prefix}${i}`), headers: [] }])
+    process.stdout.write(`${prefix}${i}\n`)
   }
   await log.close()
 } else {

@@ -22,6 +22,8 @@ export interface ContractHarness {
   startMember(options: { group: string; topic: string; sessionTimeoutMs: number }): Promise<MemberProcess>
   /** Appends `count` records with values `<prefix>0` … in order to partition 0 from a process of its own. */
   appendElsewhere(options: { topic: string; prefix: string; count: number }): Promise<void>
+  /** Appends one record after another to partition 0 from a process of its own, until it is killed. */
+  startAppender(options: { topic: string; prefix: string }): Promise<AppenderProcess>
   /** Case names this adapter cannot pass, each with its reason. An unknown name is an error. */
   gaps?: Readonly<Record<string, string>>
 }
@@ -34,6 +36,14 @@ export interface MemberProcess {
   kill(): void
   /** Lets the member leave in order; resolves when it has. */
   stop(): Promise<void>
+}
+
+/** An appender in another process. */
+export interface AppenderProcess {
+  /** Values whose append was acknowledged. */
+  readonly acknowledged: readonly string[]
+  /** Ends the process without any warning; resolves when it has ended and all it said was read. */
+  kill(): Promise<void>
 }
 
 /** One thing an adapter must show. Rejects when it does not. */

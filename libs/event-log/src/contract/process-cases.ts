@@ -33,6 +33,20 @@ export const processCases: readonly Case[] = [
     },
   },
   {
+    name: 'holds what it acknowledged to a process that was killed',
+    async check(probe) {
+      const { log, topic } = await probe.topic()
+      const appender = await probe.harness.startAppender({ topic, prefix: 'x' })
+      probe.atEnd(() => appender.kill())
+      await probe.until('some were acknowledged', () => appender.acknowledged.length >= 50)
+      await appender.kill()
+      const held = values(await readAll(log, topic))
+      assert.deepEqual(held.slice(0, appender.acknowledged.length), appender.acknowledged)
+      const [next] = await log.append(topic, records(1, 'after'))
+      assert.equal(next?.offset, held.length)
+    },
+  },
+  {
     name: 'moves the partitions of a member that was killed, losing nothing',
     async check(probe) {
       const { log, topic } = await probe.topic(4)

@@ -55,12 +55,11 @@ export function identityOf(path: string): string | null {
  * @param busyTimeoutMs how long a statement waits for other processes, milliseconds.
  */
 export function openFile(path: string, busyTimeoutMs: number): LogFile {
-  const db = new DatabaseSync(path, { timeout: busyTimeoutMs })
+  const db = new DatabaseSync(path, { timeout: 0 })
   try {
-    // Two processes switching a new file to WAL at once: one gets SQLITE_BUSY without a wait.
-    retryBusy(() => db.exec('PRAGMA journal_mode = WAL'))
+    untilFree(busyTimeoutMs, () => db.exec('PRAGMA journal_mode = WAL'))
     db.exec('PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864')
-    db.exec(`BEGIN IMMEDIATE; ${SCHEMA} COMMIT`)
+    untilFree(busyTimeoutMs, () => db.exec(`BEGIN IMMEDIATE; ${SCHEMA} COMMIT`))
     const identity = identityOf(path)
     if (identity === null) throw new Error('the file was removed while it was opened')
     return { db, identity }
@@ -70,14 +69,24 @@ export function openFile(path: string, busyTimeoutMs: number): LogFile {
   }
 }
 
-function retryBusy(action: () => void): void {
-  for (let attempt = 0; ; attempt++) {
+const SQLITE_BUSY = 5
+const PAUSE_MS = 1
+const sleeper = new Int32Array(new SharedArrayBuffer(4))
+
+/**
+ * Runs what other processes may be in the way of, and again until they are not. SQLite's own handler waits up
+ * to 100 ms between tries, so that a waiting process loses to busy ones again and again (ADR 0021).
+ */
+export function untilFree<T>(timeoutMs: number, action: () => T): T {
+  const deadline = performance.now() + timeoutMs
+  for (;;) {
     try {
-      action()
-      return
+      return action()
     } catch (error) {
-      if (attempt === 200 || !/locked|busy/i.test(String(error))) throw error
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10)
+      const code = (error as { errcode?: number }).errcode ?? 0
+      // The low byte is the code, the rest says which kind of busy.
+      if ((code & 0xff) !== SQLITE_BUSY || performance.now() > deadline) throw error
+      Atomics.wait(sleeper, 0, 0, PAUSE_MS)
     }
   }
 }

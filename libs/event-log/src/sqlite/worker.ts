@@ -4,7 +4,7 @@
  * from source and from dist alike, without the owner's import conditions.
  */
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
-import { identityOf, type LogFile, openFile } from './database.ts'
+import { identityOf, type LogFile, openFile, untilFree } from './database.ts'
 import { Fault } from './fault.ts'
 import { Leases } from './leases.ts'
 import type { Changed, OperationName, Reply, Request, WorkerInput } from './protocol.ts'
@@ -37,7 +37,7 @@ port.on('message', (first: Request) => {
     batch.push(more.message as Request)
   for (const run of runs(batch)) {
     if (writes.has(run[0]!.name)) inTransaction(run)
-    else for (const request of run) answer(request, attempt(request))
+    else for (const request of run) answer(request, attempt(request, busyTimeoutMs))
   }
   // Own commits do not move data_version, so their news is told here.
   if (watching) tell(watch.changed(true))
@@ -60,7 +60,7 @@ function inTransaction(requests: Request[]): void {
   const replies: [Request, Reply][] = []
   try {
     followPath()
-    file.db.exec('BEGIN IMMEDIATE')
+    untilFree(busyTimeoutMs, () => file.db.exec('BEGIN IMMEDIATE'))
     for (const request of requests) {
       const reply = attempt(request)
       // Anything but a refusal up front may have left half of its rows: nobody's part may be committed.
@@ -82,9 +82,10 @@ function inTransaction(requests: Request[]): void {
   for (const [request, reply] of replies) answer(request, reply)
 }
 
-function attempt(request: Request): Reply {
+/** @param patienceMs how long to wait for others; 0 inside a transaction, where nobody can be in the way. */
+function attempt(request: Request, patienceMs = 0): Reply {
   try {
-    return { id: request.id, result: perform(request) }
+    return { id: request.id, result: untilFree(patienceMs, () => perform(request)) }
   } catch (error) {
     return { id: request.id, fault: error instanceof Fault ? error.kind : 'unavailable', message: String(error) }
   }
