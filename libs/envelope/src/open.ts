@@ -117,7 +117,7 @@ export class Opener {
     const keyId = bytes.toString('utf8', claimsEnd, keyEnd)
     const key = ring.key(keyId)
     if (key === undefined) return 'envelope_key_unknown'
-    if (this.#trees.verify(wire, keyId, key, ring) === null) return 'envelope_signature_invalid'
+    if (!this.#trees.verify(wire, keyId, key, ring)) return 'envelope_signature_invalid'
     if (!knowsSchema(bytes)) return 'envelope_schema_unknown'
     let claims: EnvelopeClaims
     try {

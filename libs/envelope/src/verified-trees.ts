@@ -12,7 +12,7 @@ import type { KeyRing, KnownKey } from './trust-bundle.ts'
 import type { Wire } from './wire.ts'
 
 /** One tree whose root signature was verified. */
-export interface VerifiedTree {
+interface VerifiedTree {
   readonly keyId: string
   readonly size: number
   /** Proven hashes, level by level from the leaves; holes where nothing is proven yet. */
@@ -24,7 +24,7 @@ export class VerifiedTrees {
   readonly #trees = new Map<string, VerifiedTree>()
   #places = 0
   #bundle: Buffer | null = null
-  // What one climb has hashed and not yet proven: place and hash by turns. Kept to spare an allocation.
+  // What the last climb came by and has not proven yet, in step. Kept to spare two allocations.
   readonly #climbed: number[] = []
   readonly #hashes: string[] = []
 
@@ -33,24 +33,24 @@ export class VerifiedTrees {
     this.#maxNodes = maxNodes
   }
 
-  /** @returns the tree the envelope belongs to, or null when it was not signed so by this key. */
-  verify(wire: Wire, keyId: string, key: KnownKey, ring: KeyRing): VerifiedTree | null {
+  /** @returns true when this key signed the tree the envelope is a leaf of. */
+  verify(wire: Wire, keyId: string, key: KnownKey, ring: KeyRing): boolean {
     this.#follow(ring)
     const { bytes, treeSize: size, pathEnd } = wire
     const signature = bytes.toString('latin1', pathEnd)
     const known = this.#trees.get(signature)
     if (known !== undefined) {
-      if (known.keyId !== keyId || known.size !== size || this.#climb(wire, known.nodes) !== null) return null
+      if (known.keyId !== keyId || known.size !== size || this.#climb(wire, known.nodes) !== null) return false
       this.#keep(known.nodes)
-      return known
+      return true
     }
     const root = this.#climb(wire, [])
     const message = rootMessage(bytes.subarray(wire.claimsEnd, wire.keyEnd), size, root as string)
-    if (!verify(null, message, key.publicKey, bytes.subarray(pathEnd))) return null
+    if (!verify(null, message, key.publicKey, bytes.subarray(pathEnd))) return false
     const tree: VerifiedTree = { keyId, size, nodes: [] }
     this.#keep(tree.nodes)
     this.#admit(signature, tree)
-    return tree
+    return true
   }
 
   /**
