@@ -1,6 +1,9 @@
 /** What identity asks of its own view: floors the log has shown, and the highest sequence seen on it. */
+import type { Clock } from '@countersign/kernel'
+import type { Replica } from '@countersign/replica'
 import { type FloorEntry, type Target, targetKey } from '@countersign/revocation'
 import type { Session, VersionedTarget } from '@countersign/session-store'
+import { SIGNAL_KEY } from './key-files.ts'
 
 export interface OwnView {
   floors(key: Uint8Array): readonly FloorEntry[]
@@ -10,6 +13,25 @@ export interface OwnView {
   readonly started: boolean
   /** True while the bundle in force lets the signal key sign. */
   readonly keyInForce: boolean
+}
+
+/** The view of a replica that verifies its history: a sequence counts as seen only from a signal that was verified. */
+export function ownView(replica: Replica, clock: Clock): OwnView & Pick<Replica, 'ring'> {
+  let started = false
+  return {
+    floors: (key) => replica.floors(key),
+    ring: () => replica.ring(),
+    get outboxSeq() {
+      return replica.outboxSeq
+    },
+    get started() {
+      started ||= replica.freshness().closed !== 'starting'
+      return started
+    },
+    get keyInForce() {
+      return replica.ring()?.grantFor(SIGNAL_KEY, 'signal', clock.now()) !== undefined
+    },
+  }
 }
 
 /** Highest floor the log has shown for a target, 0 for none. */

@@ -326,6 +326,14 @@ describe('the four answers', () => {
   })
 })
 
+it('runs its roles apart: one process notarises, another answers people', async () => {
+  const notary = await world.start({ COUNTERSIGN_ROLES: 'notary' })
+  const client = await world.start({ COUNTERSIGN_ROLES: 'http' })
+  expect((await notary.get('/login')).status).toBe(404)
+  expect((await notary.get('/metrics')).text).toContain('countersign_notary_epoch 1')
+  expect((await revoke(client, crypto.randomUUID())).json.state).toBe('acknowledged')
+})
+
 describe('a store that was rolled back', () => {
   it('takes back what the log holds before it issues anything', async () => {
     const client = await world.start()

@@ -1,0 +1,152 @@
+/** The http role: issues and ends authority, delivers signals, answers over HTTP. */
+
+import type { Readiness } from '@countersign/host'
+import type { Clock } from '@countersign/kernel'
+import { Replica } from '@countersign/replica'
+import { tenantTarget } from '@countersign/revocation'
+import type { SessionStore } from '@countersign/session-store'
+import type { Logger } from '@countersign/telemetry'
+import cookie from '@fastify/cookie'
+import type { FastifyInstance } from 'fastify'
+import { Administration } from './administration.ts'
+import { derivedId, requestDigest } from './answers.ts'
+import { Authority } from './authority.ts'
+import { GRANTS } from './grants.ts'
+import { adminRoutes } from './http/admin-routes.ts'
+import { browserRoutes } from './http/browser-routes.ts'
+import { Guard, isCrossSite } from './http/guard.ts'
+import { problem } from './http/replies.ts'
+import { serviceRoutes } from './http/service-routes.ts'
+import type { Journey } from './journey.ts'
+import { Logins } from './logins.ts'
+import { Delivery } from './outbox.ts'
+import { type OwnView, ownView } from './own-view.ts'
+import type { Closers, Parts } from './parts.ts'
+import { passwords as makePasswords } from './passwords.ts'
+import { repairer } from './repair.ts'
+import { applySeed, parseSeed } from './seed.ts'
+import { Sweeper } from './sweeper.ts'
+
+export interface HttpRole {
+  readonly readiness: () => Promise<Readiness>
+  readonly mount: (app: FastifyInstance) => Promise<void>
+  readonly sweeper: Sweeper
+}
+
+/** Starts everything of the role but the server. */
+export async function startHttpRole(parts: Parts, journey: Journey, closers: Closers): Promise<HttpRole> {
+  const { config, log, store, clock, random, logger, metrics, rootKeys } = parts
+  const epsilonMs = config.epsilon
+  const replica = new Replica({
+    log,
+    rootKeys,
+    clock,
+    random,
+    logger,
+    metrics,
+    consumer: 'identity',
+    epsilonMs,
+    history: 'verify',
+  })
+  closers.push(() => replica.stop())
+  await replica.start()
+  const view = ownView(replica, clock)
+
+  const delivery = new Delivery({ store, log, clock, logger, epsilonMs, keyInForce: () => view.keyInForce })
+  closers.push(() => delivery.stop())
+  metrics.gaugeFrom('countersign_outbox_pending', {}, () => delivery.status.pending)
+  metrics.gaugeFrom('countersign_outbox_oldest_seconds', {}, () => ageSeconds(delivery.status.oldestAt, clock))
+
+  const passwords = makePasswords({ random, cost: config.passwordCost })
+  if (config.seed) {
+    const made = await applySeed(parseSeed(config.seed.reveal()), { store, passwords, random, now: clock.now() })
+    logger.info({ made }, 'seeded')
+  }
+
+  const repair = repairer({
+    store,
+    log,
+    view,
+    logger,
+    raiseTenant: (tenant, seq) => raiseTenant(authority, tenant, seq),
+  })
+  const shared = { store, view, delivery, clock, random, logger, metrics, journey, repair, passwords, grants: GRANTS }
+  const authority = new Authority({ ...shared, ackDeadlineMs: config.ackDeadline })
+  const lives = { idleMs: config.sessionIdle, absoluteMs: config.sessionAbsolute }
+  const logins = new Logins({ ...shared, authority, lives })
+  const administration = new Administration({ ...shared, authority, resetCodeMs: config.resetCodeLife })
+  const everyMs = config.sweepInterval
+  const sweeper = new Sweeper({ ...shared, administration, view: replica, everyMs, windowMs: config.window })
+
+  delivery.start()
+  sweeper.start()
+  closers.push(() => sweeper.stop())
+  const stopping = new AbortController()
+  const checked = repairOnceStarted(replica, view, repair, stopping.signal, logger)
+  closers.push(() => {
+    stopping.abort()
+    return checked
+  })
+
+  const cookieName = config.insecureCookies ? 'session' : '__Host-session'
+  if (config.insecureCookies) logger.warn({}, 'cookies are sent without Secure: for development only')
+  const mount = async (app: FastifyInstance): Promise<void> => {
+    const guard = new Guard({ store, logins, cookieName })
+    // Fastify reads text/plain too, which any site's form can send without asking.
+    app.removeContentTypeParser('text/plain')
+    await app.register(cookie)
+    app.addHook('onRequest', async (request, reply) => {
+      reply.header('cache-control', 'no-store')
+      if (isCrossSite(request)) return problem(reply, 'cross_site')
+    })
+    const secureCookie = !config.insecureCookies
+    await app.register(browserRoutes, { logins, administration, guard, lives, cookieName, secureCookie })
+    await app.register(adminRoutes, { store, administration, authority, guard })
+    await app.register(serviceRoutes, { logins, guard })
+  }
+  return { mount, sweeper, readiness: () => readiness(store, view) }
+}
+
+// One id per gap and tenant, so that instances that repair at the same time raise once.
+async function raiseTenant(authority: Authority, tenant: string, seq: number): Promise<void> {
+  await authority.end('store_rollback', {
+    id: derivedId('store_rollback', `${tenant}\0${seq}`),
+    request: requestDigest(['store_rollback', tenant, seq]),
+    initiator: 'system:repair',
+    tenant: null,
+    change: { kind: 'none' },
+    facts: { target: tenantTarget(tenant) },
+  })
+}
+
+// A store restored from a backup shows itself as soon as the log was read, not only at the next login.
+async function repairOnceStarted(
+  replica: Replica,
+  view: OwnView,
+  repair: () => Promise<void>,
+  signal: AbortSignal,
+  logger: Logger,
+): Promise<void> {
+  while (!signal.aborted && !(await replica.waitUntil(() => view.started, 60_000, signal)));
+  if (signal.aborted) return
+  await repair().catch((error: unknown) =>
+    logger.error({ error }, 'the session store could not be compared with the log'),
+  )
+}
+
+async function readiness(store: SessionStore, view: OwnView): Promise<Readiness> {
+  const answered = await store.highestSeq().then(
+    () => true,
+    () => false,
+  )
+  const reasons = [
+    ...(answered ? [] : ['store_away']),
+    ...(view.started ? [] : ['view_starting']),
+    ...(view.keyInForce ? [] : ['signal_key_not_in_force']),
+  ]
+  return { ready: reasons.length === 0, reasons }
+}
+
+function ageSeconds(since: number | null, clock: Clock): number {
+  return since === null ? 0 : Math.max(0, clock.now() - since) / 1000
+}

@@ -1,0 +1,56 @@
+/** What both roles stand on, opened from the configuration. */
+import { signRecord } from '@countersign/envelope'
+import type { EventLog } from '@countersign/event-log'
+import type { Clock, Random } from '@countersign/kernel'
+import { exampleCatalogue, signalCodec } from '@countersign/schemas'
+import type { Sealer, SessionStore } from '@countersign/session-store'
+import { openSqliteStore } from '@countersign/session-store/sqlite'
+import type { Logger, Metrics } from '@countersign/telemetry'
+import type { IdentityConfig } from './config.ts'
+import { readSigningKey, SIGNAL_KEY } from './key-files.ts'
+
+/** Functions that let go of what was opened; called in reverse. */
+export type Closers = (() => Promise<unknown>)[]
+
+export interface Parts {
+  readonly config: IdentityConfig
+  readonly log: EventLog
+  readonly store: SessionStore
+  readonly clock: Clock
+  readonly random: Random
+  readonly rootKeys: readonly Buffer[]
+  readonly logger: Logger
+  readonly metrics: Metrics
+}
+
+/** Opens the log the configuration names; on Kafka topics and schemas must exist. */
+export async function openLog(config: IdentityConfig, clock: Clock): Promise<EventLog> {
+  const catalogue = exampleCatalogue
+  if (config.log === 'sqlite') {
+    const { openSqliteLog } = await import('@countersign/event-log/sqlite')
+    return openSqliteLog({ path: config.logPath ?? '', catalogue, windowMs: config.window, clock })
+  }
+  const { openKafkaLog } = await import('@countersign/event-log/kafka')
+  return openKafkaLog({
+    brokers: [...(config.kafkaBrokers ?? [])],
+    registryUrl: config.registryUrl ?? '',
+    catalogue,
+    clientId: 'countersign-identity',
+    registryDeadlineMs: 10_000,
+    clock,
+  })
+}
+
+/** Opens the store. Only the http role can raise anything: only it reads the signal key. */
+export function openStore(config: IdentityConfig): Promise<SessionStore> {
+  const path = config.storePath
+  return openSqliteStore(config.roles.includes('http') ? { path, seal: sealer(config.keysDir) } : { path })
+}
+
+function sealer(keysDir: string): Sealer {
+  const key = readSigningKey(keysDir, SIGNAL_KEY)
+  return (signal) => {
+    const body = signalCodec.encode(signal)
+    return { body, signature: signRecord('Signal', body, key) }
+  }
+}
