@@ -67,7 +67,7 @@ export const relativeImportsStayInside: Rule = (repository) =>
     })
   })
 
-/** A fenced package is imported only inside its fence; where its types alone are allowed, only as types. */
+/** A fenced package is imported only inside its fence; where its types alone are allowed, only as types, tests aside. */
 export const fencesHold: Rule = (repository) => {
   const { fences, fencedToTypes, fencesOpenIn } = repository.layers
   return sources(repository).flatMap(([file, text]) =>
@@ -77,7 +77,7 @@ export const fencesHold: Rule = (repository) => {
       if (!matchesAny(file, fencedToTypes[one.package] ?? [])) {
         return [`${file}: ${one.package} is fenced to ${allowed.join(' and ')}`]
       }
-      return one.typesOnly ? [] : [`${file}: only types of ${one.package} may be imported here`]
+      return one.typesOnly || isTest(file) ? [] : [`${file}: only types of ${one.package} may be imported here`]
     }),
   )
 }
