@@ -53,6 +53,22 @@ export function workload(count: number, batchSize: number, trusted: number, rand
   return { ring: new KeyRing(bundle(key, publicKey)), messages, claims, ended }
 }
 
+/** What a fetch leaves behind: the same messages as views of one new buffer, just written. */
+export function fetched(messages: readonly Message[]): readonly Message[] {
+  const parts = messages.flatMap(({ key, value, headers }) => [key, value, headers[ENVELOPE_HEADER] as Buffer])
+  const bytes = Buffer.concat(parts)
+  let end = 0
+  const next = (part: Buffer): Buffer => {
+    end += part.length
+    return bytes.subarray(end - part.length, end)
+  }
+  return messages.map(({ key, value, headers }) => ({
+    key: next(key),
+    value: next(value),
+    headers: { [ENVELOPE_HEADER]: next(headers[ENVELOPE_HEADER] as Buffer) },
+  }))
+}
+
 function draft(n: number, random: Random, ended: Buffer[]): { key: Buffer; value: Buffer; claims: EnvelopeClaims } {
   const tenant = `tenant-${n % 50}`
   const sub = `usr_${random.bytes(8).toString('hex')}`
