@@ -1,5 +1,5 @@
 import { ed25519Key, generateEd25519, signRecord } from '@countersign/envelope'
-import type { LogRecord } from '@countersign/event-log'
+import type { EventLog, LogRecord } from '@countersign/event-log'
 import { days, millis } from '@countersign/kernel'
 import { FakeClock, SeededRandom } from '@countersign/kernel/testing'
 import { Replica, readRecord, SIGNALS_TOPIC, writeRecord } from '@countersign/replica'
@@ -286,6 +286,9 @@ describe('2.4 the notary vouches for the outbox', () => {
     expect(reader.freshness().proven).toBe(true)
     expect(reader.reached(old)).toBe('reached')
     expect([w.hits(reader, 's1'), w.hits(reader, 's2')]).toEqual([true, true])
+    const first = w.checkpoints().find((c) => c.log_id === reader.position().log_id)
+    expect(first).toMatchObject({ sequence: 1, epoch: 1, covers: -1, outbox_seq: 2 })
+    expect(first?.horizon).toBe((first?.sent_at ?? 0) - 2 * HOUR)
     const late = await w.replica('late')
     await w.pass(2_500)
     expect(late.freshness().proven).toBe(true)
@@ -329,6 +332,44 @@ describe('2.4 the notary vouches for the outbox', () => {
     }
   })
 
+  test('2.4 no checkpoint while an acknowledged row lies beyond the end', async () => {
+    const w = new World()
+    const a = await w.notary('a')
+    await w.pass(2_500)
+    const { seq } = w.row('s1')
+    const name = await w.store.logName()
+    await w.store.acknowledge([{ seq, position: { log_id: name?.log_id ?? '', offset: 10_000 } }])
+    await w.pass(500)
+    const count = w.checkpoints().length
+    await w.pass(5_000)
+    expect(w.checkpoints().length).toBeLessThanOrEqual(count + 1)
+    expect(a.status().withheld).toBe('beyond_the_end')
+  })
+
+  test('2.4 a log that lost only its last checkpoint goes on under its name', async () => {
+    const w = new World()
+    await w.notary('a')
+    const reader = await w.replica()
+    await w.pass(2_500)
+    const { log_id: logId } = reader.position()
+    w.log.cut(1)
+    await w.pass(15_000)
+    expect(reader.freshness().proven).toBe(true)
+    expect(reader.position().log_id).toBe(logId)
+  })
+
+  test('2.4 a log whose clock steps back a little goes on', async () => {
+    const w = new World()
+    await w.notary('a')
+    const reader = await w.replica()
+    await w.pass(2_500)
+    w.clock.step(-1_100)
+    await w.pass(5_000)
+    expect(reader.freshness().proven).toBe(true)
+    // Estimated by the old clock, refused by all, and learned from.
+    expect(reader.stats().faults).toEqual({ checkpoint_from_future: 1 })
+  })
+
   test('2.4 a notary that takes over mends a hole before it signs', async () => {
     const w = new World()
     const a = await w.notary('a')
@@ -370,6 +411,35 @@ describe('2.5 epochs', () => {
     const sequences = w.checkpoints().map((c) => c.sequence)
     expect(sequences).toEqual(sequences.map((_, i) => i + 1))
     expect(reader.stats().faults).toEqual({})
+  })
+
+  test('2.5 a standby whose tail is stuck does not claim: it has not read to an end fetched since', async () => {
+    const w = new World()
+    await w.notary('a')
+    await w.pass(1_500)
+    let stuck = false
+    const { log } = w
+    const behind: EventLog = {
+      schemas: log.schemas,
+      append: (topic, records) => log.append(topic, records),
+      bounds: (topic) => log.bounds(topic),
+      read: (options) => log.read(options),
+      tail: ({ handler, ...options }) =>
+        log.tail({
+          ...options,
+          handler: { ...handler, records: (batch) => (stuck ? undefined : handler.records(batch)) },
+        }),
+      jobs: () => log.jobs(),
+      topics: () => log.topics(),
+      createTopics: () => log.createTopics(),
+      close: () => log.close(),
+    }
+    const b = await w.notary('b', { log: behind })
+    await w.pass(1_500)
+    expect(b.status().role).toBe('standby')
+    stuck = true
+    await w.pass(12_000)
+    expect(w.found('EpochClaim', (body) => epochClaimCodec.decode(body).epoch)).toEqual([1])
   })
 
   test('2.5 a paused notary that comes back is ignored and stands by', async () => {
