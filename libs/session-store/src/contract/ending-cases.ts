@@ -146,6 +146,8 @@ export function endingCases(seeded: Seed): void {
     await expect(broken.end(step({ change, raises: [raise(target)] }))).rejects.toThrow()
     const replaces = step({ change, raises: [raise(target)] })
     expect(await store.createSession(login(9, { replaces }))).toEqual({ refused: 'account_changed' })
+    // Fails after the old session was ended in the same step: a handle stands for one session.
+    await expect(store.createSession(login(1, { handle, replaces }))).rejects.toThrow()
     expect(await store.revocation(replaces.id)).toBeNull()
     expect(await store.highestSeq()).toBe(0)
     expect(await store.keptRows(1, 10)).toEqual([])

@@ -112,6 +112,8 @@ export function recordCases(seeded: Seed): void {
       step({ change: { kind: 'session_ended', handle, expiredBy: NOW + 20 }, now: NOW + 20 })
     expect(await store.end(expire(second.handle))).toEqual({ refused: 'session_not_expired' })
     await ended(store, expire(first.handle))
+    // Ended for good, whatever the clock says next.
+    expect(await store.session(first.handle, NOW)).toBeNull()
     await ended(store, step({ raises: [raise(subject)], now: NOW + 30 }))
     expect(await store.expiredSessions(NOW + 2 * HOUR, 9)).toEqual([])
   })
