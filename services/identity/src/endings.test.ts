@@ -138,6 +138,8 @@ for (const [name, row] of Object.entries(ENDINGS) as [EndingPath, EndingRow][]) 
     const found = name === 'store_rollback' ? all.filter(({ signal }) => signal.target.tenant === 'acme') : all
     if (name === 'store_rollback')
       expect(new Set(all.map(({ signal }) => signal.target.tenant))).toEqual(new Set(['acme', 'beta']))
+    // A reader that knows reasons but not this effect must come to the same one.
+    if (row.effect !== 'removed scopes' && row.effect !== 'as asked') expect(row.fallback).toBe(row.effect)
     const fixed = row.effect === 'removed scopes' || row.effect === 'as asked' ? [] : [`reason:${row.effect}`]
     expect(found.map(({ signal }) => signal.effect)).toEqual(effects ?? fixed)
     for (const { signal } of found) {

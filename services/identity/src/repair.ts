@@ -76,9 +76,10 @@ async function withRoles(store: SessionStore, lost: readonly LostSignal[]): Prom
       continue
     }
     const name = JSON.stringify([target.tenant, target.id])
-    const roles = left.get(name) ?? (await store.affiliation(target.tenant, target.id))?.roles ?? []
-    left.set(name, rolesWithout(roles, scope))
-    out.push({ ...item, roles: rolesWithout(roles, scope) })
+    const before = left.get(name) ?? (await store.affiliation(target.tenant, target.id))?.roles ?? []
+    const roles = rolesWithout(before, scope)
+    left.set(name, roles)
+    out.push({ ...item, roles })
   }
   return out
 }
