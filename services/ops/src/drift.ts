@@ -35,8 +35,10 @@ export function differences(
       }
     }
     compare('partitions', spec.partitions, state.partitions, true)
-    // Longer than asked costs room, shorter loses what is still wanted.
-    compare('retention.ms', spec.retentionMs, state.retentionMs, (state.retentionMs ?? Infinity) < spec.retentionMs)
+    // A spec says how long at least: longer costs room, shorter loses what is still wanted.
+    if ((state.retentionMs ?? Infinity) < spec.retentionMs) {
+      compare('retention.ms', spec.retentionMs, state.retentionMs, true)
+    }
     compare('cleanup.policy', 'delete', state.cleanupPolicy, true)
     compare('message.timestamp.type', 'LogAppendTime', state.timestampType, true)
     if ('minInSyncReplicas' in state) {

@@ -89,6 +89,7 @@ describe('topics', () => {
 
   it('shows drift by property, and whether promises rest on it', async () => {
     await embedded.open()
+    expect((await run(['topics', 'drift', ...data, '--window', '1h'])).code, 'kept longer than asked').toBe(0)
     const { code, out } = await run(['topics', 'drift', ...data, '--window', '30d', '-o', 'json'])
     expect(code).toBe(3)
     expect(JSON.parse(out)).toEqual([

@@ -93,6 +93,7 @@ function build({ env, terminal, clock, signal }: ProgramContext, end: (code: Exi
     withRoot(
       withLog(program.command('doctor').description('Check the log, the checkpoints and identity. Changes nothing.')),
     ),
+    env,
   )
     .addOption(identityOption(env))
     .option('--budget <duration>', 'staleness allowed', '5s')
@@ -103,7 +104,7 @@ function build({ env, terminal, clock, signal }: ProgramContext, end: (code: Exi
   return program
 
   function topicCommand(parent: Command, name: string, description: string): Command {
-    return withWindow(withLog(parent.command(name).description(description)))
+    return withWindow(withLog(parent.command(name).description(description)), env)
       .option('--replication-factor <n>', 'copies of each partition; default 3, or as many as there are brokers')
       .option('--min-in-sync <n>', 'copies an append waits for; default 2 of 3')
   }
@@ -132,8 +133,10 @@ function withRoot(command: Command): Command {
     .option('--root-key-file <file>', 'file that holds one; may be repeated; default <data>/root.pub', collect)
 }
 
-function withWindow(command: Command): Command {
-  return command.option('--window <duration>', 'how long signals must be kept', '7d')
+/** The default is identity's own. */
+function withWindow(command: Command, env: ProgramContext['env']): Command {
+  const window = env.COUNTERSIGN_WINDOW ?? '1d'
+  return command.option('--window <duration>', 'how long signals must be kept (env: COUNTERSIGN_WINDOW)', window)
 }
 
 function withIdentity(command: Command, env: ProgramContext['env']): Command {
