@@ -64,7 +64,7 @@ export class Item {
 
 function originHeader(message: JobMessage): RegExpExecArray | null {
   const value = message.headers?.[ORIGIN_HEADER]
-  return value === undefined || Array.isArray(value)
-    ? null
-    : /^[^/]{1,249}\/(\d{1,9})\/\d{1,16}$/.exec(value.toString())
+  return value instanceof Uint8Array || typeof value === 'string'
+    ? /^[^/]{1,249}\/(\d{1,9})\/\d{1,16}$/.exec(value.toString())
+    : null
 }

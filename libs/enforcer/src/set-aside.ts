@@ -1,5 +1,5 @@
 /** Copies of parked and dead-lettered messages, with what is needed to find the original and to redrive. */
-import type { Headers, JobMessage, NewRecord } from '@countersign/event-log'
+import { type NewRecord, toHeaderPairs } from '@countersign/event-log'
 import { ENVELOPE_HEADER, ORIGIN_HEADER, PARKED_AT_HEADER, REASON_HEADER } from '@countersign/schemas'
 import type { Item } from './item.ts'
 import type { Settlement } from './outcomes.ts'
@@ -9,7 +9,7 @@ const OWN: ReadonlySet<string> = new Set([ORIGIN_HEADER, REASON_HEADER, PARKED_A
 /** Key, value and every header as received, and origin, reason and time; the origin of a redriven copy stays the first. */
 export function setAsideCopy(item: Item, settlement: Settlement, now: number): NewRecord {
   const { key, value, headers } = item.message
-  const kept = received(headers).filter(([name]) => !OWN.has(name))
+  const kept = toHeaderPairs(headers).filter(([name]) => !OWN.has(name))
   return { key, value, headers: [...kept, ...ownHeaders(item, settlement, now)] }
 }
 
@@ -28,10 +28,4 @@ function ownHeaders(item: Item, settlement: Settlement, now: number): [string, B
     [REASON_HEADER, Buffer.from(settlement.reason)],
     [PARKED_AT_HEADER, Buffer.from(String(now))],
   ]
-}
-
-function received(headers: JobMessage['headers']): Headers {
-  return Object.entries(headers ?? {}).flatMap(([name, held]) =>
-    (Array.isArray(held) ? held : held === undefined ? [] : [held]).map((value) => [name, Buffer.from(value)] as const),
-  )
 }

@@ -16,13 +16,18 @@ export function toHeaderRecord(headers: Headers): HeaderRecord {
   return out
 }
 
-/** @returns pairs, repeats beside each other. */
+/**
+ * Takes whatever a client of Kafka may have written: a header without a value reads as an empty one, so that no
+ * count of headers changes; what kafkajs puts beside values of a name such as `constructor` is left out.
+ * @returns pairs, repeats beside each other.
+ */
 export function toHeaderPairs(headers: HeaderRecord | undefined): Headers {
   const out: (readonly [string, Uint8Array])[] = []
   for (const [name, held] of Object.entries(headers ?? {})) {
-    if (held === undefined) continue
-    for (const value of Array.isArray(held) ? held : [held]) {
-      out.push([name, typeof value === 'string' ? Buffer.from(value) : value])
+    for (const value of (Array.isArray(held) ? held : [held]) as readonly unknown[]) {
+      if (value instanceof Uint8Array) out.push([name, value])
+      else if (typeof value === 'string') out.push([name, Buffer.from(value)])
+      else if (value === null) out.push([name, Buffer.alloc(0)])
     }
   }
   return out

@@ -37,7 +37,8 @@ export function readRecord(record: LogRecord, schemas: SchemaIds): SignalsRecord
   if (!isKind(kind) || framed.body.length > MAX_BODY_BYTES[kind]) return null
   const signatures = record.headers.filter(([header]) => header === SIGNATURE_HEADER)
   const signature = signatures[0]?.[1]
-  if (signature === undefined || signatures.length !== 1) return null
+  // Asked of the value, not only of its type: what stands on the log may come from any client.
+  if (!(signature instanceof Uint8Array) || signatures.length !== 1) return null
   return { kind, body: framed.body, signature }
 }
 
