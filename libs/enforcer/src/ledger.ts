@@ -79,7 +79,16 @@ export class Ledger {
     // One record, but for copies of events that were first read from several partitions.
     const byOrigin = Map.groupBy(items, (item) => item.originPartition)
     const records = [...byOrigin.values()].map((group) => recorder.record(phase, group))
-    if (records.length > 0) await appendDurably(settings, settings.decisions.topic, records, giveUp)
+    if (records.length === 0) return
+    try {
+      await appendDurably(settings, settings.decisions.topic, records, giveUp)
+    } catch (error) {
+      // Nothing was appended. Whoever may seal can name themselves at length, a batch of messages over.
+      if (!isTooLarge(error) || items.length === 1) throw error
+      const half = items.length >> 1
+      await this.#append(phase, items.slice(0, half), giveUp)
+      await this.#append(phase, items.slice(half), giveUp)
+    }
   }
 
   async #setAside(

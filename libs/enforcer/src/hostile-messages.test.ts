@@ -1,0 +1,47 @@
+/** Messages any client of Kafka can write: none of them may stop its partition. */
+import { EventLogError, type JobMessage, maxRecordBytes } from '@countersign/event-log'
+import { ORIGIN_HEADER } from '@countersign/schemas'
+import { expect, it } from 'vitest'
+import { FakeBatch, sealedMessage, stand } from './testing.ts'
+
+// Types say what is usual, the wire allows more: a null value, and what kafkajs makes of such a name.
+const odd = (headers: Record<string, unknown>) => headers as NonNullable<JobMessage['headers']>
+
+it.each([
+  ['a header without a value', { 'x-trace': null }],
+  ['a header named like a member of every object', { constructor: [Object, Buffer.from('x')] }],
+])('sets %s aside like any other', async (_name, headers) => {
+  const { enforcer, log } = stand()
+  const batch = new FakeBatch([{ ...sealedMessage(0), headers: odd(headers) }, sealedMessage(1)])
+  await enforcer.eachBatch('export', () => {})(batch)
+  expect(log.states()).toEqual({ 0: 'dead_lettered envelope_missing', 1: 'executed' })
+  expect(batch.resolved).toEqual(['1'])
+  const names = log.on('invoices.export.dead.v1')[0]?.headers.map(([name]) => name)
+  expect(names).toEqual([...Object.keys(headers), 'countersign-origin', 'countersign-reason', 'countersign-parked-at'])
+})
+
+it('takes a copy whose origin has no value for an event of its own', async () => {
+  const { enforcer, log } = stand()
+  const { headers, ...message } = sealedMessage(0)
+  const batch = new FakeBatch(
+    [{ ...message, headers: odd({ ...headers, [ORIGIN_HEADER]: null }) }],
+    'invoices.export.park.v1',
+    0,
+  )
+  await enforcer.eachBatch('export', () => {})(batch)
+  expect(log.states()).toEqual({ 0: 'executed' })
+})
+
+it('splits a decision record that long names make too large', async () => {
+  const { enforcer, log } = stand()
+  log.fault = (_topic, records) =>
+    records.some(({ value }) => (value?.length ?? 0) > maxRecordBytes)
+      ? new EventLogError({ code: 'EVENT_LOG_RECORD_TOO_LARGE', retriable: false, publicMessage: 'too large' })
+      : null
+  const claims = { sub: 's'.repeat(8_000), scope: ['other'] }
+  const batch = new FakeBatch(Array.from({ length: 200 }, (_, i) => sealedMessage(i, { claims })))
+  await enforcer.eachBatch('export', () => {})(batch)
+  expect(batch.resolved).toEqual(['199'])
+  expect(Object.values(log.states())).toEqual(Array.from({ length: 200 }, () => 'denied scope_missing'))
+  expect(log.decisions('final')).toHaveLength(2)
+})
