@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import type { LogPosition } from '@countersign/schemas'
 import type { Refusal, Revocation } from '@countersign/session-store'
 
-export type RefusalCode = Refusal | 'store_unavailable'
+export type RefusalCode = Refusal | 'store_unavailable' | 'view_starting'
 
 /**
  * - `acknowledged`: durable at a position; `seq` and `position` are null when nothing had to be taken away.

@@ -94,8 +94,10 @@ export class Authority {
   }
 
   async #answer(path: EndingPath, run: EndingRun): Promise<Answer> {
-    const { store, logger, repair } = this.#options
+    const { store, view, logger, repair } = this.#options
     const id = idText(run.id)
+    // A rolled-back store would give sequences out again that the log has, and nobody could tell any more.
+    if (!view.started) return { state: 'refused', id, code: 'view_starting' }
     try {
       let result = await store.end(this.step(path, run))
       if ('refused' in result && result.refused === 'store_behind_log') {

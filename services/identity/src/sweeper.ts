@@ -58,8 +58,11 @@ export class Sweeper {
     const { signal } = this.#stopping
     while (!signal.aborted) {
       try {
-        await this.sweep()
-        await this.#forget()
+        // Nothing is ended before the log was read; see Authority.
+        if (this.#options.view.freshness().closed !== 'starting') {
+          await this.sweep()
+          await this.#forget()
+        }
       } catch (error) {
         logger.warn({ error }, 'sweeping expired sessions failed')
       }
