@@ -67,6 +67,9 @@ export function bundleSource(options: {
 // signs, else its first signatures meet consumers that do not know it. Keys of the first bundle have no such consumers.
 function withBegin(grant: KeyGrant, before: TrustBundle | null, earliest: number): KeyGrant {
   if (before === null) return grant
-  const known = before.keys.find((key) => key.key_id === grant.key_id)
+  // A name given to other bytes is another key.
+  const known = before.keys.find(
+    ({ key_id, public_key }) => key_id === grant.key_id && Buffer.compare(public_key, grant.public_key) === 0,
+  )
   return { ...grant, not_before: known?.not_before ?? Math.max(grant.not_before, earliest) }
 }

@@ -81,6 +81,13 @@ describe('the trust bundle', () => {
     expect([second.version, second.keys.at(-1)?.not_before]).toEqual([2, NOW + 6000])
     const third = open(await ask(2, NOW + 2 * hours(1)), NOW + 2 * hours(1))
     expect([third.version, third.keys.at(-1)?.not_before, third.keys[0]?.not_before]).toEqual([3, NOW + 6000, NOW])
+    // The name of a key says nothing of how long its bytes are known.
+    grants = [
+      ...grants.slice(0, -1),
+      { ...(grants.at(-1) as (typeof grants)[0]), public_key: new SeededRandom(2).bytes(32) },
+    ]
+    const fourth = open(await ask(3, NOW + 3 * hours(1)), NOW + 3 * hours(1))
+    expect(fourth.keys.at(-1)?.not_before).toBe(NOW + 3 * hours(1) + 5000)
     expect(readFileSync(join(dir, 'keys.json'), 'utf8')).not.toContain('PRIVATE')
   })
 })
