@@ -8,6 +8,7 @@ import { loadConfig, systemClock, systemRandom } from '@countersign/kernel'
 import { createLogger, type Logger } from '@countersign/telemetry'
 import { startWorker, type Worker, config as workerConfig } from '@countersign/worker'
 import { expect } from 'vitest'
+import { freePort, Service } from '../day/processes.ts'
 
 export const SERVICE_SECRET = 'service-secret-service-secret-0123456789'
 export const OPERATOR_SECRET = 'operator-secret-operator-secret-0123456'
@@ -43,7 +44,10 @@ export class Site {
   /** Everything any service logged. */
   readonly lines: string[] = []
   readonly #kafka: KafkaAddress | null
-  identity!: Identity
+  /** Answers people and services. */
+  identity!: Pick<Identity, 'address' | 'close'>
+  /** Writes checkpoints, on the same store. */
+  notary!: Identity
   api!: Api
   worker!: Worker
 
@@ -57,6 +61,7 @@ export class Site {
   static async start(kafka: KafkaAddress | null = null): Promise<Site> {
     const site = new Site(kafka)
     try {
+      await site.startNotary()
       await site.startIdentity()
       await Promise.all([site.#startApi(), site.#startWorker()])
       await Promise.all([
@@ -70,7 +75,10 @@ export class Site {
     return site
   }
 
-  /** One identity with both roles, after a stop with the same store and at another port. */
+  async startNotary(): Promise<void> {
+    this.notary = await this.#start({ ROLES: 'notary' }, 'notary')
+  }
+
   async startIdentity(): Promise<void> {
     const seed = {
       accounts: [
@@ -83,21 +91,37 @@ export class Site {
         { name: 'op', use: 'operator', secret: OPERATOR_SECRET },
       ],
     }
-    const config = loadConfig(
-      identityConfig,
-      environment({
-        ...this.#log(),
-        ...(this.#kafka && { LOG: 'kafka' }),
-        STORE_PATH: join(this.folder, 'store.db'),
-        KEYS_DIR: this.#keys,
-        SEED: JSON.stringify(seed),
-        PASSWORD_COST: '10',
-        INSECURE_COOKIES: 'true',
-        CHECKPOINT_INTERVAL: '300ms',
-        ACK_DEADLINE: '500ms',
-      }),
-    )
-    this.identity = await startIdentity({ config, logger: this.#logger('identity'), journey: this.#logger('journey') })
+    this.identity = await this.#start({ ROLES: 'http', SEED: JSON.stringify(seed) }, 'identity')
+  }
+
+  /** In a process of its own, which can be killed. */
+  async startIdentityProcess(): Promise<Service> {
+    const port = await freePort()
+    const env = this.#identityEnvironment({ ROLES: 'http', HTTP_PORT: String(port) })
+    const service = new Service({ name: 'identity', service: 'identity', port, env }, this.folder)
+    service.start()
+    await service.ready()
+    this.identity = { address: service.url, close: () => service.stop() }
+    return service
+  }
+
+  #start(role: Record<string, string>, name: string): Promise<Identity> {
+    const config = loadConfig(identityConfig, this.#identityEnvironment(role))
+    return startIdentity({ config, logger: this.#logger(name), journey: this.#logger('journey') })
+  }
+
+  #identityEnvironment(more: Record<string, string>): Record<string, string> {
+    return environment({
+      ...this.#log(),
+      ...(this.#kafka && { LOG: 'kafka' }),
+      STORE_PATH: join(this.folder, 'store.db'),
+      KEYS_DIR: this.#keys,
+      PASSWORD_COST: '10',
+      INSECURE_COOKIES: 'true',
+      CHECKPOINT_INTERVAL: '300ms',
+      ACK_DEADLINE: '500ms',
+      ...more,
+    })
   }
 
   async #startApi(): Promise<void> {
@@ -208,7 +232,7 @@ export class Site {
   }
 
   async close(): Promise<void> {
-    for (const service of [this.worker, this.api, this.identity]) await service?.close()
+    for (const service of [this.worker, this.api, this.identity, this.notary]) await service?.close()
     rmSync(this.folder, { recursive: true, force: true })
   }
 
