@@ -74,5 +74,6 @@ try {
   process.exitCode = await main()
 } catch (error) {
   say(`stack: ${(error as Error).message}`)
-  process.exitCode = 1
+  // What the command line was refused with.
+  process.exitCode = error instanceof TypeError ? 2 : 1
 }

@@ -14,7 +14,20 @@ const names = readdirSync(import.meta.dirname)
   .map((file) => file.slice(0, -SUFFIX.length))
   .sort()
 
-const { values, positionals } = parseArgs({ options: { json: { type: 'boolean' } }, allowPositionals: true })
+const HELP = `Measures one thing, beside what you would otherwise do, in the same run.
+
+  npm run bench -- <name> [--json]
+
+  <name>   one of: ${names.join(', ')}
+  --json   one JSON object on stdout when done
+
+Exit code 0: it ran, and what was measured was correct; goals are in the figures. 1: otherwise. 2: wrong arguments.`
+
+const { values, positionals } = readArguments()
+if (values.help) {
+  console.log(HELP)
+  process.exit(0)
+}
 const [name = ''] = positionals
 if (positionals.length !== 1 || !names.includes(name)) {
   console.error(`usage: npm run bench -- <name> [--json], where <name> is one of: ${names.join(', ')}`)
@@ -30,4 +43,14 @@ console.log(
 function line({ id, value, unit, goal, met }: Figure): string {
   const judged = goal === null ? '' : `  (goal ${goal}: ${met ? 'met' : 'NOT met'})`
   return `${id.padEnd(36)} ${String(value).padStart(10)} ${unit}${judged}`
+}
+
+function readArguments() {
+  try {
+    const options = { json: { type: 'boolean' }, help: { type: 'boolean' } } as const
+    return parseArgs({ options, allowPositionals: true })
+  } catch (error) {
+    console.error(`${(error as Error).message}; see --help`)
+    process.exit(2)
+  }
 }

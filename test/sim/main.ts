@@ -18,15 +18,7 @@ const HELP = `Runs the whole protocol in one deterministic scheduler and judges 
 
 Exit code 0: no promise was broken; with --planted, every fault was caught. 1: otherwise. 2: wrong arguments.`
 
-const { values } = parseArgs({
-  options: {
-    seeds: { type: 'string' },
-    from: { type: 'string', default: '1' },
-    planted: { type: 'boolean', default: false },
-    json: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
-  },
-})
+const values = readArguments()
 const count = Number(values.seeds ?? (values.planted ? 2000 : 100))
 const from = Number(values.from)
 
@@ -125,4 +117,21 @@ async function plantAll(): Promise<number> {
 
 function elapsed(since: number): number {
   return Math.round((performance.now() - since) / 1000)
+}
+
+function readArguments() {
+  try {
+    return parseArgs({
+      options: {
+        seeds: { type: 'string' },
+        from: { type: 'string', default: '1' },
+        planted: { type: 'boolean', default: false },
+        json: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+      },
+    }).values
+  } catch (error) {
+    console.error(`${(error as Error).message}; see --help`)
+    process.exit(2)
+  }
 }
