@@ -5,7 +5,7 @@ import type { Clock } from '@countersign/kernel'
 export interface ReplayGuard {
   /**
    * Claims a delivery.
-   * @param id provider and delivery id. @param until epoch milliseconds; afterwards it may be forgotten.
+   * @param id provider, tenant and delivery id as one text. @param until epoch milliseconds; afterwards it may be forgotten.
    */
   claim(
     id: string,

@@ -150,10 +150,12 @@ describe('repetitions', () => {
     expect(await entry.receive(delivery(), async () => 7)).toEqual({ ok: true, first: true, result: 7 })
   })
 
-  test('another sender may use the same id', async () => {
+  test('another sender may use the same id, also for another tenant at the same provider', async () => {
     const f = stand()
     expect(await receive(delivery(), {}, f)).toBe('first')
     expect(await receive(delivery(), { provider: 'other' }, f)).toBe('first')
+    expect(await receive(delivery(), { tenant: 'beta' }, f)).toBe('first')
+    expect(await receive(delivery(), { tenant: 'beta' }, f)).toBe('repeated')
   })
 
   test('nothing is forgotten early to make room', async () => {

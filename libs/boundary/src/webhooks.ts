@@ -60,7 +60,7 @@ export type Admit = (
 
 /** @throws {BOUNDARY_OPTIONS_INVALID} for a secret that is not one. */
 export function webhookEntry(options: WebhookOptions, replay: ReplayGuard, clock: Clock, admit: Admit): WebhookEntry {
-  const { provider, toleranceMs = 300_000 } = options
+  const { provider, tenant, toleranceMs = 300_000 } = options
   const verifiers = options.secrets.map(verifierOf)
   if (verifiers.length === 0) throw invalid('a webhook has at least one secret')
   return {
@@ -72,7 +72,8 @@ export function webhookEntry(options: WebhookOptions, replay: ReplayGuard, clock
       const version = Math.min(at, clock.now())
       const admitted = admit({ identity: identityOf(options, version), at: version }, delivery)
       if (!admitted.ok) return admitted
-      const claimId = `${provider} ${id}`
+      // Senders number on their own, also those two tenants have at one provider.
+      const claimId = JSON.stringify([provider, tenant, id])
       const claim = await replay.claim(claimId, at + toleranceMs)
       if (claim === 'done') return { ok: true, first: false }
       if (claim !== 'first') return denied(claim === 'working' ? 'webhook_in_progress' : 'webhook_overloaded')
