@@ -39,8 +39,9 @@ export function judgeClaims(
     if (own(all, name) === undefined || own(all, name) === null) return 'token_claim_missing'
   if (iss !== rules.issuer) return 'token_issuer_mismatch'
   if (!aud.includes(rules.audience)) return 'token_audience_mismatch'
-  const issuedAt = iat * 1000
-  const expiresAt = exp * 1000
+  // Seconds may have a fraction (RFC 7519 §2); milliseconds here do not, and the earlier one is the stricter.
+  const issuedAt = Math.floor(iat * 1000)
+  const expiresAt = Math.floor(exp * 1000)
   if (now >= expiresAt + rules.skewMs) return 'token_expired'
   if (issuedAt > now + rules.skewMs || (nbf !== undefined && nbf * 1000 > now + rules.skewMs))
     return 'token_not_yet_valid'

@@ -274,6 +274,13 @@ describe('claims', () => {
     expect(await code(verifier(['ES256'], jwks.ec), await signed({ ...CLAIMS, ...change }))).toBe(expected)
   })
 
+  test('times are whole milliseconds, whatever fraction the issuer gives', async () => {
+    const result = await verifier(['ES256'], jwks.ec).verify(
+      await signed({ ...CLAIMS, iat: now - 0.0004, exp: now + 299.9996 }),
+    )
+    expect(result).toMatchObject({ claims: { issuedAt: now * 1000 - 1, expiresAt: now * 1000 + 299_999 } })
+  })
+
   test('further claims can be required', async () => {
     const subject = createVerifier({
       ...PINNED,
