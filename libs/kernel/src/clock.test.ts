@@ -24,6 +24,20 @@ test('the fake clock fires timers in order, at their time, once', async () => {
   expect([clock.now(), clock.monotonic()]).toEqual([520, 20])
 })
 
+test('a wait longer than a timer can be set for does not end at once', async () => {
+  let fired = false
+  const cancel = systemClock.after(2 ** 40, () => {
+    fired = true
+  })
+  const abort = new AbortController()
+  const slept = systemClock.sleep(2 ** 40, abort.signal).then(() => 'slept')
+  await systemClock.sleep(20)
+  expect([fired, await Promise.race([slept, 'asleep'])]).toEqual([false, 'asleep'])
+  abort.abort()
+  cancel()
+  await slept
+})
+
 test.each([
   ['fake', new FakeClock()],
   ['system', systemClock],

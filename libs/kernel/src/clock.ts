@@ -15,6 +15,9 @@ export interface Clock {
   after(ms: number, fn: () => void): () => void
 }
 
+// A timer set for longer fires at once instead; 24 days are as good as for ever.
+const LONGEST_MS = 2 ** 31 - 1
+
 /** The clock of this process. Its timers do not keep the process alive unless `sleep` is awaited. */
 export const systemClock: Clock = {
   now: () => Date.now(),
@@ -27,12 +30,12 @@ export const systemClock: Clock = {
         signal?.removeEventListener('abort', done)
         resolve()
       }
-      const timer = setTimeout(done, ms)
+      const timer = setTimeout(done, Math.min(ms, LONGEST_MS))
       signal?.addEventListener('abort', done, { once: true })
     })
   },
   after(ms, fn) {
-    const timer = setTimeout(fn, ms)
+    const timer = setTimeout(fn, Math.min(ms, LONGEST_MS))
     timer.unref()
     return () => clearTimeout(timer)
   },
