@@ -43,9 +43,10 @@ export interface BatchParts<T> extends AttemptParts {
 export async function processBatch<T>(parts: BatchParts<T>, delivery: Delivery): Promise<readonly Item[]> {
   const { topic, partition, messages, redriven } = delivery
   const size = parts.settings.admitAtMost
+  const original = redriven ? parts.admission.topic : null
   const done: Item[] = []
   for (let from = 0; from < messages.length; from += size) {
-    const chunk = messages.slice(from, from + size).map((message) => new Item(topic, partition, message, redriven))
+    const chunk = messages.slice(from, from + size).map((message) => new Item(topic, partition, message, original))
     await new Chunk(parts, delivery, chunk).process()
     done.push(...chunk)
   }

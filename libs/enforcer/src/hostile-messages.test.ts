@@ -20,16 +20,21 @@ it.each([
   expect(names).toEqual([...Object.keys(headers), 'countersign-origin', 'countersign-reason', 'countersign-parked-at'])
 })
 
-it('takes a copy whose origin has no value for an event of its own', async () => {
+it.each([
+  ['has no value', null],
+  ['is on another topic', Buffer.from('payments.run.v1/5/77')],
+  ['is a partition the topic does not have', Buffer.from('invoices.export.v1/6/77')],
+])('takes a copy whose origin %s for an event of its own', async (_name, origin) => {
   const { enforcer, log } = stand()
   const { headers, ...message } = sealedMessage(0)
   const batch = new FakeBatch(
-    [{ ...message, headers: odd({ ...headers, [ORIGIN_HEADER]: null }) }],
+    [{ ...message, headers: odd({ ...headers, [ORIGIN_HEADER]: origin }) }],
     'invoices.export.park.v1',
     0,
   )
   await enforcer.eachBatch('export', () => {})(batch)
   expect(log.states()).toEqual({ 0: 'executed' })
+  expect(log.on('countersign.decisions.v1').map(({ partition }) => partition)).toEqual([0, 0])
 })
 
 it('splits a decision record that long names make too large', async () => {

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { headerOf, type KeyRing, type OpenedEnvelope } from '@countersign/envelope'
 import type { JobMessage } from '@countersign/event-log'
 import type { ViewFreshness } from '@countersign/policy'
-import { ORIGIN_HEADER } from '@countersign/schemas'
+import { type JobTopicNames, ORIGIN_HEADER } from '@countersign/schemas'
 import { faultSettlement, type Settlement } from './outcomes.ts'
 
 export class Item {
@@ -33,15 +33,15 @@ export class Item {
   recorded = false
   #workId: Buffer | null = null
 
-  /** @param redriven whether `topic` holds copies: only there does a header say where the event came from. */
-  constructor(topic: string, partition: number, message: JobMessage, redriven: boolean) {
+  /** @param original where the event was first read, if `topic` holds copies: only there does a header say where. */
+  constructor(topic: string, partition: number, message: JobMessage, original: JobTopicNames | null) {
     this.message = message
     this.topic = topic
     this.partition = partition
     this.offset = Number(message.offset)
-    const earlier = redriven ? originHeader(message) : null
+    const earlier = original && originHeader(message, original)
     this.origin = earlier?.[0] ?? `${topic}/${partition}/${this.offset}`
-    this.originPartition = earlier ? Number(earlier[1]) : partition
+    this.originPartition = earlier ? Number(earlier[2]) : partition
     const found = headerOf(message.headers)
     this.header = found.ok ? found.bytes : null
     this.headerFault = found.ok ? null : faultSettlement(found.code)
@@ -62,9 +62,10 @@ export class Item {
   }
 }
 
-function originHeader(message: JobMessage): RegExpExecArray | null {
+/** A place that the job topic does not have is nobody's: with it one event would have final records in two partitions. */
+function originHeader(message: JobMessage, { name, partitions }: JobTopicNames): RegExpExecArray | null {
   const value = message.headers?.[ORIGIN_HEADER]
-  return value instanceof Uint8Array || typeof value === 'string'
-    ? /^[^/]{1,249}\/(\d{1,9})\/\d{1,16}$/.exec(value.toString())
-    : null
+  if (!(value instanceof Uint8Array || typeof value === 'string')) return null
+  const found = /^([^/]{1,249})\/(\d{1,9})\/\d{1,16}$/.exec(value.toString())
+  return found?.[1] === name && Number(found[2]) < partitions ? found : null
 }
