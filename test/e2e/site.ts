@@ -165,13 +165,13 @@ export class Site {
     return join(this.folder, 'keys')
   }
 
-  /** Nobody can read or write the embedded log any more. */
-  takeLogAway(): void {
-    for (const file of this.#logFiles()) if (existsSync(file)) renameSync(file, `${file}.away`)
+  /** Nobody can read or write the embedded log, or identity's store, any more. */
+  takeAway(what: 'log' | 'store'): void {
+    for (const file of this.#files(what)) if (existsSync(file)) renameSync(file, `${file}.away`)
   }
 
-  bringLogBack(): void {
-    for (const file of this.#logFiles()) if (existsSync(`${file}.away`)) renameSync(`${file}.away`, file)
+  bringBack(what: 'log' | 'store'): void {
+    for (const file of this.#files(what)) if (existsSync(`${file}.away`)) renameSync(`${file}.away`, file)
   }
 
   async ready(name: 'api' | 'worker'): Promise<boolean> {
@@ -241,8 +241,8 @@ export class Site {
     return { KAFKA_BROKERS: this.#kafka.brokers.join(','), REGISTRY_URL: this.#kafka.registryUrl }
   }
 
-  #logFiles(): string[] {
-    return ['', '-wal', '-shm'].map((suffix) => `${this.logPath}${suffix}`)
+  #files(what: 'log' | 'store'): string[] {
+    return ['', '-wal', '-shm'].map((suffix) => join(this.folder, `${what}.db${suffix}`))
   }
 
   #logger(name: string): Logger {

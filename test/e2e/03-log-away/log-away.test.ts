@@ -16,7 +16,7 @@ test('while the log is away nothing is acknowledged, and when it is back everyth
   const running = await site.watched('/payments', bob, slow)
   await becomes(running, { state: 'admitted' })
 
-  site.takeLogAway()
+  site.takeAway('log')
   const logout = await site.logout(bob)
   const id = randomUUID()
   const request = { id, target: { kind: 'token', id: 'tok_1' }, reason: 'admin' }
@@ -29,7 +29,7 @@ test('while the log is away nothing is acknowledged, and when it is back everyth
   // Whoever logged out is out here at once, log or no log.
   expect((await site.post('/payments', bob, { invoice_id: 'acme-1001', amount_cents: 1 })).status).toBe(401)
 
-  site.bringLogBack()
+  site.bringBack('log')
   for (const asked of [logout.id, id])
     await until(
       'acknowledged',

@@ -22,10 +22,10 @@ test('what was acknowledged and what was pending when identity was killed stops 
     site.operate('POST', '/v1/revocations', { id, target: { kind: 'subject', id: sub }, reason: 'compromise' })
   const [first, second, never] = [randomUUID(), randomUUID(), randomUUID()]
   expect((await stop(first, 'sub_ann')).state).toBe('acknowledged')
-  site.takeLogAway()
+  site.takeAway('log')
   expect((await stop(second, 'sub_bob')).state).toBe('pending')
   await identity.kill()
-  site.bringLogBack()
+  site.bringBack('log')
 
   await becomes(hers, { state: 'denied', reason: 'revoked_while_running' })
   expect(await (await fetch(his)).json()).toMatchObject({ state: 'admitted' })
