@@ -20,6 +20,9 @@ interface Event {
   cancelled: boolean
 }
 
+/** One microsecond, in milliseconds. */
+const TICK = 0.001
+
 export class Scheduler {
   readonly random: SeededRandom
   /** True time of the run, milliseconds since its start. */
@@ -34,7 +37,10 @@ export class Scheduler {
 
   /** Runs `fn` after `delay`, unless its owner dies or it is cancelled first. */
   schedule(delay: number, owner: Owner | null, fn: () => void): () => void {
-    const event: Event = { at: this.now + Math.max(0, delay), tie: this.random.uint32(), owner, fn, cancelled: false }
+    // Time is in whole microseconds, and a wait takes at least one: a rest too small for a float to add would
+    // never pass.
+    const at = delay > 0 ? Math.max(this.now + TICK, Math.round((this.now + delay) * 1000) / 1000) : this.now
+    const event: Event = { at, tie: this.random.uint32(), owner, fn, cancelled: false }
     this.#push(event)
     return () => {
       event.cancelled = true

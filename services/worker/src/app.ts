@@ -1,10 +1,10 @@
 /** Composition root: one log, one view, one enforcer, and a consumer for each job class. */
 import { createEnforcer } from '@countersign/enforcer'
-import type { EventLog, JobConsumer } from '@countersign/event-log'
+import type { EventLog, JobConsumer, JobHandlers } from '@countersign/event-log'
 import { openKafkaLog } from '@countersign/event-log/kafka'
 import { openSqliteLog } from '@countersign/event-log/sqlite'
 import { createServer, type Readiness, type Running } from '@countersign/host'
-import { seconds, systemClock, systemRandom } from '@countersign/kernel'
+import { isCountersignError, seconds, systemClock, systemRandom } from '@countersign/kernel'
 import { notFresh, ruleVersion } from '@countersign/policy'
 import { fileSnapshots, Replica } from '@countersign/replica'
 import { exampleCatalogue } from '@countersign/schemas'
@@ -60,16 +60,34 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   const consumers: JobConsumer[] = []
   const stopping = new AbortController()
 
+  /** Joins a group; a log that is away is waited for. */
+  async function join(
+    membership: Parameters<EventLog['jobs']>[0],
+    eachBatch: NonNullable<JobHandlers['eachBatch']>,
+  ): Promise<void> {
+    while (!stopping.signal.aborted) {
+      const jobs = log.jobs(membership)
+      try {
+        await jobs.run({ eachBatch, partitionsConsumedConcurrently: config.partitionsAtOnce })
+        consumers.push(jobs)
+        return
+      } catch (error) {
+        await jobs.stop()
+        if (!isCountersignError(error) || !error.retriable) throw error
+        logger.warn({ error, group: membership.group }, 'group cannot be joined yet')
+        await clock.sleep(seconds(1), stopping.signal)
+      }
+    }
+  }
+
   /** A class has consumers of its own, so that slow work of one does not hold up another. */
   async function consume(): Promise<void> {
     const proven = (): boolean => replica.freshness().proven
     while (!(await replica.waitUntil(proven, seconds(60), stopping.signal))) if (stopping.signal.aborted) return
     for (const { name, topic } of classes) {
       const physical = exampleCatalogue.jobTopic(topic)?.name as string
-      const jobs = log.jobs({ group: `${group}.${name}`, topics: [physical] })
-      consumers.push(jobs)
       const eachBatch = enforcer.eachBatch(name, working(clock), { concurrency })
-      await jobs.run({ eachBatch, partitionsConsumedConcurrently: config.partitionsAtOnce })
+      await join({ group: `${group}.${name}`, topics: [physical] }, eachBatch)
     }
     logger.info({ consumer, group }, 'taking jobs')
   }
