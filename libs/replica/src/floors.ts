@@ -17,14 +17,18 @@ export function covers(view: View, { key, effect, floor }: SignalFacts): boolean
   return entry !== undefined && (entry.higher === floor || entry.lower >= floor)
 }
 
-/** @returns what `view` lacks of `others`, or null when it lacks nothing. */
+/** @returns what `view` lacks of `others`, or null when it lacks nothing; `exceeded` when there is no room for all of it. */
 export function lacking(view: View, others: readonly View[], make: () => View): View | null {
   let rest: View | null = null
   for (const other of others) {
     for (const facts of other.facts()) {
       if (facts.floor < view.horizon || covers(view, facts)) continue
       rest ??= make()
-      rest.apply(facts)
+      try {
+        rest.apply(facts)
+      } catch {
+        return rest
+      }
     }
   }
   return rest

@@ -215,7 +215,7 @@ export class Follower {
   }
 
   #closedNow(clock: Clock): ClosedReason | null {
-    if (this.#view.exceeded) return 'memory_exceeded'
+    if (this.#consulted.some((view) => view.exceeded)) return 'memory_exceeded'
     const { ring } = this
     if (this.#closed === null && ring !== null && ring.bundle.expires_at <= clock.now()) return 'bundle_expired'
     return this.#closed
@@ -380,9 +380,15 @@ export class Follower {
     )
   }
 
+  /** At most two, however many readings came before: what is kept beside must not grow with each. */
   #verifiedViews(): readonly View[] {
     const own = this.#witnessed ?? this.#view
-    return [own, this.#residue, ...this.#heirlooms].filter((view) => view !== null && view.count > 0) as View[]
+    const beside = lacking(
+      own,
+      this.#residue ? [...this.#heirlooms, this.#residue] : this.#heirlooms,
+      this.#options.newView,
+    )
+    return [own, beside].filter((view) => view !== null && (view.count > 0 || view.exceeded)) as View[]
   }
 
   #consult(): void {
