@@ -3,7 +3,6 @@
  * code that ships, on one broker and one store. Only time, randomness, network, log and password hashing
  * are the simulation's own.
  */
-import { createHash } from 'node:crypto'
 import { createBoundary, type SessionResolver } from '@countersign/boundary'
 import { createEnforcer } from '@countersign/enforcer'
 import { ed25519Key, generateEd25519, type SigningKey, signRecord } from '@countersign/envelope'
@@ -197,7 +196,7 @@ export class Site {
       journey: journeyLog(silentLogger),
     }
     const delivery = new Delivery({ ...shared, keyInForce: () => view.keyInForce, epsilonMs: EPSILON_MS })
-    const repair = repairer({ ...shared, view, raiseTenant })
+    const repair = repairer({ ...shared, view, delivery })
     const authority: Authority = new Authority({ ...shared, view, delivery, repair, ackDeadlineMs: 1_000 })
     const administration = new Administration({
       ...shared,
@@ -217,18 +216,6 @@ export class Site {
       grants: GRANTS,
       repair,
     })
-    async function raiseTenant(tenant: string, throughSeq: number): Promise<void> {
-      const id = createHash('sha256').update(`rollback ${tenant} ${throughSeq}`).digest().subarray(0, 16)
-      const target = { kind: 'tenant', tenant, id: '' } as const
-      await authority.end('store_rollback', {
-        id,
-        request: Buffer.alloc(32),
-        initiator: 'system:repair',
-        tenant,
-        change: { kind: 'none' },
-        facts: { target },
-      })
-    }
     await replica.start()
     delivery.start()
     const part: IdentityPart = { store, replica, logins, administration }

@@ -208,8 +208,9 @@ export interface SessionStore extends OutboxPort {
    * Takes back what a rollback lost: keeps the rows as acknowledged, raises versions, and re-applies what each
    * signal says of state: suspension, removal, a password voided by its reset, roles as given. Idempotent.
    * @param seq the store's sequence is at least this afterwards.
+   * @param endings what must end because not everything was found again; the same step, so that a crash skips none.
    */
-  adopt(lost: readonly LostSignal[], seq: number): Promise<void>
+  adopt(lost: readonly LostSignal[], seq: number, endings: readonly Ending[]): Promise<void>
   /** @returns all tenants with an affiliation, sorted. */
   tenants(): Promise<readonly string[]>
   close(): Promise<void>

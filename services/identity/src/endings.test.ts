@@ -3,7 +3,7 @@ import { REASONS, TARGET_KINDS } from '@countersign/revocation'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { ENDINGS, type EndingPath, type EndingRow } from './endings.ts'
 import { removedScopes } from './grants.ts'
-import { type Client, type Reply, World } from './testing.ts'
+import { type Client, type Reply, until, World } from './testing.ts'
 
 // One driver per row: adding a path without saying how it is taken does not compile.
 interface Driven {
@@ -94,6 +94,7 @@ const DRIVERS: Readonly<Record<EndingPath, Driver>> = {
       log.hidden = () => true
     })
     await restored.login('eve')
+    await until(async () => (await world.signals()).length >= before + 2)
     return { target: { kind: 'tenant', tenant: 'acme', id: '' } }
   },
 }

@@ -3,13 +3,11 @@
 import type { Readiness } from '@countersign/host'
 import type { Clock } from '@countersign/kernel'
 import { Replica } from '@countersign/replica'
-import { tenantTarget } from '@countersign/revocation'
 import type { SessionStore } from '@countersign/session-store'
 import type { Logger } from '@countersign/telemetry'
 import cookie from '@fastify/cookie'
 import type { FastifyInstance } from 'fastify'
 import { Administration } from './administration.ts'
-import { derivedId, requestDigest } from './answers.ts'
 import { Authority } from './authority.ts'
 import { GRANTS } from './grants.ts'
 import { adminRoutes } from './http/admin-routes.ts'
@@ -63,13 +61,7 @@ export async function startHttpRole(parts: Parts, journey: Journey, closers: Clo
     logger.info({ made }, 'seeded')
   }
 
-  const repair = repairer({
-    store,
-    log,
-    view,
-    logger,
-    raiseTenant: (tenant, seq) => raiseTenant(authority, tenant, seq),
-  })
+  const repair = repairer({ store, log, view, logger, clock, delivery })
   const shared = { store, view, delivery, clock, random, logger, metrics, journey, repair, passwords, grants: GRANTS }
   const authority = new Authority({ ...shared, ackDeadlineMs: config.ackDeadline })
   const lives = { idleMs: config.sessionIdle, absoluteMs: config.sessionAbsolute }
@@ -105,18 +97,6 @@ export async function startHttpRole(parts: Parts, journey: Journey, closers: Clo
     await app.register(serviceRoutes, { logins, guard })
   }
   return { mount, sweeper, readiness: () => readiness(store, view) }
-}
-
-// One id per gap and tenant, so that instances that repair at the same time raise once.
-async function raiseTenant(authority: Authority, tenant: string, seq: number): Promise<void> {
-  await authority.end('store_rollback', {
-    id: derivedId('store_rollback', `${tenant}\0${seq}`),
-    request: requestDigest(['store_rollback', tenant, seq]),
-    initiator: 'system:repair',
-    tenant: null,
-    change: { kind: 'none' },
-    facts: { target: tenantTarget(tenant) },
-  })
 }
 
 // A store restored from a backup shows itself as soon as the log was read, not only at the next login.

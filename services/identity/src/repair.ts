@@ -4,21 +4,25 @@
  */
 import { verifyRecord } from '@countersign/envelope'
 import type { EventLog } from '@countersign/event-log'
+import type { Clock } from '@countersign/kernel'
 import { readRecord, SIGNALS_TOPIC, type SignalsView } from '@countersign/replica'
-import { scopeOf } from '@countersign/revocation'
+import { scopeOf, tenantTarget } from '@countersign/revocation'
 import { type Signal, signalCodec } from '@countersign/schemas'
-import type { LostSignal, SessionStore } from '@countersign/session-store'
+import type { Ending, LostSignal, SessionStore } from '@countersign/session-store'
 import type { Logger } from '@countersign/telemetry'
+import { derivedId, requestDigest } from './answers.ts'
+import { raisesOf } from './endings.ts'
 import { rolesWithout } from './grants.ts'
-import type { OwnView } from './own-view.ts'
+import type { Delivery } from './outbox.ts'
+import { highestFloor, type OwnView } from './own-view.ts'
 
 export interface RepairOptions {
   readonly store: SessionStore
   readonly log: EventLog
   readonly view: OwnView & Pick<SignalsView, 'ring'>
   readonly logger: Logger
-  /** Raises the floor of a tenant. */
-  readonly raiseTenant: (tenant: string, throughSeq: number) => Promise<void>
+  readonly clock: Clock
+  readonly delivery: Pick<Delivery, 'kick'>
 }
 
 /** @returns a function that repairs if needed; calls at the same time share one run. */
@@ -32,16 +36,34 @@ export function repairer(options: RepairOptions): () => Promise<void> {
   }
 }
 
-async function repair({ store, log, view, logger, raiseTenant }: RepairOptions): Promise<void> {
+async function repair({ store, log, view, logger, clock, delivery }: RepairOptions): Promise<void> {
   const have = await store.highestSeq()
   const seen = view.outboxSeq
   if (have >= seen) return
   logger.error({ have, seen }, 'the session store is behind the signals log: it was restored, wiped or failed over')
   const lost = await findLost(log, view, have)
-  await store.adopt(await withRoles(store, lost), seen)
   const missing = seen - have - new Set(lost.map(({ signal }) => signal.seq)).size
-  if (missing > 0) for (const tenant of await store.tenants()) await raiseTenant(tenant, seen)
+  const affected = missing > 0 ? await store.tenants() : []
+  const endings = affected.map((tenant) => tenantEnding(tenant, seen, view, clock))
+  await store.adopt(await withRoles(store, lost), seen, endings)
+  delivery.kick()
   logger.warn({ found: lost.length, missing }, 'the session store was repaired from the signals log')
+}
+
+// One id per gap and tenant, so that instances that repair at the same time raise once.
+function tenantEnding(tenant: string, seen: number, view: OwnView, clock: Clock): Ending {
+  const target = tenantTarget(tenant)
+  return {
+    id: derivedId('store_rollback', `${tenant}\0${seen}`),
+    request: requestDigest(['store_rollback', tenant, seen]),
+    cause: 'store_rollback',
+    initiator: 'system:repair',
+    tenant: null,
+    now: clock.now(),
+    change: { kind: 'none' },
+    raises: raisesOf('store_rollback', { target, atLeast: highestFloor(view, target) }),
+    seenSeq: seen,
+  }
 }
 
 async function findLost(log: EventLog, view: RepairOptions['view'], have: number): Promise<LostSignal[]> {

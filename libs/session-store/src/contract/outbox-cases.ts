@@ -85,10 +85,18 @@ export function outboxCases(seeded: Seed): void {
       lost(4, subject, 'reason:password_reset'),
       lost(5, { ...subject, id: 'gone' }, 'reason:suspension'),
     ]
-    await store.adopt(signalsLost, 6)
-    await store.adopt(signalsLost, 6)
-    expect(await store.highestSeq()).toBe(6)
-    expect(await store.keptRows(1, 9)).toHaveLength(3)
+    const tenant: SignalTarget = { kind: 'tenant', tenant: 'acme', id: '' }
+    const missing = step({ seenSeq: 6, raises: [raise(tenant)] })
+    await store.adopt(signalsLost, 6, [missing])
+    await store.adopt(signalsLost, 6, [missing])
+    expect(await store.highestSeq()).toBe(7)
+    expect((await store.keptRows(1, 9)).map(({ seq, state }) => `${seq} ${state}`)).toEqual([
+      '3 acknowledged',
+      '4 acknowledged',
+      '5 acknowledged',
+      '7 pending',
+    ])
+    expect((await store.target(tenant))?.endedBelow).toBeGreaterThan(0)
     expect((await store.account('sub-1'))?.password).toBeNull()
     expect((await store.affiliation('acme', 'sub-1'))?.roles).toEqual(['member'])
     expect(await store.target(subject)).toMatchObject({ version: NOW + 4, endedBelow: NOW + 4 })

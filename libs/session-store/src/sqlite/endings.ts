@@ -74,7 +74,13 @@ export function revocation(db: Database, id: Uint8Array): Revocation | null {
   }
 }
 
-export function adopt(db: Database, lost: readonly LostSignal[], seq: number): void {
+export function adopt(
+  db: Database,
+  emitter: Emitter,
+  lost: readonly LostSignal[],
+  seq: number,
+  endings: readonly Ending[],
+): void {
   for (const { signal, body, signature, position, roles } of lost) {
     const values = [
       signal.seq,
@@ -108,6 +114,7 @@ export function adopt(db: Database, lost: readonly LostSignal[], seq: number): v
     }
   }
   db.setMeta('seq', Math.max(seq, db.meta<number>('seq') ?? 0))
+  for (const ending of endings) end(db, emitter, ending)
 }
 
 function requestOf(db: Database, id: Uint8Array): Uint8Array | undefined {

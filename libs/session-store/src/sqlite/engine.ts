@@ -45,7 +45,6 @@ const WRITES: Readonly<Record<string, Operation>> = {
   settleAttempt: accounts.settleAttempt,
   touchSession: sessions.touchSession,
   expiredSessions: sessions.expiredSessions,
-  adopt: endings.adopt,
   nameLog: outbox.nameLog,
   acknowledge: outbox.acknowledge,
   repend: outbox.repend,
@@ -53,7 +52,11 @@ const WRITES: Readonly<Record<string, Operation>> = {
   putBundle: outbox.putBundle,
 }
 
-const STEPS: Readonly<Record<string, Step>> = { end: endings.end, createSession: sessions.createSession }
+const STEPS: Readonly<Record<string, Step>> = {
+  end: endings.end,
+  createSession: sessions.createSession,
+  adopt: endings.adopt,
+}
 
 /** One open file and its answers. Owns no thread: the worker drives it, or whoever needs no thread. */
 export class Engine {
