@@ -97,7 +97,11 @@ export class SignalsLedger {
   readonly #schemas: SchemaIds
   readonly #rings: () => readonly KeyRing[]
   readonly #seen = new Set<string>()
-  #holder = { log_id: '', epoch: 0, notary: '' }
+  #last = -1
+  #reading = 0
+  #holders: { readonly offset: number; readonly log_id: string; readonly epoch: number; readonly notary: string }[] = []
+  /** Those of `checkpoints` that the log still holds. */
+  #chain: CheckpointFact[] = []
 
   constructor(schemas: SchemaIds, rings: () => readonly KeyRing[]) {
     this.#schemas = schemas
@@ -105,13 +109,15 @@ export class SignalsLedger {
   }
 
   add(record: LogRecord): void {
+    if (record.offset <= this.#last) this.#reread(record.offset)
+    this.#last = record.offset
     const framed = unframe(record.value)
     const name = framed && this.#schemas.schemaOf(framed.id)?.name
     if (!framed || !name) return
     const { body } = framed
     if (name === 'countersign.Signal' && this.#signed(record, 'Signal', 'signal', body)) this.#signal(record, body)
     else if (name === 'countersign.EpochClaim' && this.#signed(record, 'EpochClaim', 'checkpoint', body))
-      this.#claim(body)
+      this.#claim(record.offset, body)
     else if (name === 'countersign.Checkpoint' && this.#signed(record, 'Checkpoint', 'checkpoint', body))
       this.#checkpoint(record, body)
   }
@@ -142,30 +148,42 @@ export class SignalsLedger {
     })
   }
 
-  #claim(body: Uint8Array): void {
+  /** The log was cut or recreated: what stood from here on is no longer part of it. */
+  #reread(offset: number): void {
+    this.#reading++
+    this.#holders = this.#holders.filter((held) => held.offset < offset)
+    this.#chain = this.#chain.filter((c) => c.offset < offset)
+  }
+
+  #claim(offset: number, body: Uint8Array): void {
     const claim = epochClaimCodec.decode(body)
-    const succeeds =
-      claim.log_id !== this.#holder.log_id &&
-      (this.#holder.log_id === '' || claim.predecessor?.log_id === this.#holder.log_id)
-    if (succeeds || (claim.log_id === this.#holder.log_id && claim.epoch > this.#holder.epoch)) this.#holder = claim
+    const held = this.#holders.at(-1)
+    // A successor log, or a log that begins again from nothing.
+    const succeeds = claim.log_id !== held?.log_id && (!held || claim.predecessor?.log_id === held.log_id)
+    if (succeeds || (claim.log_id === held?.log_id && claim.epoch > held.epoch))
+      this.#holders.push({ offset, log_id: claim.log_id, epoch: claim.epoch, notary: claim.notary })
   }
 
   #checkpoint(record: LogRecord, body: Uint8Array): void {
     const c = checkpointCodec.decode(body)
-    const { log_id, epoch, notary } = this.#holder
-    const last = this.checkpoints.findLast((other) => other.logId === c.log_id)
-    if (c.log_id !== log_id || c.epoch !== epoch || c.notary !== notary || (last && c.sequence <= last.sequence)) return
-    this.checkpoints.push({
-      logId: log_id,
+    const held = this.#holders.at(-1)
+    const last = this.#chain.findLast((other) => other.logId === c.log_id)
+    if (c.log_id !== held?.log_id || c.epoch !== held.epoch || c.notary !== held.notary) return
+    if (last && c.sequence <= last.sequence) return
+    const fact: CheckpointFact = {
+      logId: c.log_id,
+      reading: this.#reading,
       offset: record.offset,
       covers: c.covers,
       horizon: c.horizon,
       digest: hex(c.digest),
-      epoch,
+      epoch: c.epoch,
       sequence: c.sequence,
       asOf: c.as_of,
       sentAt: c.sent_at,
-    })
+    }
+    this.#chain.push(fact)
+    this.checkpoints.push(fact)
   }
 }
 

@@ -108,6 +108,8 @@ export interface SetAside {
 /** One checkpoint of whoever held the epoch, in log order. */
 export interface CheckpointFact {
   readonly logId: string
+  /** Rises when the log was cut or recreated: offsets and sequences of two readings do not compare. */
+  readonly reading: number
   readonly offset: number
   readonly covers: number
   readonly horizon: number

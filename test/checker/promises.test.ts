@@ -3,7 +3,7 @@ import { exposures, outcomes, spread } from './exposure.ts'
 import type { Facts } from './history.ts'
 import { check } from './promises.ts'
 
-const checkpoint = { logId: 'log', horizon: 0, epoch: 1 }
+const checkpoint = { logId: 'log', reading: 0, horizon: 0, epoch: 1 }
 const key = 'aa'.repeat(16)
 const finish = { logout: 'finish', suspension: 'stop', compromise: 'stop' } as const
 

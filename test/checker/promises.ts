@@ -231,7 +231,7 @@ function neverBack(e: Evidence): Verdict {
   const violations: string[] = []
   let last: Facts['checkpoints'][number] | undefined
   for (const c of e.facts.checkpoints) {
-    const sameLog = last?.logId === c.logId
+    const sameLog = last?.logId === c.logId && last.reading === c.reading
     const back = last && (c.horizon < last.horizon || c.sentAt < last.sentAt)
     const backOnLog = last && sameLog && (c.asOf < last.asOf || c.epoch < last.epoch || c.sequence <= last.sequence)
     if (back || backOnLog) violations.push(`checkpoint ${c.sequence} at ${c.offset} goes back behind ${last?.sequence}`)

@@ -15,6 +15,7 @@ import {
   Delivery,
   journeyLog,
   Logins,
+  logClock,
   Notary,
   type OwnView,
   type Passwords,
@@ -165,7 +166,8 @@ export class Site {
 
   async startIdentity(): Promise<void> {
     const { process, replica, log } = this.#follower('identity')
-    const { clock, random } = process
+    const { random } = process
+    const clock = logClock(process.clock, replica, EPSILON_MS)
     const signalKey = this.key('signal')
     const store = await this.store.connect(process, (signal) => {
       const body = signalCodec.encode(signal)

@@ -16,6 +16,7 @@ import { Guard, isCrossSite } from './http/guard.ts'
 import { problem } from './http/replies.ts'
 import { serviceRoutes } from './http/service-routes.ts'
 import type { Journey } from './journey.ts'
+import { logClock } from './log-clock.ts'
 import { Logins } from './logins.ts'
 import { Delivery } from './outbox.ts'
 import { type OwnView, ownView } from './own-view.ts'
@@ -33,12 +34,12 @@ export interface HttpRole {
 
 /** Starts everything of the role but the server. */
 export async function startHttpRole(parts: Parts, journey: Journey, closers: Closers): Promise<HttpRole> {
-  const { config, log, store, clock, random, logger, metrics, rootKeys } = parts
+  const { config, log, store, random, logger, metrics, rootKeys } = parts
   const epsilonMs = config.epsilon
   const replica = new Replica({
     log,
     rootKeys,
-    clock,
+    clock: parts.clock,
     random,
     logger,
     metrics,
@@ -47,6 +48,7 @@ export async function startHttpRole(parts: Parts, journey: Journey, closers: Clo
     history: 'verify',
   })
   closers.push(() => replica.stop())
+  const clock = logClock(parts.clock, replica, epsilonMs)
   await replica.start()
   const view = ownView(replica, clock)
 

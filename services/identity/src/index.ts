@@ -8,6 +8,7 @@ export { contradictions, type IdentityConfig, identityConfig } from './config.ts
 export { ENDINGS, type EndingPath, type EndingRow } from './endings.ts'
 export { journeyLog } from './journey.ts'
 export { initKeys, type KeyOrder, readGrants, readRootPublicKey, readSigningKey } from './key-files.ts'
+export { logClock } from './log-clock.ts'
 export { type LoginOptions, type LoginResult, Logins, type ResolvedIdentity } from './logins.ts'
 export { Notary, type NotaryOptions, type NotaryStatus } from './notary/index.ts'
 export { Delivery, type DeliveryOptions, type DeliveryStatus } from './outbox.ts'
