@@ -5,6 +5,7 @@
  */
 import type { JobMessage } from '@countersign/event-log'
 import { type AttemptParts, type AttemptResult, attempt, notOwned } from './attempt.ts'
+import { batchInterrupted } from './errors.ts'
 import { Item } from './item.ts'
 import { Ledger } from './ledger.ts'
 import type { Settlement } from './outcomes.ts'
@@ -104,6 +105,7 @@ class Chunk<T> {
         const refusal = this.#refusal(item)
         if (refusal === null) runnable.push(item)
         else if (refusal.wait && !late) waiting.push(item)
+        else if (this.#isParked(refusal.settlement)) throw batchInterrupted(NOT_YET)
         else refused.push([item, refusal.settlement])
       }
       if (waiting.length === 0) break
@@ -153,7 +155,8 @@ class Chunk<T> {
           await this.#waitFor(item, since)
           meters.waited(settings.clock.monotonic() - since)
           continue
-        } else result = refusal.settlement
+        } else if (this.#isParked(refusal.settlement)) return pulse.interrupt(NOT_YET)
+        else result = refusal.settlement
       }
       if (result === 'released') return
       if (result !== 'retry') return this.#ledger.settle([[item, labelled(item, result)]])
@@ -167,11 +170,19 @@ class Chunk<T> {
   #refusal(item: Item): { readonly wait: boolean; readonly settlement: Settlement } | null {
     const { admission } = this.#parts
     const verdict = admission.judge(item)
+    if (verdict !== null && this.#isParked(verdict.settlement) && !admission.rules.observe)
+      return { ...verdict, wait: true }
     if (verdict === null || !admission.rules.observe || verdict.settlement.reason === 'payload_unreadable')
       return verdict
     item.observed = verdict.settlement
     if (item.opened) item.scopes = item.opened.scopes
     return admission.unreadable(item)
+  }
+
+  /** True for what would be parked where it was read from: it would come around without end, a copy each time. */
+  #isParked({ outcome }: Settlement): boolean {
+    const { topic } = this.#items[0] as Item
+    return outcome === 'parked' && topic === this.#parts.admission.topic.park
   }
 
   /** Asks the ownership hook; its failure is a failed attempt. */
@@ -198,6 +209,8 @@ class Chunk<T> {
     if (interruption) throw interruption
   }
 }
+
+const NOT_YET = 'parked work cannot be judged yet'
 
 /** One lane per key, in order of first appearance; what has no key has no order to keep. */
 function lanesOf(items: readonly Item[]): Item[][] {

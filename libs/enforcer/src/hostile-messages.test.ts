@@ -50,3 +50,21 @@ it('splits a decision record that long names make too large', async () => {
   expect(Object.values(log.states())).toEqual(Array.from({ length: 200 }, () => 'denied scope_missing'))
   expect(log.decisions('final')).toHaveLength(2)
 })
+
+it.each(['wait', 'park'] as const)(
+  'gives parked work back while the view is closed instead of parking it again (%s)',
+  async (whenNotFresh) => {
+    const { enforcer, log, view, clock } = stand({ whenNotFresh, maxWaitMs: 5_000 })
+    const { fresh } = view
+    view.fresh = { ...fresh, proven: false, closed: 'digest_differs' }
+    const park = new FakeBatch([sealedMessage(0)], 'invoices.export.park.v1', 0)
+    const handle = enforcer.eachBatch('export', () => {})
+    const refused = expect(handle(park)).rejects.toMatchObject({ code: 'ENFORCER_BATCH_INTERRUPTED' })
+    await clock.advance(5_000)
+    await refused
+    expect([log.records.length, park.resolved]).toEqual([0, []])
+    view.fresh = fresh
+    await handle(park)
+    expect(log.states()).toEqual({ 0: 'executed' })
+  },
+)
