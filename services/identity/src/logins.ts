@@ -21,7 +21,7 @@ import type { Authority } from './authority.ts'
 import { type Grants, scopesOf } from './grants.ts'
 import type { Journey } from './journey.ts'
 import type { Delivery } from './outbox.ts'
-import { isEndedOnLog, type OwnView, seenVersions } from './own-view.ts'
+import { isEndedOnLog, type OwnView, scopesLeft, seenVersions } from './own-view.ts'
 import type { Passwords } from './passwords.ts'
 
 /** How long sessions live. */
@@ -144,7 +144,14 @@ export class Logins {
     // Not on every use: each move is a synced write.
     if (now - lastSeenAt > Math.min(minutes(1), lives.idleMs / 10))
       await store.touchSession(handle, now, now + lives.idleMs)
-    return { ...resolved, scopes: scopesOf(resolved.roles, grants) }
+    const { sub, tenant } = resolved.session
+    const left = scopesLeft(
+      view,
+      affiliationTarget(tenant, sub),
+      resolved.scopeVersion,
+      scopesOf(resolved.roles, grants),
+    )
+    return { ...resolved, scopes: left }
   }
 
   /** @returns what a boundary needs of a cookie value; null for one that is not live. @throws {SESSION_STORE_UNAVAILABLE}. */

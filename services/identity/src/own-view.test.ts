@@ -6,7 +6,7 @@ import { expect, it } from 'vitest'
 import type { Authority } from './authority.ts'
 import { journeyLog } from './journey.ts'
 import { Logins } from './logins.ts'
-import { highestFloor, type OwnView, seenVersions } from './own-view.ts'
+import { highestFloor, type OwnView, scopesLeft, seenVersions } from './own-view.ts'
 import { passwords } from './passwords.ts'
 
 const ann = target('subject', 'sub_ann')
@@ -24,6 +24,16 @@ it('takes the highest floor of any effect, 0 where the log has shown none', () =
   ])
   expect(highestFloor(view, ann)).toBe(30)
   expect(seenVersions(view, [ann, target('subject', 'sub_bob')]).map((seen) => seen.version)).toEqual([30, 0])
+})
+
+it('leaves no scope that the log has taken since the store read its roles', () => {
+  const view = viewOf([
+    { effect: 'scope:x', higher: 30 },
+    { effect: 'reason:admin', higher: 30 },
+  ])
+  expect(scopesLeft(view, ann, 29, ['w', 'x'])).toEqual(['w'])
+  expect(scopesLeft(view, ann, 30, ['w', 'x'])).toEqual(['w', 'x'])
+  expect(scopesLeft(view, target('subject', 'sub_bob'), 0, ['x'])).toEqual(['x'])
 })
 
 it('knows no session that the log has ended, whatever the store says', async () => {

@@ -1,7 +1,7 @@
 /** What identity asks of its own view: floors the log has shown, and the highest sequence seen on it. */
 import type { Clock } from '@countersign/kernel'
 import type { Replica } from '@countersign/replica'
-import { type FloorEntry, type Target, targetKey } from '@countersign/revocation'
+import { type FloorEntry, scopeOf, type Target, targetKey } from '@countersign/revocation'
 import type { Session, VersionedTarget } from '@countersign/session-store'
 import { SIGNAL_KEY } from './key-files.ts'
 
@@ -54,4 +54,16 @@ export function isEndedOnLog(view: OwnView, { targets }: Session): boolean {
   return targets.some(({ version, ...target }) =>
     view.floors(targetKey(target)).some(({ effect, higher }) => !effect.startsWith('scope:') && version < higher),
   )
+}
+
+/** The scopes of an affiliation the log has not taken since `version`, whatever the store says. */
+export function scopesLeft(
+  view: OwnView,
+  affiliation: Target,
+  version: number,
+  scopes: readonly string[],
+): readonly string[] {
+  const floors = view.floors(targetKey(affiliation))
+  const taken = floors.filter(({ higher }) => version < higher).map(({ effect }) => scopeOf(effect))
+  return taken.length === 0 ? scopes : scopes.filter((scope) => !taken.includes(scope))
 }
