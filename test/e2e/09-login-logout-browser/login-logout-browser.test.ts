@@ -42,7 +42,7 @@ describe.skipIf(found === undefined)('in a browser', () => {
   afterAll(async () => {
     await browser?.close()
     await site?.close()
-    rmSync(profile, { recursive: true, force: true })
+    rmSync(profile, { recursive: true, force: true, maxRetries: 5 })
   })
 
   test('a person logs in, queues a slow payment, logs out and watches it stop', async () => {
