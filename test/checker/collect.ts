@@ -87,16 +87,18 @@ async function* records(log: EventLog, topic: string, partition: number): AsyncI
   for await (const chunk of log.read({ topic, partition, from: start, to: end })) yield* chunk
 }
 
+/** Offset of a signal that the log has once lost: from then on no position says that a view has read it. */
+const LOST = Number.POSITIVE_INFINITY
+
 /**
  * The signals log read record by record in log order: genuine signals, and the checkpoints of whoever held
  * the epoch. `rings` are all key rings that were ever in force.
  */
 export class SignalsLedger {
-  readonly signals: SignalFact[] = []
+  signals: readonly SignalFact[] = []
   readonly checkpoints: CheckpointFact[] = []
   readonly #schemas: SchemaIds
   readonly #rings: () => readonly KeyRing[]
-  readonly #seen = new Set<string>()
   #last = -1
   #reading = 0
   #holders: { readonly offset: number; readonly log_id: string; readonly epoch: number; readonly notary: string }[] = []
@@ -133,24 +135,18 @@ export class SignalsLedger {
   }
 
   /** The first time a signal stands on the log counts; later copies take nothing more away. */
-  #signal(record: LogRecord, body: Uint8Array): void {
+  #signal({ offset, timestamp: at }: LogRecord, body: Uint8Array): void {
     const { id, target, effect, fallback, floor } = signalCodec.decode(body)
-    if (this.#seen.has(hex(id))) return
-    this.#seen.add(hex(id))
-    this.signals.push({
-      offset: record.offset,
-      id: hex(id),
-      key: keyOf(target),
-      effect,
-      fallback,
-      floor,
-      at: record.timestamp,
-    })
+    const known = this.signals.find((s) => s.id === hex(id))
+    if (!known)
+      this.signals = [...this.signals, { offset, id: hex(id), key: keyOf(target), effect, fallback, floor, at }]
+    else if (known.offset === LOST) this.signals = this.signals.map((s) => (s === known ? { ...s, offset } : s))
   }
 
   /** The log was cut or recreated: what stood from here on is no longer part of it. */
   #reread(offset: number): void {
     this.#reading++
+    this.signals = this.signals.map((s) => (s.offset < offset ? s : { ...s, offset: LOST }))
     this.#holders = this.#holders.filter((held) => held.offset < offset)
     this.#chain = this.#chain.filter((c) => c.offset < offset)
   }
@@ -169,7 +165,7 @@ export class SignalsLedger {
     const held = this.#holders.at(-1)
     const last = this.#chain.findLast((other) => other.logId === c.log_id)
     if (c.log_id !== held?.log_id || c.epoch !== held.epoch || c.notary !== held.notary) return
-    if (last && c.sequence <= last.sequence) return
+    if (last && (c.sequence !== last.sequence + 1 || c.covers !== last.offset)) return
     const fact: CheckpointFact = {
       logId: c.log_id,
       reading: this.#reading,

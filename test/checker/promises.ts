@@ -231,18 +231,23 @@ function neverBack(e: Evidence): Verdict {
   const violations: string[] = []
   let last: Facts['checkpoints'][number] | undefined
   for (const c of e.facts.checkpoints) {
-    const sameLog = last?.logId === c.logId && last.reading === c.reading
-    const back = last && (c.horizon < last.horizon || c.sentAt < last.sentAt)
-    const backOnLog = last && sameLog && (c.asOf < last.asOf || c.epoch < last.epoch || c.sequence <= last.sequence)
-    if (back || backOnLog) violations.push(`checkpoint ${c.sequence} at ${c.offset} goes back behind ${last?.sequence}`)
+    // What stands after a cut is another history: only a view that has seen more may refuse it.
+    const before = last?.logId === c.logId && last.reading === c.reading ? last : undefined
+    const back = before && (c.horizon < before.horizon || c.asOf < before.asOf || c.epoch < before.epoch)
+    if (back) violations.push(`checkpoint ${c.sequence} at ${c.offset} goes back behind ${before.sequence}`)
     last = c
   }
-  return verdict(
-    'never-back',
-    'epoch, sequence, as-of and horizon of accepted checkpoints never go back',
-    e.facts.checkpoints.length,
-    violations,
-  )
+  const proven = new Map<string, number>()
+  let checked = e.facts.checkpoints.length
+  for (const event of e.facts.consumers) {
+    if (event.type === 'state' && event.state === 'starting') proven.delete(event.consumer)
+    if (event.type !== 'start') continue
+    checked++
+    const asOf = proven.get(event.consumer) ?? 0
+    if (event.asOf < asOf) violations.push(`${event.consumer} went back from a view as of ${asOf} to ${event.asOf}`)
+    proven.set(event.consumer, event.asOf)
+  }
+  return verdict('never-back', 'checkpoints and the views they prove never go back', checked, violations)
 }
 
 /** Judges every promise. Order is fixed; `checked` says how many facts each verdict stands on. */

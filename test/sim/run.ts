@@ -85,7 +85,7 @@ async function factsOf(site: Site, workload: Workload, chaos: Chaos, ledger: Sig
   const revocations = await Promise.all(workload.asked.map((asked) => revocationFact(store, asked, chaos.harmed)))
   return {
     ...topics,
-    // Once the log was harmed an offset says nothing of what a view had read; what it told itself still does.
+    // After the log was harmed offsets of two histories mix; what a consumer told of itself still counts.
     signals: ledger.signals.map((s) => (s.at >= chaos.logHarmedAt ? { ...s, offset: Number.POSITIVE_INFINITY } : s)),
     checkpoints: ledger.checkpoints,
     consumers: site.history,

@@ -138,6 +138,11 @@ export class Follower {
     return this.#live
   }
 
+  /** The end fetched at the start. */
+  get goal(): number {
+    return this.#options.end
+  }
+
   get proof(): Proof | null {
     return this.#proof
   }

@@ -203,6 +203,19 @@ describe('watching', () => {
     expect(replica.freshness()).toMatchObject({ proven: false, closed: 'log_replaced' })
   })
 
+  test('2.3 a log recreated while it is being read is read to its new end', async () => {
+    const w = new World()
+    await w.begin()
+    await w.tick(3)
+    w.log.stalled = true
+    const replica = await w.replica()
+    w.log.recreate()
+    w.log.write(w.scribe.signalRecord(w.scribe.makeSignal(), testKeys(7).signal))
+    w.log.stalled = false
+    await w.pass(20_000)
+    expect(replica.follower.live).toBe(true)
+  })
+
   test('2.3 a forged signal in history is found out: the re-read verifies every one', async () => {
     const w = new World()
     await w.begin()

@@ -302,10 +302,15 @@ export class Replica implements SignalsView {
     await tail.restart()
   }
 
-  /** A log that ends below what was read was cut. Seen twice, since a new leader's end may lag for a moment. */
+  /**
+   * A log that ends below what was read, or below the end this reading set out for, was cut. Seen twice, since a
+   * new leader's end may lag for a moment.
+   */
   async #watchBounds(): Promise<void> {
     const { end } = await this.#options.log.bounds(SIGNALS_TOPIC)
-    this.#endedBelow = end <= this.#follower.position && !this.#rereading ? this.#endedBelow + 1 : 0
+    const { position, live, goal } = this.#follower
+    const below = end <= position || (!live && Number.isFinite(goal) && end < goal)
+    this.#endedBelow = below && !this.#rereading ? this.#endedBelow + 1 : 0
     if (this.#endedBelow < 2) return
     this.#endedBelow = 0
     this.#outOfRange({ start: 0, end })
