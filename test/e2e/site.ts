@@ -1,4 +1,4 @@
-/** Identity, api and worker in this process, on one log, with people who log in; for end-to-end tests. */
+/** Identity, api and worker in this process, on one embedded log, with people who log in; for end-to-end tests. */
 import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -15,12 +15,6 @@ export const OPERATOR_SECRET = 'operator-secret-operator-secret-0123456'
 export const SCHEDULE_SECRET = 'schedule-secret-schedule-secret-0123456'
 export const WEBHOOK_SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'
 export const PASSWORD = 'correct horse battery'
-
-/** Where the log is; the embedded one when absent. */
-export interface KafkaAddress {
-  readonly brokers: readonly string[]
-  readonly registryUrl: string
-}
 
 export interface Answer {
   readonly status: number
@@ -43,7 +37,6 @@ export class Site {
   readonly folder: string = mkdtempSync(join(tmpdir(), 'countersign-e2e-'))
   /** Everything any service logged. */
   readonly lines: string[] = []
-  readonly #kafka: KafkaAddress | null
   /** Answers people and services. */
   identity!: Pick<Identity, 'address' | 'close'>
   /** Writes checkpoints, on the same store. */
@@ -51,15 +44,14 @@ export class Site {
   api!: Api
   worker!: Worker
 
-  private constructor(kafka: KafkaAddress | null) {
-    this.#kafka = kafka
+  private constructor() {
     const orders = [{ name: 'api', use: 'envelope', tenants: ['*'], topics: ['*'] }] as const
     initKeys({ dir: this.#keys, checkpoints: 1, orders, now: Date.now(), random: systemRandom })
   }
 
-  /** Everything is ready. @param kafka where topics are provisioned; the embedded log when null. */
-  static async start(kafka: KafkaAddress | null = null): Promise<Site> {
-    const site = new Site(kafka)
+  /** Everything is ready. */
+  static async start(): Promise<Site> {
+    const site = new Site()
     try {
       await site.startNotary()
       await site.startIdentity()
@@ -112,8 +104,7 @@ export class Site {
 
   #identityEnvironment(more: Record<string, string>): Record<string, string> {
     return environment({
-      ...this.#log(),
-      ...(this.#kafka && { LOG: 'kafka' }),
+      LOG_PATH: this.logPath,
       STORE_PATH: join(this.folder, 'store.db'),
       KEYS_DIR: this.#keys,
       PASSWORD_COST: '10',
@@ -128,7 +119,7 @@ export class Site {
     const config = loadConfig(
       apiConfig,
       environment({
-        ...this.#log(),
+        LOG_PATH: this.logPath,
         ROOT_KEY: this.rootKey,
         ENVELOPE_KEY_FILE: join(this.#keys, 'api.key.pem'),
         IDENTITY_URL: this.identity.address ?? '',
@@ -144,7 +135,10 @@ export class Site {
 
   async #startWorker(): Promise<void> {
     const own = { CONSUMER: 'worker-1', ROOT_KEY: this.rootKey, CHECKPOINT_INTERVAL: '300ms' }
-    const config = loadConfig(workerConfig, environment({ ...this.#log(), ...own, HISTORY_PATH: this.historyPath }))
+    const config = loadConfig(
+      workerConfig,
+      environment({ LOG_PATH: this.logPath, ...own, HISTORY_PATH: this.historyPath }),
+    )
     this.worker = await startWorker(config, this.#logger('worker'))
   }
 
@@ -234,11 +228,6 @@ export class Site {
   async close(): Promise<void> {
     for (const service of [this.worker, this.api, this.identity, this.notary]) await service?.close()
     rmSync(this.folder, { recursive: true, force: true })
-  }
-
-  #log(): Record<string, string> {
-    if (this.#kafka === null) return { LOG_PATH: this.logPath }
-    return { KAFKA_BROKERS: this.#kafka.brokers.join(','), REGISTRY_URL: this.#kafka.registryUrl }
   }
 
   #files(what: 'log' | 'store'): string[] {
