@@ -12,13 +12,14 @@ const found = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/googl
 if (found === undefined) console.log('No browser: skipping the test of the pages. Debian: apt-get install -y chromium')
 
 describe.skipIf(found === undefined)('in a browser', () => {
-  const profile = mkdtempSync(join(tmpdir(), 'countersign-browser-'))
+  let profile: string
   let site: Site
   let browser: BrowserContext
   /** What pages complained of: blocked by policy, not found, script errors. */
   const complaints: string[] = []
 
   beforeAll(async () => {
+    profile = mkdtempSync(join(tmpdir(), 'countersign-browser-'))
     site = await Site.start()
     browser = await chromium.launchPersistentContext(profile, {
       executablePath: found ?? '',
@@ -42,7 +43,7 @@ describe.skipIf(found === undefined)('in a browser', () => {
   afterAll(async () => {
     await browser?.close()
     await site?.close()
-    rmSync(profile, { recursive: true, force: true, maxRetries: 5 })
+    if (profile) rmSync(profile, { recursive: true, force: true, maxRetries: 5 })
   })
 
   test('a person logs in, queues a slow payment, logs out and watches it stop', async () => {
