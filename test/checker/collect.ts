@@ -137,10 +137,8 @@ export class SignalsLedger {
   /** The first time a signal stands on the log counts; later copies take nothing more away. */
   #signal({ offset, timestamp: at }: LogRecord, body: Uint8Array): void {
     const { id, target, effect, fallback, floor } = signalCodec.decode(body)
-    const known = this.signals.find((s) => s.id === hex(id))
-    if (!known)
-      this.signals = [...this.signals, { offset, id: hex(id), key: keyOf(target), effect, fallback, floor, at }]
-    else if (known.offset === LOST) this.signals = this.signals.map((s) => (s === known ? { ...s, offset } : s))
+    if (this.signals.some((s) => s.id === hex(id))) return
+    this.signals = [...this.signals, { offset, id: hex(id), key: keyOf(target), effect, fallback, floor, at }]
   }
 
   /** The log was cut or recreated: what stood from here on is no longer part of it. */
