@@ -101,6 +101,7 @@ export class SignalsLedger {
   readonly #rings: () => readonly KeyRing[]
   #last = -1
   #reading = 0
+  #bundleVersion = 0
   #holders: { readonly offset: number; readonly log_id: string; readonly epoch: number; readonly notary: string }[] = []
   /** Those of `checkpoints` that the log still holds. */
   #chain: CheckpointFact[] = []
@@ -117,7 +118,8 @@ export class SignalsLedger {
     const name = framed && this.#schemas.schemaOf(framed.id)?.name
     if (!framed || !name) return
     const { body } = framed
-    if (name === 'countersign.Signal' && this.#signed(record, 'Signal', 'signal', body)) this.#signal(record, body)
+    if (name === 'countersign.TrustBundle') this.#adopt(body)
+    else if (name === 'countersign.Signal' && this.#signed(record, 'Signal', 'signal', body)) this.#signal(record, body)
     else if (name === 'countersign.EpochClaim' && this.#signed(record, 'EpochClaim', 'checkpoint', body))
       this.#claim(record.offset, body)
     else if (name === 'countersign.Checkpoint' && this.#signed(record, 'Checkpoint', 'checkpoint', body))
@@ -139,6 +141,13 @@ export class SignalsLedger {
     const { id, target, effect, fallback, floor } = signalCodec.decode(body)
     if (this.signals.some((s) => s.id === hex(id))) return
     this.signals = [...this.signals, { offset, id: hex(id), key: keyOf(target), effect, fallback, floor, at }]
+  }
+
+  /** Only bundles the root has signed are among the rings. */
+  #adopt(body: Uint8Array): void {
+    const hash = createHash('sha256').update(body).digest()
+    const ring = this.#rings().find((r) => r.hash.equals(hash))
+    if (ring) this.#bundleVersion = Math.max(this.#bundleVersion, ring.bundle.version)
   }
 
   /** The log was cut or recreated: what stood from here on is no longer part of it. */
@@ -163,6 +172,7 @@ export class SignalsLedger {
     const held = this.#holders.at(-1)
     const last = this.#chain.findLast((other) => other.logId === c.log_id)
     if (c.log_id !== held?.log_id || c.epoch !== held.epoch || c.notary !== held.notary) return
+    if (c.bundle_version !== this.#bundleVersion) return
     if (last && (c.sequence !== last.sequence + 1 || c.covers !== last.offset)) return
     const fact: CheckpointFact = {
       logId: c.log_id,

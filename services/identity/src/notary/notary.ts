@@ -58,6 +58,8 @@ export class Notary {
   #epochNoted = 0
   #highest: { logId: string; offset: number } | null = null
   #lossSince: number | null = null
+  /** The log whose loss began then. */
+  #lossOf: string | null = null
   #storeUnseenSince: number | null = null
   #withheld: Withheld | null = 'not_read'
   #written = 0
@@ -203,10 +205,11 @@ export class Notary {
    */
   async #lost(asked: Asked): Promise<boolean> {
     const loss = await this.#loss(asked)
-    if (loss === null) {
-      this.#lossSince = null
-      return false
-    }
+    const logId = asked.name.log_id
+    // Patience is with one log: whoever has just replaced it gets time to begin, or two notaries take turns for ever.
+    if (loss === null || this.#lossOf !== logId) this.#lossSince = null
+    this.#lossOf = logId
+    if (loss === null) return false
     this.#withhold(loss)
     const now = this.#clock.monotonic()
     if (this.#lossSince === null && loss === 'digest_not_reproduced') await this.#outbox.mend(asked.name.log_id)
@@ -222,8 +225,9 @@ export class Notary {
     const { end } = await this.#options.log.bounds(SIGNALS_TOPIC)
     if (acknowledged >= end) return 'beyond_the_end'
     const { logId, last, agrees } = this.#follower
-    // A log named and not begun yet, or one whose predecessor we still read.
-    const unbegun = acknowledged < 0 && (logId === null || logId === name.predecessor?.log_id)
+    // A log named and not begun yet. While its predecessor is still what is read, its bundle was not taken, perhaps
+    // because another notary renewed the old one just before: it is begun again, under a higher version.
+    const unbegun = logId === null ? acknowledged < 0 : logId === name.predecessor?.log_id
     if (logId !== name.log_id) return unbegun ? null : 'beyond_the_end'
     if (agrees === false) return 'digest_not_reproduced'
     // The last checkpoint stands alone: what it states of the view before it cannot be checked.
