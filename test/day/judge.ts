@@ -97,6 +97,7 @@ export interface DayTerms {
   readonly revocations: number
   readonly kinds: readonly string[]
   readonly outages: readonly string[]
+  readonly outagesPlanned: number
   readonly accepted: number
 }
 
@@ -125,7 +126,7 @@ export function verdictsOf(facts: Facts, terms: DayTerms): Verdict[] {
         ? [`${acknowledged.length} revocations of ${terms.revocations}`]
         : []),
       ...(missing.length > 0 ? [`none of ${missing.join(', ')}`] : []),
-      ...(terms.outages.length < 8 ? [`outages: ${terms.outages.join(', ')}`] : []),
+      ...(terms.outages.length < terms.outagesPlanned ? [`outages: ${terms.outages.join(', ')}`] : []),
     ]),
   ]
 }

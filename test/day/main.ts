@@ -1,15 +1,15 @@
 /** `npm start`: the day, from processes to verdicts. Talks on stderr; with `--json` the result is the last line of stdout. */
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { down, killBroker, up } from '../../infra/stack/index.ts'
 import { Cast } from './cast.ts'
 import { settledFacts, verdictsOf } from './judge.ts'
+import { type DayKafka, dayKafka } from './kafka.ts'
 import { type DayOptions, HELP, readOptions } from './options.ts'
 import { Outages } from './outages.ts'
 import { Person } from './people.ts'
 import { summaryOf, table } from './report.ts'
 import { Revocations } from './revocations.ts'
-import { type LogAddress, Site } from './site.ts'
+import { Site } from './site.ts'
 import { Traffic } from './traffic.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
@@ -32,35 +32,33 @@ try {
 }
 
 async function day(options: DayOptions): Promise<number> {
-  const stackDir = join(options.folder, '..', 'day-stack')
-  const ours = options.log === 'kafka' && options.brokers.length === 0
-  const address = await logAddress(options, stackDir)
+  const kafka = options.log === 'kafka' ? await dayKafka(options, say) : null
+  if (options.killBroker && !kafka?.killOne) throw new TypeError('--kill-broker needs three brokers of the local stack')
   const cast = new Cast()
   say('starting identity, two notaries, the api and three workers')
   let site: Site | null = null
+  const interrupted = (): void => {
+    void (site?.stop() ?? Promise.resolve()).then(() => kafka?.stop()).finally(() => process.exit(130))
+  }
+  process.once('SIGINT', interrupted)
+  process.once('SIGTERM', interrupted)
   try {
-    site = await Site.start(options.folder, address, cast, options.stackBrokers)
+    site = await Site.start(options.folder, kafka?.address ?? null, cast, kafka?.replication ?? 1)
     for (const { spec, url } of site.services)
       if (!spec.name.startsWith('notary')) say(`${spec.name.padEnd(10)} ${url}`)
     say(`data, keys and process logs are in ${options.folder}`)
-    const held = await play(site, cast, options, ours ? stackDir : null)
+    const held = await play(site, cast, options, kafka)
+    process.off('SIGINT', interrupted)
+    process.off('SIGTERM', interrupted)
     if (!options.once) await stayUp(site, cast)
     return held ? 0 : 1
   } finally {
     await site?.stop()
-    if (ours) await down({ dir: stackDir })
+    await kafka?.stop()
   }
 }
 
-async function logAddress(options: DayOptions, dir: string): Promise<LogAddress> {
-  if (options.log === 'embedded') return null
-  if (options.brokers.length > 0) return { brokers: options.brokers, registryUrl: options.registryUrl ?? '' }
-  say(`starting ${options.stackBrokers} Kafka broker(s) and a schema registry as local processes`)
-  const { brokers, registryUrl } = await up({ dir, brokers: options.stackBrokers })
-  return { brokers, registryUrl }
-}
-
-async function play(site: Site, cast: Cast, options: DayOptions, stackDir: string | null): Promise<boolean> {
+async function play(site: Site, cast: Cast, options: DayOptions, kafka: DayKafka | null): Promise<boolean> {
   const people = cast.people.map((role) => new Person(role, site.identity.url, site.api.url))
   const traffic = new Traffic(site, cast, people, options.jobs)
   const revocations = new Revocations(site.identity.url, cast, people)
@@ -82,8 +80,8 @@ async function play(site: Site, cast: Cast, options: DayOptions, stackDir: strin
       at(35_000, () => outages.identity()),
       at(44_000, () => traffic.nightly()),
       at(25_000, async () => {
-        if (!options.killBroker || stackDir === null) return
-        await killBroker(2, { dir: stackDir })
+        if (!options.killBroker || !kafka?.killOne) return
+        await kafka.killOne()
         outages.happened.push('broker 2 is killed')
         say('broker 2 is killed')
       }),
@@ -100,6 +98,7 @@ async function play(site: Site, cast: Cast, options: DayOptions, stackDir: strin
       revocations: 100,
       kinds: revocations.kinds,
       outages: outages.happened,
+      outagesPlanned: options.killBroker ? 9 : 8,
       accepted: traffic.accepted,
     }
     const verdicts = verdictsOf(facts, terms)

@@ -24,9 +24,10 @@ export const HELP = `Plays a day of logins, jobs, revocations, crashes and outag
 
   npm start                          the day on an embedded log, then stays up
   npm start -- --once --json         to the end; talk on stderr, one JSON object as the last line of stdout
-  npm start -- --kafka               on the local stack: real Kafka, schema registry
+  npm start -- --kafka               on real Kafka: the local stack if it is up (npm run stack -- up), else one
+                                     broker of its own for the day
   npm start -- --kafka --stack-brokers 3 --kill-broker
-                                     on three brokers, one of which is killed midway
+                                     on three brokers, one of which is killed with SIGKILL midway
   npm start -- --brokers host:port,… --registry URL
                                      on Kafka somewhere else
 
@@ -57,7 +58,6 @@ export function readOptions(args: readonly string[], root: string): DayOptions |
   if (brokers.length > 0 && !values.registry) throw new TypeError('--brokers needs --registry URL')
   const stackBrokers = Number(values['stack-brokers'])
   if (stackBrokers !== 1 && stackBrokers !== 3) throw new TypeError('--stack-brokers is 1 or 3')
-  if (values['kill-broker'] && stackBrokers !== 3) throw new TypeError('--kill-broker needs --stack-brokers 3')
   const jobs = Number(values.jobs)
   if (!Number.isInteger(jobs) || jobs < 1000) throw new TypeError('--jobs takes a whole number from 1000')
   return {
