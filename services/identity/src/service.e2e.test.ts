@@ -161,6 +161,12 @@ describe('administering', () => {
     expect(attempts.map(({ status, json }) => [status, json.code])).toEqual(attempts.map(() => [403, 'not_permitted']))
     expect((await client.post('/v1/subjects/sub_cid/suspend')).json.code).toBe('affiliation_unknown')
     expect((await client.post('/v1/subjects/sub_cid/password-reset-codes')).json.code).toBe('account_unknown')
+    // Every floor takes room in the view of every consumer, so only what can be there gets one.
+    const bob = { kind: 'affiliation', tenant: 'acme', id: 'sub_bob' }
+    const nobody = await client.post('/v1/revocations', { target: { ...bob, id: 'sub_cid' }, reason: 'admin' })
+    expect([nobody.status, nobody.json.code]).toEqual([404, 'affiliation_unknown'])
+    const nothing = await client.post('/v1/revocations', { target: bob, effect: 'scope:made:up' })
+    expect([nothing.status, nothing.json.code]).toEqual([406, 'not_acceptable'])
     expect(await world.signals()).toEqual([])
 
     // In acme alone: dan's session in beta lives on.

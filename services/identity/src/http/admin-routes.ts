@@ -6,7 +6,8 @@ import { z } from 'zod'
 import type { Administration, Asked } from '../administration.ts'
 import { answerOf, parseId } from '../answers.ts'
 import type { Authority } from '../authority.ts'
-import { GRANTS } from '../grants.ts'
+import { GRANTS, scopesOf } from '../grants.ts'
+import type { ProblemCode } from '../problems.ts'
 import type { Caller, CallerFault, Guard } from './guard.ts'
 import { parsed, problem, sendAnswer } from './replies.ts'
 
@@ -123,8 +124,8 @@ export async function adminRoutes(app: FastifyInstance, options: AdminRoutesOpti
       return problem(reply, 'not_acceptable', { fields: ['effect'] })
     const caller = await permitted(request, reply)
     if (caller === null) return reply
-    if (caller.kind === 'administrator' && (await tenantOf(target)) !== caller.tenant)
-      return problem(reply, 'not_permitted')
+    const refusal = caller.kind === 'administrator' ? await refusalOf(caller.tenant, target, effect) : null
+    if (refusal !== null) return problem(reply, refusal)
     const fallback = reasonOf(effect) ?? 'role_change'
     const tenant = caller.kind === 'administrator' ? caller.tenant : target.tenant || null
     const asked = asking(caller, body.id, request)
@@ -143,6 +144,18 @@ export async function adminRoutes(app: FastifyInstance, options: AdminRoutesOpti
     const mine = caller.kind === 'operator' || revocation?.tenant === caller.tenant
     return revocation === null || !mine ? problem(reply, 'revocation_unknown') : sendAnswer(reply, answerOf(revocation))
   })
+
+  /**
+   * Why an administrator of the tenant may not. Each floor takes room in the view of every consumer, so one
+   * tenant raises none for people and scopes that are not there.
+   */
+  async function refusalOf(tenant: string, target: Target, effect: string): Promise<ProblemCode | null> {
+    if ((await tenantOf(target)) !== tenant) return 'not_permitted'
+    if (target.kind !== 'affiliation') return null
+    if ((await store.affiliation(tenant, target.id)) === null) return 'affiliation_unknown'
+    const scope = scopeOf(effect)
+    return scope === null || scopesOf(Object.keys(GRANTS)).includes(scope) ? null : 'not_acceptable'
+  }
 
   /** The tenant an administrator must belong to to revoke the target; null for targets only operators may. */
   async function tenantOf(target: Target): Promise<string | null> {
