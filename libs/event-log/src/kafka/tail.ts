@@ -128,9 +128,10 @@ export class KafkaTail implements Tail {
         autoCommit: false,
         eachBatchAutoResolve: true,
         eachBatch: (payload) => {
-          // Behind what an earlier incarnation may still be handing over: calls never overlap.
-          this.#handling = this.#handling.then(() => this.#pass(payload, incarnation))
-          return this.#handling
+          // Behind what an earlier incarnation may still be handing over, however it ended: calls never overlap.
+          const passed = this.#handling.then(() => this.#pass(payload, incarnation))
+          this.#handling = passed.catch(() => {})
+          return passed
         },
       })
     } catch {
