@@ -161,7 +161,7 @@ export interface EventLog {
    * Appends in order per partition; resolves when durable, with one answer per record, in order.
    * @throws {EVENT_LOG_UNAVAILABLE} retriable; `outcome` says whether any of it may still appear.
    * @throws {EVENT_LOG_TOPIC_UNKNOWN} not retriable, also for a partition the topic does not have.
-   * @throws {EVENT_LOG_RECORD_TOO_LARGE} over {@link maxRecordBytes}; nothing was appended.
+   * @throws {EVENT_LOG_RECORD_TOO_LARGE} over {@link maxRecordBytes}, or what a broker takes; nothing was appended.
    */
   append(topic: string, records: readonly NewRecord[]): Promise<readonly Appended[]>
   /** Follows one partition from `from` (an offset, or `start`) without a group and without commits. */

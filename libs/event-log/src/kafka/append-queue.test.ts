@@ -109,6 +109,28 @@ describe('AppendQueue', () => {
     expect(producer.sent.length).toBe(1)
   })
 
+  it('says of a record the broker finds too large that it is, and of one that may have arrived that it may', async () => {
+    const tooLarge = fault({ type: 'MESSAGE_TOO_LARGE' })
+    const refused = queue([tooLarge])
+    const answer = { code: 'EVENT_LOG_RECORD_TOO_LARGE', retriable: false, outcome: 'none' }
+    await expect(refused.appends.append([record('a')])).rejects.toMatchObject(answer)
+    expect(refused.producer.sent.length).toBe(1)
+    const ambiguous = queue([AMBIGUOUS, tooLarge])
+    expect(await failure(ambiguous.appends.append([record('a')]), ambiguous.clock)).toMatchObject({
+      code: 'EVENT_LOG_UNAVAILABLE',
+      outcome: 'unknown',
+    })
+  })
+
+  it('asks anew for each call when together they are too large, so that none pays for another', async () => {
+    const tooLarge = fault({ type: 'MESSAGE_TOO_LARGE' })
+    const { appends, producer } = queue([tooLarge, tooLarge])
+    const [a, b] = await Promise.allSettled([appends.append([record('a')]), appends.append([record('b')])])
+    expect(a).toMatchObject({ status: 'rejected', reason: { code: 'EVENT_LOG_RECORD_TOO_LARGE' } })
+    expect(b).toMatchObject({ status: 'fulfilled', value: [{ offset: 0 }] })
+    expect(producer.sent).toEqual([['a', 'b'], ['a'], ['b']])
+  })
+
   it('replaces the producer when a topic is unknown, and goes on if the topic is there after all', async () => {
     const { appends, producer, clock } = queue([NO_TOPIC])
     const appended = appends.append([record('a')])

@@ -8,7 +8,15 @@ import type { EventLogError } from '../errors.ts'
 import { toHeaderRecord } from '../headers.ts'
 import type { Appended, NewRecord } from '../port.ts'
 import { recordBytes } from '../record-size.ts'
-import { isPassing, isUnknownTopic, mayHaveArrived, topicUnknown, unavailable } from './faults.ts'
+import {
+  isPassing,
+  isTooLarge,
+  isUnknownTopic,
+  mayHaveArrived,
+  recordTooLarge,
+  topicUnknown,
+  unavailable,
+} from './faults.ts'
 import type { OutgoingMessage, RebuildingProducer } from './producer.ts'
 
 /** kafkajs copies its list per message, so that requests of thousands cost quadratic time. */
@@ -59,20 +67,27 @@ export class AppendQueue {
     this.#busy = true
     // What callers append in this turn of the event loop travels together.
     await Promise.resolve()
-    while (this.#waiting.length > 0) {
-      const calls = this.#take()
-      try {
-        const appended = await this.#sendAll(calls)
-        let at = 0
-        for (const { records, resolve } of calls) {
-          resolve(appended.slice(at, at + records.length))
-          at += records.length
-        }
-      } catch (error) {
-        for (const call of calls) call.reject(error as EventLogError)
-      }
-    }
+    while (this.#waiting.length > 0) await this.#settle(this.#take())
     this.#busy = false
+  }
+
+  async #settle(calls: readonly Waiting[]): Promise<void> {
+    try {
+      const appended = await this.#sendAll(calls)
+      let at = 0
+      for (const { records, resolve } of calls) {
+        resolve(appended.slice(at, at + records.length))
+        at += records.length
+      }
+    } catch (error) {
+      const fault = error as EventLogError
+      if (fault.code !== 'EVENT_LOG_RECORD_TOO_LARGE' || calls.length === 1) {
+        for (const call of calls) call.reject(fault)
+        return
+      }
+      // Nothing was appended, and only one of them need be too large.
+      for (const call of calls) await this.#settle([call])
+    }
   }
 
   /** Calls that fit one request; a call too large for one goes alone, in several. */
@@ -124,6 +139,7 @@ export class AppendQueue {
           const exists = await topicExists(this.#topic).catch(() => true)
           if (!exists && !maybe) throw topicUnknown(this.#topic)
         }
+        if (isTooLarge(error) && !maybe) throw recordTooLarge(this.#topic, error)
         if (!isPassing(error) || clock.monotonic() + pause > deadline)
           throw unavailable(error, maybe ? 'unknown' : 'none')
         await clock.sleep(pause)

@@ -20,6 +20,9 @@ export function rootCause(error: unknown): KafkaFault {
   return at ?? {}
 }
 
+/** Broker answers that say the batch has too many bytes; its own limit may be below the one of the port. */
+const TOO_LARGE: readonly string[] = ['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE']
+
 /** Broker answers after which the batch is certainly not on the log. */
 const REFUSED: ReadonlySet<string> = new Set([
   'NOT_LEADER_FOR_PARTITION',
@@ -28,8 +31,7 @@ const REFUSED: ReadonlySet<string> = new Set([
   'UNKNOWN_TOPIC_OR_PARTITION',
   'TOPIC_AUTHORIZATION_FAILED',
   'CLUSTER_AUTHORIZATION_FAILED',
-  'MESSAGE_TOO_LARGE',
-  'RECORD_LIST_TOO_LARGE',
+  ...TOO_LARGE,
   'INVALID_TIMESTAMP',
   'CORRUPT_MESSAGE',
 ])
@@ -54,14 +56,12 @@ export function mayHaveArrived(error: unknown): boolean {
 export function isPassing(error: unknown): boolean {
   const { type } = rootCause(error)
   return (
-    type === undefined ||
-    ![
-      'TOPIC_AUTHORIZATION_FAILED',
-      'CLUSTER_AUTHORIZATION_FAILED',
-      'MESSAGE_TOO_LARGE',
-      'RECORD_LIST_TOO_LARGE',
-    ].includes(type)
+    type === undefined || !['TOPIC_AUTHORIZATION_FAILED', 'CLUSTER_AUTHORIZATION_FAILED', ...TOO_LARGE].includes(type)
   )
+}
+
+export function isTooLarge(error: unknown): boolean {
+  return TOO_LARGE.includes(rootCause(error).type ?? '')
 }
 
 export function isUnknownTopic(error: unknown): boolean {
@@ -86,5 +86,15 @@ export function topicUnknown(topic: string, partition?: number): EventLogError {
     retriable: false,
     publicMessage: partition === undefined ? `no topic ${topic}` : `no topic ${topic} with partition ${partition}`,
     detail: { topic },
+  })
+}
+
+export function recordTooLarge(topic: string, cause: unknown): EventLogError {
+  return new EventLogError({
+    code: 'EVENT_LOG_RECORD_TOO_LARGE',
+    retriable: false,
+    publicMessage: `a record for ${topic} is larger than the broker takes`,
+    detail: { topic },
+    cause,
   })
 }
