@@ -5,7 +5,8 @@ import type { Clock } from '@countersign/kernel'
 export interface ReplayGuard {
   /**
    * Claims a delivery.
-   * @param id provider, tenant and delivery id as one text. @param until epoch milliseconds; afterwards it may be forgotten.
+   * @param id provider, tenant and delivery id as one text. @param until epoch milliseconds; afterwards it may be
+   * forgotten, also while its work goes on.
    */
   claim(
     id: string,
@@ -21,13 +22,13 @@ export interface ReplayGuard {
 export function memoryReplayGuard(clock: Clock, capacity = 100_000): ReplayGuard {
   const seen = new Map<string, { until: number; done: boolean }>()
   const forget = (now: number): void => {
-    for (const [id, { until, done }] of seen) if (done && until < now) seen.delete(id)
+    for (const [id, { until }] of seen) if (until < now) seen.delete(id)
   }
   return {
     claim(id, until) {
       const now = clock.now()
       const known = seen.get(id)
-      if (known && !(known.done && known.until < now)) return known.done ? 'done' : 'working'
+      if (known && known.until >= now) return known.done ? 'done' : 'working'
       if (seen.size >= capacity) forget(now)
       if (seen.size >= capacity) return 'full'
       seen.set(id, { until, done: false })

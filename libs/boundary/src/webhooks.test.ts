@@ -150,6 +150,17 @@ describe('repetitions', () => {
     expect(await entry.receive(delivery(), async () => 7)).toEqual({ ok: true, first: true, result: 7 })
   })
 
+  test('work that never ends holds its delivery no longer than that would be accepted', async () => {
+    const f = stand()
+    const entry = f.boundary.webhook(OPTIONS)
+    void entry.receive(delivery(), () => new Promise(() => {}))
+    await f.clock.advance(300_000)
+    const again = (): Delivery => delivery({ at: f.clock.now() })
+    expect(await entry.receive(again(), async () => 0)).toMatchObject({ ok: false, code: 'webhook_in_progress' })
+    await f.clock.advance(1)
+    expect(await entry.receive(again(), async () => 7)).toEqual({ ok: true, first: true, result: 7 })
+  })
+
   test('another sender may use the same id, also for another tenant at the same provider', async () => {
     const f = stand()
     expect(await receive(delivery(), {}, f)).toBe('first')
