@@ -1,4 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, expect, it } from 'vitest'
@@ -40,6 +41,18 @@ it('makes keys, and a secret that is printed once', () => {
   expect(secret.stdout).toMatch(/^[\w-]{43}\n$/)
   const wrong = run(['keys', 'init'])
   expect([wrong.status, wrong.stderr]).toEqual([1, expect.stringContaining('--dir')])
+})
+
+it('seeds at no other cost of passwords than it may run at', () => {
+  const file = join(world.folder, 'seed.json')
+  writeFileSync(file, '{}')
+  const seed = (cost: string) =>
+    run(['seed', file], { COUNTERSIGN_STORE_PATH: world.storePath, COUNTERSIGN_PASSWORD_COST: cost })
+  for (const cost of ['9', '21', '10.5', 'canary', '']) {
+    const { status, stderr } = seed(cost)
+    expect([cost, status, stderr]).toEqual([cost, 1, expect.stringContaining('COUNTERSIGN_PASSWORD_COST')])
+  }
+  expect(seed('10').stdout).toBe('0 accounts made\n')
 })
 
 it('loses no acknowledged revocation when it is killed, and knows every id it committed', async () => {

@@ -83,8 +83,9 @@ function order(text: string, use: KeyUse): KeyOrder {
 async function seed([file, ...rest]: readonly string[]): Promise<void> {
   if (file === undefined || rest.length > 0) throw usageError('identity seed <file>')
   const parts = parseSeed(readFileSync(file, 'utf8'))
+  const { data: cost, error } = identityConfig.shape.passwordCost.safeParse(env.COUNTERSIGN_PASSWORD_COST)
+  if (error) throw usageError(`COUNTERSIGN_PASSWORD_COST: ${error.issues[0]?.message}`)
   await withStore(async (store) => {
-    const cost = Number(env.COUNTERSIGN_PASSWORD_COST ?? 17)
     const random = systemRandom
     const made = await applySeed(parts, {
       store,
