@@ -42,7 +42,8 @@ async function repair({ store, log, view, logger, clock, delivery }: RepairOptio
   if (have >= seen) return
   logger.error({ have, seen }, 'the session store is behind the signals log: it was restored, wiped or failed over')
   const lost = await findLost(log, view, have)
-  const missing = seen - have - new Set(lost.map(({ signal }) => signal.seq)).size
+  // Those written since make up for none of those seen.
+  const missing = seen - have - lost.filter(({ signal }) => signal.seq <= seen).length
   const affected = missing > 0 ? await store.tenants() : []
   const endings = affected.map((tenant) => tenantEnding(tenant, seen, view, clock))
   await store.adopt(await withRoles(store, lost), seen, endings)
