@@ -27,6 +27,9 @@ const usual: Situation = {
   key,
   value,
 }
+const EPSILON_MS = 250
+/** Longest any work of the bundle opens, ms. */
+const LONGEST = bundle.window_ms - bundle.max_staleness_ms - EPSILON_MS
 
 const event = bindEvent({ topic: usual.topic, key, id, value })
 const plain = testClaims({ event, iat: NOW, exp: NOW + HOUR })
@@ -57,7 +60,7 @@ function vector(
     name,
     bundle: situation.bundle,
     now: situation.now,
-    epsilon_ms: 250,
+    epsilon_ms: EPSILON_MS,
     topic: situation.topic,
     audience: situation.audience,
     key: hex(situation.key),
@@ -268,13 +271,13 @@ function bindings(): void {
   vector('from the future', envelope, fault('envelope_from_future'), { now: NOW - 251 })
   vector('at exp', envelope, fault('envelope_expired'), { now: plain.exp })
   const long = one(claims({ exp: NOW + 48 * HOUR }))
-  vector('one millisecond before the window closes', long, ok, { now: NOW + 12 * HOUR - 1 })
-  vector('when the window has passed', long, fault('envelope_expired'), { now: NOW + 12 * HOUR })
+  vector('one millisecond before the window closes', long, ok, { now: NOW + LONGEST - 1 })
+  vector('when the window has passed', long, fault('envelope_expired'), { now: NOW + LONGEST })
 }
 
 function parents(): void {
   const parent = one(plain)
-  const opened = new Opener().open(parent, { ...usual, ring, epsilonMs: 250 })
+  const opened = new Opener().open(parent, { ...usual, ring, epsilonMs: EPSILON_MS })
   if (!opened.ok) throw new Error(opened.code)
   const mail = bindEvent({ topic: 'emails.send', key: null, id, value: Buffer.from('mail') })
   const there = { topic: 'emails.send', audience: 'mail', key: null, value: Buffer.from('mail') }
@@ -302,10 +305,10 @@ function parents(): void {
 
   const old = one(claims({ exp: NOW + 48 * HOUR }))
   const late = one({ ...child, parent: old, iat: NOW + 11 * HOUR, exp: NOW + 48 * HOUR }, keys.derive)
-  vector('derived late, a millisecond within the window', late, ok, { ...there, now: NOW + 12 * HOUR - 1 })
+  vector('derived late, a millisecond within the window', late, ok, { ...there, now: NOW + LONGEST - 1 })
   vector('derived late, the window of its boundary passed', late, fault('envelope_expired'), {
     ...there,
-    now: NOW + 12 * HOUR,
+    now: NOW + LONGEST,
   })
 
   const invalid = (name: string, bytes: Buffer, why: string): void =>

@@ -37,7 +37,10 @@ export interface BoundaryOptions {
   readonly cookieName?: string
   /** Issuers whose JWTs are accepted. @defaultValue none */
   readonly issuers?: readonly IssuerConfig[]
-  /** Longest life of an envelope, milliseconds. @defaultValue 86400000 (one day) */
+  /**
+   * Longest life of an envelope, milliseconds. The bundle bounds it too: nothing opens for longer than its
+   * window less its staleness budget and the skew. @defaultValue 86400000 (one day)
+   */
   readonly maxEnvelopeLifeMs?: number
   readonly contextPolicy?: ContextPolicy
   /** Jobs that may wait for the log, per topic. @defaultValue 10000 */

@@ -156,7 +156,8 @@ test('derive refuses what open would', () => {
 })
 
 test('the window counts from the boundary, not from the last derivation', () => {
-  const window = ring.bundle.window_ms
+  const { window_ms, max_staleness_ms } = ring.bundle
+  const window = window_ms - max_staleness_ms - childContext.epsilonMs
   const old = seal([testClaims({ exp: NOW + 2 * window })], keys.envelope)[0] as Buffer
   const late = { ...childClaims, parent: old, iat: NOW + window - 5, exp: NOW + 2 * window }
   const at = (now: number): OpenResult => new Opener().open(raw(late, keys.derive), { ...childContext, now })

@@ -102,8 +102,7 @@ export class Opener {
       child = parent.claims
       chain.push(child)
     }
-    // Floors older than the window are gone from every view, so what left its boundary before then is over.
-    if (child.iat <= context.now - context.ring.bundle.window_ms) return { ok: false, code: 'envelope_expired' }
+    if (windowPassed(child, context)) return { ok: false, code: 'envelope_expired' }
     // A child that differs from its parents in targets is widened, so its own are all of them.
     const envelope = { claims, chain, keyId: self.keyId, targets: claims.tctx.targets, scopes: claims.scope }
     return { ok: true, envelope }
@@ -140,6 +139,15 @@ function grantFault(claims: EnvelopeClaims, key: KnownKey): EnvelopeFault | null
   if (!key.signsTenant(claims.tctx.tenant)) return 'envelope_key_tenant'
   if (!key.signsTopic(claims.event.topic)) return 'envelope_key_topic'
   return null
+}
+
+/**
+ * Floors older than the window are gone from every view. A boundary may have sealed a staleness budget after
+ * a floor it had not seen, so its work is over by so much sooner: never later than the floor is forgotten.
+ */
+function windowPassed(sealed: EnvelopeClaims, { ring, now, epsilonMs }: OpenContext): boolean {
+  const { window_ms: windowMs, max_staleness_ms: budgetMs } = ring.bundle
+  return sealed.iat <= now - windowMs + budgetMs + epsilonMs
 }
 
 function momentFault(claims: EnvelopeClaims, context: OpenContext): EnvelopeFault | null {

@@ -229,7 +229,7 @@ func (v verifier) open(b []byte, e event) (chain []any, code, parentCode string)
 		claims = parent
 		chain = append(chain, claims)
 	}
-	if number(claims["iat"]) <= v.now-v.ring.windowMs {
+	if number(claims["iat"]) <= v.now-v.ring.windowMs+v.ring.stalenessMs+v.epsilon {
 		return nil, "envelope_expired", ""
 	}
 	return chain, "", ""

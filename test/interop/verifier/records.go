@@ -18,8 +18,8 @@ type grant struct {
 }
 
 type ring struct {
-	version, windowMs, issuedAt, expiresAt int64
-	keys                                   map[string]grant
+	version, windowMs, stalenessMs, issuedAt, expiresAt int64
+	keys                                                map[string]grant
 }
 
 func u32(n int) []byte {
@@ -99,8 +99,8 @@ func readBundle(s *schema, body []byte) (*ring, bool) {
 		return nil, false
 	}
 	b := decoded.(map[string]any)
-	r := &ring{version: number(b["version"]), windowMs: number(b["window_ms"]), issuedAt: number(b["issued_at"]), expiresAt: number(b["expires_at"]), keys: map[string]grant{}}
-	if r.version < 1 || r.expiresAt <= r.issuedAt || r.windowMs <= 0 || number(b["max_staleness_ms"]) <= 0 || number(b["checkpoint_interval_ms"]) <= 0 {
+	r := &ring{version: number(b["version"]), windowMs: number(b["window_ms"]), stalenessMs: number(b["max_staleness_ms"]), issuedAt: number(b["issued_at"]), expiresAt: number(b["expires_at"]), keys: map[string]grant{}}
+	if r.version < 1 || r.expiresAt <= r.issuedAt || r.windowMs <= 0 || r.stalenessMs <= 0 || number(b["checkpoint_interval_ms"]) <= 0 {
 		return nil, false
 	}
 	public := map[string]bool{}
