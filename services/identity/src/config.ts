@@ -33,7 +33,7 @@ const fields = {
   seed: field.secret().optional().describe('accounts and secrets to make if missing, JSON; see README'),
   epsilon: duration('250ms', 'skew tolerated between clocks; the same everywhere'),
   checkpointInterval: duration('1s', 'between checkpoints'),
-  window: duration('1d', 'longest life of what a signal may have to stop, plus skew'),
+  window: duration('1d', 'longest life of what a signal may have to stop, plus MAX_STALENESS and skew'),
   maxStaleness: duration('30s', 'largest staleness budget of any consumer'),
   ackDeadline: duration('1s', 'how long an answer waits for the log before it says pending'),
   sessionIdle: duration('30m', 'idle life of a session'),
@@ -64,6 +64,10 @@ export function contradictions(config: IdentityConfig, nodeEnv: string | undefin
   }
   if (config.maxStaleness < 3 * config.checkpointInterval + config.epsilon) {
     wrong.push('COUNTERSIGN_MAX_STALENESS: at least three checkpoint intervals and epsilon')
+  }
+  // An envelope opens for the window less these two.
+  if (config.window <= config.maxStaleness + config.epsilon) {
+    wrong.push('COUNTERSIGN_WINDOW: above COUNTERSIGN_MAX_STALENESS and epsilon together')
   }
   return wrong
 }

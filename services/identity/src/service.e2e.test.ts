@@ -1,5 +1,6 @@
 import { copyFileSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { millis } from '@countersign/kernel'
 import { signalCodec } from '@countersign/schemas'
 import { openSqliteStore } from '@countersign/session-store/sqlite'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -92,7 +93,7 @@ describe('logging in', () => {
     expect((await client.get('/session')).status).toBe(401)
   })
 
-  it('refuses the insecure cookie in production', () => {
+  it('refuses the insecure cookie in production, and a window in which nothing opens', () => {
     const base = {
       logPath: 'x',
       sessionIdle: 1,
@@ -105,6 +106,8 @@ describe('logging in', () => {
     const config = { ...base, insecureCookies: true } as unknown as Parameters<typeof contradictions>[0]
     expect(contradictions(config, 'production')).toHaveLength(1)
     expect(contradictions(config, undefined)).toEqual([])
+    expect(contradictions({ ...config, window: millis(10) }, undefined)).toHaveLength(1)
+    expect(contradictions({ ...config, window: millis(11) }, undefined)).toEqual([])
     expect(Object.keys(identityConfig.shape)).toContain('insecureCookies')
   })
 })
