@@ -92,6 +92,11 @@ export const field = {
       .string()
       .min(1, 'must not be empty')
       .transform((s) => new Secret(s)),
+  publicKey: (): z.ZodType<Buffer, string> =>
+    convert('must be a raw Ed25519 public key, 32 bytes in base64', (s) => {
+      const key = Buffer.from(s.trim(), 'base64')
+      return key.length === 32 ? key : undefined
+    }),
   integer: (o: { min?: number; max?: number } = {}): z.ZodType<number, string> => {
     const { min = 0, max = Number.MAX_SAFE_INTEGER } = o
     return convert(`must be a whole number from ${min} to ${max}`, (s) => {

@@ -3,11 +3,6 @@ import { hostFields } from '@countersign/host'
 import { field, Secret } from '@countersign/kernel'
 import { z } from 'zod'
 
-const rootKey = z
-  .string()
-  .transform((text) => Buffer.from(text.trim(), 'base64'))
-  .refine((key) => key.length === 32, 'must be a raw Ed25519 public key, 32 bytes in base64')
-
 /** Whose webhooks are taken, by provider name. */
 export interface WebhookSettings {
   readonly tenant: string
@@ -48,7 +43,9 @@ export const config = z
   .object({
     ...hostFields,
     workload: field.text().default('api').describe('name of this workload in envelopes; default api'),
-    rootKey: rootKey.describe('pinned root public key, base64; use _FILE for the root.pub that identity makes'),
+    rootKey: field
+      .publicKey()
+      .describe('pinned root public key, base64; use _FILE for the root.pub that identity makes'),
     envelopeKeyId: field
       .text()
       .default('api')

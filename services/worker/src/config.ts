@@ -3,17 +3,14 @@ import { hostFields } from '@countersign/host'
 import { field } from '@countersign/kernel'
 import { z } from 'zod'
 
-const rootKey = z
-  .string()
-  .transform((text) => Buffer.from(text.trim(), 'base64'))
-  .refine((key) => key.length === 32, 'must be a raw Ed25519 public key, 32 bytes in base64')
-
 export const config = z
   .object({
     ...hostFields,
     consumer: field.text().describe('name of this instance in decisions and progress; distinct among workers'),
     group: field.text().default('worker').describe('consumer group; each job class has one of its own below it'),
-    rootKey: rootKey.describe('pinned root public key, base64; use _FILE for the root.pub that identity makes'),
+    rootKey: field
+      .publicKey()
+      .describe('pinned root public key, base64; use _FILE for the root.pub that identity makes'),
     logPath: field.text().optional().describe('file of the embedded log; give this or KAFKA_BROKERS'),
     kafkaBrokers: field.list().optional().describe('addresses of brokers; give these or LOG_PATH'),
     registryUrl: field.url().optional().describe('schema registry with its path; needed with KAFKA_BROKERS'),
