@@ -77,6 +77,7 @@ export function identityOf(chain: readonly EnvelopeClaims[]): ProducedIdentity {
     iat: own.iat,
     exp: own.exp,
     scopes: own.scope,
+    position: { logId: own.tctx.position.log_id, offset: own.tctx.position.offset },
     scopeVersion: Math.min(...chain.map((c) => c.tctx.scope_version)),
     targets: [...versions].map(([key, version]) => ({ key, version })),
   }
@@ -102,6 +103,7 @@ export class SignalsLedger {
   #last = -1
   #reading = 0
   #bundleVersion = 0
+  #logId = ''
   #holders: { readonly offset: number; readonly log_id: string; readonly epoch: number; readonly notary: string }[] = []
   /** Those of `checkpoints` that the log still holds. */
   #chain: CheckpointFact[] = []
@@ -143,11 +145,15 @@ export class SignalsLedger {
     this.signals = [...this.signals, { offset, id: hex(id), key: keyOf(target), effect, fallback, floor, at }]
   }
 
-  /** Only bundles the root has signed are among the rings. */
+  /** Only bundles the root has signed are among the rings; one of a log that was left says nothing. */
   #adopt(body: Uint8Array): void {
     const hash = createHash('sha256').update(body).digest()
-    const ring = this.#rings().find((r) => r.hash.equals(hash))
-    if (ring) this.#bundleVersion = Math.max(this.#bundleVersion, ring.bundle.version)
+    const bundle = this.#rings().find((ring) => ring.hash.equals(hash))?.bundle
+    if (!bundle || bundle.version < this.#bundleVersion) return
+    const follows = bundle.log_id === this.#logId || bundle.predecessor?.log_id === this.#logId
+    if (this.#logId !== '' && !follows) return
+    this.#logId = bundle.log_id
+    this.#bundleVersion = bundle.version
   }
 
   /** The log was cut or recreated: what stood from here on is no longer part of it. */
@@ -161,9 +167,8 @@ export class SignalsLedger {
   #claim(offset: number, body: Uint8Array): void {
     const claim = epochClaimCodec.decode(body)
     const held = this.#holders.at(-1)
-    // A successor log, or a log that begins again from nothing.
-    const succeeds = claim.log_id !== held?.log_id && (!held || claim.predecessor?.log_id === held.log_id)
-    if (succeeds || (claim.log_id === held?.log_id && claim.epoch > held.epoch))
+    if (claim.log_id !== this.#logId) return
+    if (claim.log_id !== held?.log_id || claim.epoch > held.epoch)
       this.#holders.push({ offset, log_id: claim.log_id, epoch: claim.epoch, notary: claim.notary })
   }
 

@@ -46,6 +46,8 @@ export interface ProducedIdentity {
   readonly exp: number
   readonly scopes: readonly string[]
   readonly scopeVersion: number
+  /** A consumer must have reached it before it decides. */
+  readonly position: { readonly logId: string; readonly offset: number }
   readonly targets: readonly { readonly key: string; readonly version: number }[]
 }
 
@@ -66,6 +68,8 @@ export interface RevocationFact {
   readonly kind: string
   readonly state: 'acknowledged' | 'pending' | 'unknown' | 'refused'
   readonly offset: number | null
+  /** When it was asked for; what was sent before is to be taken. */
+  readonly askedAt: number
   readonly answeredAt: number
 }
 

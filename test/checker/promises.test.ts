@@ -15,6 +15,7 @@ function good(): Facts {
     exp: 9_000,
     scopes: ['a'],
     scopeVersion: 500,
+    position: { logId: 'log', offset: 1 },
     targets: [{ key, version: 500 }],
   }
   const produced = { topic: 'jobs', partition: 0, at: 1_000, identity }
@@ -71,7 +72,7 @@ function good(): Facts {
       { type: 'end', consumer: 'w', class: 'c', eventId: 'e0', attempt: 1, at: 1_250, outcome: 'done' },
       { type: 'applied', consumer: 'w', at: 2_040, offset: 3, id: 's' },
     ],
-    revocations: [{ ids: ['s'], kind: 'suspend', state: 'acknowledged', offset: 3, answeredAt: 2_010 }],
+    revocations: [{ ids: ['s'], kind: 'suspend', state: 'acknowledged', offset: 3, askedAt: 1_990, answeredAt: 2_010 }],
     classes: [
       {
         name: 'c',
@@ -106,6 +107,13 @@ const broken: Record<string, (f: Facts) => Facts> = {
     ...f,
     consumers: [...f.consumers.slice(0, 3), { ...start, at: 4_600, asOf: 1_000, viewOffset: 2 }, done],
   }),
+  'reached-first': (f) => ({
+    ...f,
+    produced: f.produced.map((p) =>
+      p.identity ? { ...p, identity: { ...p.identity, position: { logId: 'log', offset: 3 } } } : p,
+    ),
+  }),
+  'takes-all': (f) => ({ ...f, signals: f.signals.map((s) => ({ ...s, floor: 500 })) }),
   'denied-for-cause': (f) => ({ ...f, signals: f.signals.map((s) => ({ ...s, key: 'bb'.repeat(16) })) }),
   'acknowledged-kept': (f) => ({
     ...f,

@@ -177,6 +177,53 @@ function freshOrStill(e: Evidence): Verdict {
   return verdict('fresh-or-still', 'no work starts under a view older than its budget', starts.length, violations)
 }
 
+function reachedFirst(e: Evidence): Verdict {
+  const violations: string[] = []
+  let checked = 0
+  // Offsets compare on one log only; where it was replaced or cut they do not.
+  const whole = new Set(e.facts.checkpoints.map((c) => `${c.logId} ${c.reading}`)).size === 1
+  const logId = e.facts.checkpoints[0]?.logId
+  for (const s of whole ? e.starts() : []) {
+    const position = e.byEvent.get(s.eventId)?.identity?.position
+    if (position?.logId !== logId || e.classes.get(s.class)?.observe) continue
+    checked++
+    if (position && position.offset > s.viewOffset)
+      violations.push(
+        `${s.consumer} started ${s.class} ${s.eventId} at offset ${s.viewOffset}, sealed at ${position.offset}`,
+      )
+  }
+  return verdict(
+    'reached-first',
+    'no work starts under a view that is behind the one it was sealed by',
+    checked,
+    violations,
+  )
+}
+
+function takesAll(e: Evidence): Verdict {
+  const violations: string[] = []
+  let checked = 0
+  for (const { ids, askedAt, kind } of e.facts.revocations) {
+    for (const signal of ids.map((id) => e.signalsById.get(id))) {
+      if (!signal) continue
+      for (const { eventId, at, identity } of e.facts.produced) {
+        const target = at < askedAt ? identity?.targets.find((t) => t.key === signal.key) : undefined
+        if (!identity || !target) continue
+        checked++
+        const version = signal.effect.startsWith('scope:') ? identity.scopeVersion : target.version
+        if (version >= signal.floor)
+          violations.push(`${kind} (floor ${signal.floor}) takes nothing from ${eventId}, version ${version}`)
+      }
+    }
+  }
+  return verdict(
+    'takes-all',
+    'a revocation is above the version of all work sent before it was asked for',
+    checked,
+    violations,
+  )
+}
+
 function deniedForCause(e: Evidence): Verdict {
   const violations: string[] = []
   let checked = 0
@@ -260,6 +307,8 @@ export function check(facts: Facts): Verdict[] {
     stoppedWhereKnown,
     stoppedEverywhere,
     freshOrStill,
+    reachedFirst,
+    takesAll,
     deniedForCause,
     acknowledgedKept,
     sameViews,

@@ -75,12 +75,15 @@ function historyOf(path: string): ConsumerEvent[] {
   return events
 }
 
-function revocationFact({ kind, id, state, offset, at, seqs }: Told, onLog: ReadonlySet<string>): RevocationFact[] {
+function revocationFact(
+  { kind, id, state, offset, askedAt, at, seqs }: Told,
+  onLog: ReadonlySet<string>,
+): RevocationFact[] {
   if (id === null) return []
   const ids = seqs === 0 ? [] : [id]
   // A role change takes several scopes: one signal each, with ids that follow from the first.
   for (let i = 1; ids.length > 0 && onLog.has(derived(id, i)); i++) ids.push(derived(id, i))
-  return [{ ids, kind, state, offset, answeredAt: at }]
+  return [{ ids, kind, state, offset, askedAt, answeredAt: at }]
 }
 
 function derived(id: string, index: number): string {

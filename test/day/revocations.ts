@@ -12,6 +12,7 @@ export interface Told {
   readonly state: RevocationFact['state']
   readonly offset: number | null
   readonly seqs: number
+  readonly askedAt: number
   readonly at: number
 }
 
@@ -48,6 +49,7 @@ export class Revocations {
     const [kind, way] = kinds[this.#turn % kinds.length] as [string, (person: Person) => Promise<Reply | null>]
     // Seven is prime to fifty: everybody has their turn, in an order unlike that of the traffic.
     const person = this.#people[(this.#turn++ * 7) % this.#people.length] as Person
+    const askedAt = Date.now()
     const reply = await way(person)
     if (reply === null || typeof reply.body.state !== 'string') return
     const { id, state, position } = reply.body as {
@@ -62,6 +64,7 @@ export class Revocations {
       state,
       offset,
       seqs: reply.body.seq === null ? 0 : 1,
+      askedAt,
       at: reply.at,
     })
   }

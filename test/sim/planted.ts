@@ -76,9 +76,9 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'sign without read-back',
-    file: 'services/identity/src/notary/notary.ts',
-    find: 'if (!(await this.#landed())) return',
-    replace: 'this.#inFlight = null',
+    file: 'services/identity/src/notary/outbox-keeper.ts',
+    find: 'return found && signals.size === 0',
+    replace: 'return true',
   },
   {
     name: 'acknowledge before the log has it',
@@ -107,9 +107,8 @@ export const PLANTED: readonly Planted[] = [
   {
     name: 'judge once, when fetched',
     file: 'libs/enforcer/src/batch.ts',
-    find: 'const refusal = this.#refusal(item)\n        if (refusal === null) result = await attempt',
-    replace:
-      'const refusal = null as ReturnType<typeof this.#refusal>\n        if (refusal === null) result = await attempt',
+    find: 'if (refusal === null) result = await attempt',
+    replace: "if (refusal?.settlement.outcome !== 'parked') result = await attempt",
   },
   {
     name: 'park without a copy',

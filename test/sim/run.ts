@@ -100,13 +100,13 @@ async function revocationFact(
   asked: Asked,
   harmed: Chaos['harmed'],
 ): Promise<RevocationFact | null> {
-  const { id, kind, state, offset, answeredAt } = asked
+  const { id, kind, state, offset, askedAt, answeredAt } = asked
   // A store that was rolled back may have lost what never reached the log; that is what rolling back means.
   if (state === 'pending' && harmed === 'store') return null
   const nothingTaken = state === 'acknowledged' && offset === null
   const count = nothingTaken ? 0 : ((await store.revocation(id))?.seqs.length ?? 1)
   const ids = Array.from({ length: count }, (_, i) => signalId(id, i).toString('hex'))
-  return { ids, kind, state, offset, answeredAt }
+  return { ids, kind, state, offset, askedAt, answeredAt }
 }
 
 /** Ids of the signals of one revocation, as the store derives them. */

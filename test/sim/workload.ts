@@ -19,6 +19,7 @@ export interface Asked {
   readonly kind: string
   readonly state: RevocationFact['state']
   readonly offset: number | null
+  readonly askedAt: number
   readonly answeredAt: number
 }
 
@@ -206,10 +207,11 @@ export class Workload {
       'tenant',
     ]
     const kind = names[random.below(names.length)] as string
+    const askedAt = this.#site.now()
     const answer = await this.#identity((part) => (ways[kind] as (part: IdentityPart) => Promise<Answer | null>)(part))
     if (answer === null) return
     const answeredAt = this.#site.now()
-    if (answer === undefined) this.asked.push({ id, kind, state: 'unknown', offset: null, answeredAt })
+    if (answer === undefined) this.asked.push({ id, kind, state: 'unknown', offset: null, askedAt, answeredAt })
     else {
       const offset = answer.state === 'acknowledged' ? (answer.position?.offset ?? null) : null
       this.asked.push({
@@ -217,6 +219,7 @@ export class Workload {
         kind,
         state: answer.state,
         offset,
+        askedAt,
         answeredAt,
       })
       if (answer.state === 'refused') return
