@@ -17,7 +17,7 @@ import {
   Logins,
   logClock,
   Notary,
-  type OwnView,
+  ownView,
   type Passwords,
   repairer,
 } from '@countersign/identity'
@@ -173,21 +173,7 @@ export class Site {
       const body = signalCodec.encode(signal)
       return { body, signature: signRecord('Signal', body, signalKey) }
     })
-    let started = false
-    const view: OwnView & Pick<Replica, 'ring'> = {
-      floors: (key) => replica.floors(key),
-      ring: () => replica.ring(),
-      get outboxSeq() {
-        return replica.outboxSeq
-      },
-      get started() {
-        started ||= replica.freshness().closed !== 'starting'
-        return started
-      },
-      get keyInForce() {
-        return replica.ring()?.grantFor(signalKey.keyId, 'signal', clock.now()) !== undefined
-      },
-    }
+    const view = ownView(replica, clock)
     const shared = {
       store,
       log,
