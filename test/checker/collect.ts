@@ -201,7 +201,7 @@ export async function collect(
   log: EventLog,
   catalogue: Catalogue,
   rings: readonly KeyRing[],
-): Promise<Pick<Facts, 'produced' | 'signals' | 'checkpoints' | 'decisions' | 'setAside'>> {
+): Promise<Pick<Facts, 'produced' | 'signals' | 'standing' | 'checkpoints' | 'decisions' | 'setAside'>> {
   const produced: Produced[] = []
   const setAside: SetAside[] = []
   const decisions: DecisionFact[] = []
@@ -222,7 +222,8 @@ export async function collect(
     }
   }
   const { signals, checkpoints } = ledger
-  return { produced, signals, checkpoints, decisions, setAside }
+  const standing = new Set(signals.map(({ id }) => id))
+  return { produced, signals, standing, checkpoints, decisions, setAside }
 }
 
 function producedFact(record: LogRecord): Produced {

@@ -127,7 +127,10 @@ export interface CheckpointFact {
 /** Everything one run left behind. */
 export interface Facts {
   readonly produced: readonly Produced[]
+  /** Every genuine signal that ever stood on the log. */
   readonly signals: readonly SignalFact[]
+  /** Ids of those that stand on it at the end. */
+  readonly standing: ReadonlySet<string>
   readonly checkpoints: readonly CheckpointFact[]
   readonly decisions: readonly DecisionFact[]
   readonly setAside: readonly SetAside[]

@@ -245,11 +245,15 @@ function deniedForCause(e: Evidence): Verdict {
 function acknowledgedKept(e: Evidence): Verdict {
   const violations: string[] = []
   let checked = 0
+  const horizon = e.horizonAt(Number.POSITIVE_INFINITY)
   for (const r of e.facts.revocations) {
     if (r.state === 'refused' || r.state === 'unknown') continue
     for (const id of r.ids) {
       checked++
-      if (!e.signalsById.has(id)) violations.push(`${r.kind} ${id} was ${r.state} but is not on the log`)
+      const signal = e.signalsById.get(id)
+      // What the horizon has passed may be gone: nothing it could hit is accepted any more.
+      if (!signal || (!e.facts.standing.has(id) && signal.floor >= horizon))
+        violations.push(`${r.kind} ${id} was ${r.state} but is not on the log`)
     }
   }
   return verdict('acknowledged-kept', 'every acknowledged or pending revocation stands on the log', checked, violations)

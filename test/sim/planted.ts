@@ -81,6 +81,12 @@ export const PLANTED: readonly Planted[] = [
     replace: 'return true',
   },
   {
+    name: 'sign without looking for acknowledged rows',
+    file: 'services/identity/src/notary/outbox-audit.ts',
+    find: "if (standing === 'missing') missing.push(row)",
+    replace: '',
+  },
+  {
     name: 'acknowledge before the log has it',
     file: 'services/identity/src/outbox.ts',
     find: 'const appended = await log.append(SIGNALS_TOPIC, records)',

@@ -53,7 +53,7 @@ export async function run(seed: number): Promise<Result> {
     workload.start(TRAFFIC_MS)
     chaos.plan(4_000, TRAFFIC_MS)
     await site.scheduler.run(TRAFFIC_MS + SETTLE_MS)
-    const facts = await factsOf(site, workload, chaos, ledger)
+    const facts = await factsOf(site, workload, chaos, ledger, rings)
     const verdicts = check(facts)
     const states = [...finals(facts).values()]
     const count = (outcome: string): number => states.filter((d) => d.outcome === outcome).length
@@ -74,10 +74,16 @@ export async function run(seed: number): Promise<Result> {
   }
 }
 
-async function factsOf(site: Site, workload: Workload, chaos: Chaos, ledger: SignalsLedger): Promise<Facts> {
+async function factsOf(
+  site: Site,
+  workload: Workload,
+  chaos: Chaos,
+  ledger: SignalsLedger,
+  rings: readonly KeyRing[],
+): Promise<Facts> {
   const auditor = new SimProcess('auditor', site.scheduler)
   let topics: Awaited<ReturnType<typeof collect>> | undefined
-  void collect(site.log(auditor), TOPICS, []).then((found) => {
+  void collect(site.log(auditor), TOPICS, rings).then((found) => {
     topics = found
   })
   while (topics === undefined) await site.scheduler.run(site.scheduler.now + 1_000)
