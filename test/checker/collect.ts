@@ -8,6 +8,7 @@ import { type KeyRing, verifyRecord } from '@countersign/envelope'
 import type { EventLog, LogRecord, SchemaIds } from '@countersign/event-log'
 import {
   type Catalogue,
+  type Checkpoint,
   checkpointCodec,
   decisionBatchCodec,
   ENVELOPE_HEADER,
@@ -91,6 +92,9 @@ async function* records(log: EventLog, topic: string, partition: number): AsyncI
 /** Offset of a signal that the log has once lost: from then on no position says that a view has read it. */
 const LOST = Number.POSITIVE_INFINITY
 
+/** How long a notary may take to notice that the log was cut, milliseconds. */
+const NOTICE_MS = 5_000
+
 /**
  * The signals log read record by record in log order: genuine signals, and the checkpoints of whoever held
  * the epoch. `rings` are all key rings that were ever in force.
@@ -98,6 +102,9 @@ const LOST = Number.POSITIVE_INFINITY
 export class SignalsLedger {
   signals: readonly SignalFact[] = []
   readonly checkpoints: CheckpointFact[] = []
+  readonly unvouched: string[] = []
+  /** Signals the log has lost and not got again, with when that showed. */
+  readonly #missing = new Map<string, { readonly floor: number; readonly since: number }>()
   readonly #schemas: SchemaIds
   readonly #rings: () => readonly KeyRing[]
   #last = -1
@@ -114,7 +121,7 @@ export class SignalsLedger {
   }
 
   add(record: LogRecord): void {
-    if (record.offset <= this.#last) this.#reread(record.offset)
+    if (record.offset <= this.#last) this.#reread(record)
     this.#last = record.offset
     const framed = unframe(record.value)
     const name = framed && this.#schemas.schemaOf(framed.id)?.name
@@ -141,6 +148,7 @@ export class SignalsLedger {
   /** The first time a signal stands on the log counts; later copies take nothing more away. */
   #signal({ offset, timestamp: at }: LogRecord, body: Uint8Array): void {
     const { id, target, effect, fallback, floor } = signalCodec.decode(body)
+    this.#missing.delete(hex(id))
     if (this.signals.some((s) => s.id === hex(id))) return
     this.signals = [...this.signals, { offset, id: hex(id), key: keyOf(target), effect, fallback, floor, at }]
   }
@@ -152,13 +160,17 @@ export class SignalsLedger {
     if (!bundle || bundle.version < this.#bundleVersion) return
     const follows = bundle.log_id === this.#logId || bundle.predecessor?.log_id === this.#logId
     if (this.#logId !== '' && !follows) return
+    // A successor log begins with what is still pending for it.
+    if (this.#logId !== bundle.log_id) this.#missing.clear()
     this.#logId = bundle.log_id
     this.#bundleVersion = bundle.version
   }
 
   /** The log was cut or recreated: what stood from here on is no longer part of it. */
-  #reread(offset: number): void {
+  #reread({ offset, timestamp }: LogRecord): void {
     this.#reading++
+    for (const { id, floor, offset: at } of this.signals)
+      if (at >= offset && at !== LOST) this.#missing.set(id, { floor, since: timestamp })
     this.signals = this.signals.map((s) => (s.offset < offset ? s : { ...s, offset: LOST }))
     this.#holders = this.#holders.filter((held) => held.offset < offset)
     this.#chain = this.#chain.filter((c) => c.offset < offset)
@@ -172,8 +184,17 @@ export class SignalsLedger {
       this.#holders.push({ offset, log_id: claim.log_id, epoch: claim.epoch, notary: claim.notary })
   }
 
+  /** A notary may not have seen a loss of the last moments; an older one it must have found. */
+  #vouch({ log_id, sequence, horizon, sent_at }: Checkpoint, offset: number): void {
+    if (log_id !== this.#logId) return
+    const lacking = [...this.#missing].filter(([, m]) => m.floor >= horizon && m.since + NOTICE_MS < sent_at)
+    if (lacking.length > 0)
+      this.unvouched.push(`checkpoint ${sequence} at ${offset} was signed without ${lacking.map(([id]) => id)}`)
+  }
+
   #checkpoint(record: LogRecord, body: Uint8Array): void {
     const c = checkpointCodec.decode(body)
+    this.#vouch(c, record.offset)
     const held = this.#holders.at(-1)
     const last = this.#chain.findLast((other) => other.logId === c.log_id)
     if (c.log_id !== held?.log_id || c.epoch !== held.epoch || c.notary !== held.notary) return
@@ -201,7 +222,7 @@ export async function collect(
   log: EventLog,
   catalogue: Catalogue,
   rings: readonly KeyRing[],
-): Promise<Pick<Facts, 'produced' | 'signals' | 'standing' | 'checkpoints' | 'decisions' | 'setAside'>> {
+): Promise<Pick<Facts, 'produced' | 'signals' | 'unvouched' | 'checkpoints' | 'decisions' | 'setAside'>> {
   const produced: Produced[] = []
   const setAside: SetAside[] = []
   const decisions: DecisionFact[] = []
@@ -221,9 +242,8 @@ export async function collect(
       }
     }
   }
-  const { signals, checkpoints } = ledger
-  const standing = new Set(signals.map(({ id }) => id))
-  return { produced, signals, standing, checkpoints, decisions, setAside }
+  const { signals, unvouched, checkpoints } = ledger
+  return { produced, signals, unvouched, checkpoints, decisions, setAside }
 }
 
 function producedFact(record: LogRecord): Produced {

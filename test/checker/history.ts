@@ -129,8 +129,8 @@ export interface Facts {
   readonly produced: readonly Produced[]
   /** Every genuine signal that ever stood on the log. */
   readonly signals: readonly SignalFact[]
-  /** Ids of those that stand on it at the end. */
-  readonly standing: ReadonlySet<string>
+  /** Checkpoints signed although the log had long lost a signal that they should have counted. */
+  readonly unvouched: readonly string[]
   readonly checkpoints: readonly CheckpointFact[]
   readonly decisions: readonly DecisionFact[]
   readonly setAside: readonly SetAside[]

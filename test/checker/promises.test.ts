@@ -37,7 +37,7 @@ function good(): Facts {
     signals: [
       { offset: 3, id: 's', key, effect: 'reason:suspension', fallback: 'suspension', floor: 2_000, at: 2_000 },
     ],
-    standing: new Set(['s']),
+    unvouched: [],
     checkpoints: [
       { ...checkpoint, offset: 1, covers: -1, digest: 'd0', sequence: 1, asOf: 0, sentAt: 900 },
       { ...checkpoint, offset: 2, covers: 1, digest: 'd1', sequence: 2, asOf: 900, sentAt: 1_900 },
@@ -116,7 +116,8 @@ const broken: Record<string, (f: Facts) => Facts> = {
   }),
   'takes-all': (f) => ({ ...f, signals: f.signals.map((s) => ({ ...s, floor: 500 })) }),
   'denied-for-cause': (f) => ({ ...f, signals: f.signals.map((s) => ({ ...s, key: 'bb'.repeat(16) })) }),
-  'acknowledged-kept': (f) => ({ ...f, standing: new Set() }),
+  'acknowledged-kept': (f) => ({ ...f, revocations: f.revocations.map((r) => ({ ...r, ids: ['another'] })) }),
+  'signed-with-all': (f) => ({ ...f, unvouched: ['checkpoint 2 at 2 was signed without s'] }),
   'same-views': (f) => ({
     ...f,
     consumers: f.consumers.map((e) => (e.type === 'checkpoint' ? { ...e, digest: 'other' } : e)),

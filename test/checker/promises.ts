@@ -245,18 +245,24 @@ function deniedForCause(e: Evidence): Verdict {
 function acknowledgedKept(e: Evidence): Verdict {
   const violations: string[] = []
   let checked = 0
-  const horizon = e.horizonAt(Number.POSITIVE_INFINITY)
   for (const r of e.facts.revocations) {
     if (r.state === 'refused' || r.state === 'unknown') continue
     for (const id of r.ids) {
       checked++
-      const signal = e.signalsById.get(id)
-      // What the horizon has passed may be gone: nothing it could hit is accepted any more.
-      if (!signal || (!e.facts.standing.has(id) && signal.floor >= horizon))
-        violations.push(`${r.kind} ${id} was ${r.state} but is not on the log`)
+      if (!e.signalsById.has(id)) violations.push(`${r.kind} ${id} was ${r.state} but never stood on the log`)
     }
   }
-  return verdict('acknowledged-kept', 'every acknowledged or pending revocation stands on the log', checked, violations)
+  return verdict(
+    'acknowledged-kept',
+    'every acknowledged or pending revocation comes to stand on the log',
+    checked,
+    violations,
+  )
+}
+
+function signedWithAll(e: Evidence): Verdict {
+  const promise = 'no checkpoint is signed while the log lacks a signal it has held'
+  return verdict('signed-with-all', promise, e.facts.checkpoints.length, [...e.facts.unvouched])
 }
 
 function sameViews(e: Evidence): Verdict {
@@ -315,6 +321,7 @@ export function check(facts: Facts): Verdict[] {
     takesAll,
     deniedForCause,
     acknowledgedKept,
+    signedWithAll,
     sameViews,
     neverBack,
   ].map((judge) => judge(e))

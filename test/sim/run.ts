@@ -94,6 +94,7 @@ async function factsOf(
     // After the log was harmed offsets of two histories mix; what a consumer told of itself still counts.
     signals: ledger.signals.map((s) => (s.at >= chaos.logHarmedAt ? { ...s, offset: Number.POSITIVE_INFINITY } : s)),
     checkpoints: ledger.checkpoints,
+    unvouched: ledger.unvouched,
     consumers: site.history,
     revocations: revocations.filter((r) => r !== null),
     classes: CLASSES,
