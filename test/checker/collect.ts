@@ -120,6 +120,11 @@ export class SignalsLedger {
     this.#rings = rings
   }
 
+  /** The record at this offset is gone: passing it tells a view nothing. */
+  drop(offset: number): void {
+    this.signals = this.signals.map((s) => (s.offset === offset ? { ...s, offset: LOST } : s))
+  }
+
   add(record: LogRecord): void {
     if (record.offset <= this.#last) this.#reread(record)
     this.#last = record.offset

@@ -27,6 +27,8 @@ export class Broker {
   down = false
   /** Called after each append, for the run's own account of what was durable. */
   onAppend: (record: LogRecord) => void = () => {}
+  /** Called when the record at an offset of the signals log vanishes in place. */
+  onDrop: (offset: number) => void = () => {}
 
   constructor(scheduler: Scheduler) {
     this.scheduler = scheduler
@@ -115,7 +117,9 @@ export class Broker {
     const i = offset - p.start
     const gone = p.records[i]
     // An unreadable record in its place: readers see a gap they cannot tell from a lost record.
-    if (gone) p.records[i] = { ...gone, value: null, headers: [] }
+    if (!gone) return
+    p.records[i] = { ...gone, value: null, headers: [] }
+    this.onDrop(offset)
   }
 
   /** Fault: the topic is deleted and created anew, empty. */

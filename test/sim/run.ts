@@ -44,6 +44,7 @@ export async function run(seed: number): Promise<Result> {
     }
     ledger.add(record)
   }
+  site.broker.onDrop = (offset) => ledger.drop(offset)
   try {
     const started = site.start()
     await site.scheduler.run(500)
