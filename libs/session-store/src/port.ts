@@ -1,19 +1,26 @@
 /**
  * Identity's store as a port. Owns which changes are one step: a state change, the versions it raises and
- * the signed outbox rows telling of it are written together or not at all. Adapters: `sqlite/`. All pass
- * the suite in `contract.ts`.
+ * the signed outbox rows telling of it are written together or not at all. What a step does
+ * is written once, in `steps/`; the adapters `sqlite/` and `redis/` make it atomic. Both pass the suite in `contract.ts`.
  */
-import type { LogPosition, Reason, Signal, SignalTarget } from '@countersign/schemas'
+import type { Actor, LogPosition, Reason, Signal, SignalTarget } from '@countersign/schemas'
 import type { OutboxPort } from './outbox.ts'
 import type {
   Account,
   Affiliation,
+  AuthorizationCode,
+  Client,
+  Device,
   PasswordHash,
   ResolvedSession,
+  ResolvedToken,
   Revocation,
   Secret,
   Session,
+  SessionKind,
   StoredTarget,
+  Token,
+  TokenKey,
   VersionedTarget,
 } from './records.ts'
 
@@ -31,6 +38,15 @@ export type Refusal =
   | 'affiliation_changed'
   | 'session_unknown'
   | 'session_not_expired'
+  | 'session_limit'
+  | 'parent_ended'
+  | 'device_unknown'
+  | 'client_unknown'
+  | 'client_exists'
+  | 'client_not_active'
+  | 'client_changed'
+  | 'code_unknown'
+  | 'code_used'
   | 'reset_code_unknown'
   | 'id_reused'
   | 'store_behind_log'
@@ -44,6 +60,8 @@ export type Change =
   | { readonly kind: 'none' }
   /** Refused with `session_unknown` unless the session is live. With `expiredBy`, only if it had expired by then. */
   | { readonly kind: 'session_ended'; readonly handle: string; readonly expiredBy?: number }
+  /** Ends those that are live; refused with `session_unknown` when none is. Raises for the others are left out. */
+  | { readonly kind: 'sessions_ended'; readonly handles: readonly string[] }
   | { readonly kind: 'account_suspended'; readonly sub: string }
   | { readonly kind: 'account_deleted'; readonly sub: string }
   | { readonly kind: 'affiliation_suspended'; readonly tenant: string; readonly sub: string }
@@ -56,6 +74,18 @@ export type Change =
       readonly roles: readonly string[]
       readonly revision: number
     }
+  /** Refused with `device_unknown` unless the device is that person's and active. */
+  | { readonly kind: 'device_lost'; readonly sub: string; readonly device: string }
+  | { readonly kind: 'client_disabled'; readonly client: string }
+  /** Refused with `client_changed` unless the record still has this revision. */
+  | {
+      readonly kind: 'client_secret_rotated'
+      readonly client: string
+      readonly secretHash: Buffer
+      readonly revision: number
+    }
+  /** Takes scopes, audiences, redirect URIs or grants from a client. Refused with `client_changed` as above. */
+  | { readonly kind: 'client_narrowed'; readonly client: NewClient; readonly revision: number }
   /** Uses up the code; refused with `reset_code_unknown` when it is unknown, used or expired at `now`. */
   | {
       readonly kind: 'password_reset'
@@ -101,25 +131,53 @@ export interface Ended {
 /** A session to begin. */
 export interface NewSession {
   readonly handle: string
-  /** SHA-256 of the cookie value. */
-  readonly secretHash: Buffer
+  readonly kind: SessionKind
+  /** What it is known by: SHA-256 of a cookie or bearer value, or where its refresh tokens begin. */
+  readonly credential:
+    | { readonly kind: 'secret'; readonly hash: Buffer }
+    | { readonly kind: 'refresh'; readonly keyId: string; readonly nonce: Buffer }
   readonly sub: string
   readonly tenant: string
-  readonly device: string | null
+  /** Refused with `client_not_active` unless it is. */
+  readonly client: string | null
+  /** A device of that person, made with the session if its handle is new. Refused with `device_unknown` if lost or another's. */
+  readonly device: { readonly handle: string; readonly secretHash: Buffer; readonly name: string } | null
+  readonly act: readonly Actor[]
+  /** Live session it must not outlive; its targets become targets of this one. Refused with `parent_ended`. */
+  readonly parent: string | null
+  readonly scope: readonly string[] | null
   readonly authTime: number
   readonly amr: readonly string[]
   readonly acr: string | null
   readonly idleExpiresAt: number
   readonly absoluteExpiresAt: number
-  /** Revision of the account whose password was checked: a reset in between refuses with `account_changed`. */
-  readonly accountRevision: number
+  /** Revision of the account whose password was checked: a reset in between refuses with `account_changed`. Null where none was. */
+  readonly accountRevision: number | null
+  /** Code used up in the same step; a second use refuses with `code_used`. */
+  readonly codeHash: Buffer | null
   /** Floors of the own view, per target; the versions captured are never below them. */
   readonly atLeast: readonly VersionedTarget[]
   readonly seenSeq: number
   readonly now: number
-  /** Ends this session in the same step: a new login never keeps an old session, nor its id. */
-  readonly replaces: Ending | null
+  /** Sessions ended in the same step: the one a login replaces, and those a limit lets go. Those ended meanwhile are passed over. */
+  readonly ends: readonly Ending[]
+  /** Most live sessions of this kind the person may have, this one included; more refuse with `session_limit`. Null for no limit. */
+  readonly most: number | null
 }
+
+/** A client as an administrator writes it. */
+export type NewClient = Omit<Client, 'revision' | 'createdAt' | 'state'>
+
+/** What became of a refresh token that was genuine. */
+export type Rotated =
+  /** Used up: `generation` is live now. */
+  | { readonly outcome: 'rotated'; readonly resolved: ResolvedSession; readonly generation: number }
+  /** Used up before, within the grace: the same successor once more. */
+  | { readonly outcome: 'repeated'; readonly resolved: ResolvedSession; readonly generation: number }
+  /** Used up before, and the grace has passed: stolen, or about to be. Nothing was changed. */
+  | { readonly outcome: 'reused'; readonly session: Session }
+  /** Higher than any the store has given out: the store was rolled back. Nothing was changed. */
+  | { readonly outcome: 'ahead'; readonly session: Session }
 
 /** A signal found on the log that the store does not have: it was rolled back. */
 export interface LostSignal {
@@ -144,8 +202,10 @@ export interface SessionStore extends OutboxPort {
   /** Makes an account with its affiliations; raises nothing, versions begin at `max(now, atLeast)`. */
   createAccount(options: {
     sub: string
+    principal: Account['principal']
     email: string
-    password: PasswordHash
+    /** Null for services. */
+    password: PasswordHash | null
     affiliations: readonly { tenant: string; roles: readonly string[] }[]
     atLeast: readonly VersionedTarget[]
     now: number
@@ -174,15 +234,81 @@ export interface SessionStore extends OutboxPort {
   /** Begins a session; versions captured are the stored ones raised to `atLeast`. */
   createSession(
     session: NewSession,
-  ): Promise<{ readonly session: Session; readonly replaced: Revocation | null } | Refused>
+  ): Promise<{ readonly session: Session; readonly ended: readonly Revocation[] } | Refused>
   /** @returns the live session this cookie value belongs to; null when unknown, ended by any of its targets, or expired at `now`. */
   resolveSession(secretHash: Buffer, now: number): Promise<ResolvedSession | null>
   /** @returns the live session of that handle, null as above. */
   session(handle: string, now: number): Promise<Session | null>
   /** Moves last use and idle expiry of a live session on, never back and never past its absolute end. */
   touchSession(handle: string, now: number, idleExpiresAt: number): Promise<void>
+  /** @returns the live sessions of a person, of all kinds and tenants, newest first. */
+  sessionsOf(sub: string, now: number): Promise<readonly Session[]>
+  /**
+   * Judges a genuine refresh token of a generation, in one step: the first use rotates and moves idle expiry on.
+   * A repeat gives what the first use gave for `graceMs` after its answer left, and, while it is not known to have left,
+   * until the successor is used: nobody who lost an answer loses the family.
+   * @returns null when the session is unknown, ended, expired at `now`, no family, or another client's.
+   */
+  rotate(options: {
+    handle: string
+    client: string
+    generation: number
+    graceMs: number
+    idleExpiresAt: number
+    now: number
+  }): Promise<Rotated | null>
+  /** Notes when the answers to rotations have left. Unknown ones are ignored. */
+  delivered(answers: readonly { handle: string; from: number; at: number }[]): Promise<void>
   /** @returns handles, with tenants, of sessions that expired by `now` and nothing else has ended; oldest first. */
-  expiredSessions(now: number, limit: number): Promise<readonly { handle: string; tenant: string }[]>
+  expiredSessions(now: number, limit: number): Promise<readonly { handle: string; kind: SessionKind; tenant: string }[]>
+
+  /** @returns the devices of a person, newest first. */
+  devicesOf(sub: string): Promise<readonly Device[]>
+  /** @returns the active device this cookie value belongs to, null for none. */
+  device(secretHash: Buffer): Promise<Device | null>
+
+  /** Makes a client. Refused with `client_exists`. */
+  createClient(client: NewClient, now: number): Promise<Client | Refused>
+  /** Changes what takes nothing away. Refused with `client_unknown` or `client_changed`. */
+  updateClient(client: NewClient, revision: number): Promise<Client | Refused>
+  restoreClient(id: string): Promise<Client | Refused>
+  /** @returns the client, disabled ones too, null for none. */
+  client(id: string): Promise<Client | null>
+  /** @returns all clients, by id. */
+  clients(): Promise<readonly Client[]>
+
+  /** Keeps an opaque token until it expires. */
+  putToken(hash: Buffer, token: Token): Promise<void>
+  /** @returns the token with this hash; null when unknown, expired at `now`, or ended by any of its targets. Hot: one round trip. */
+  resolveToken(hash: Buffer, now: number): Promise<ResolvedToken | null>
+  /**
+   * What stands now of a self-contained credential.
+   * @returns null when any of the targets was ended since its version, or the affiliation is not active.
+   */
+  resolveTargets(options: {
+    targets: readonly VersionedTarget[]
+    sub: string
+    tenant: string
+  }): Promise<Omit<ResolvedToken, 'token'> | null>
+  /** @returns versions in force of the targets, never below `atLeast`; what is not stored yet begins at `now`. In the order given. */
+  captureVersions(options: {
+    targets: readonly SignalTarget[]
+    atLeast: readonly VersionedTarget[]
+    now: number
+  }): Promise<readonly VersionedTarget[]>
+  putCode(hash: Buffer, code: AuthorizationCode): Promise<void>
+  /** @returns the code, used or not, null when unknown or expired at `now`. */
+  code(hash: Buffer, now: number): Promise<AuthorizationCode | null>
+  /** Takes a key that may be used once. @returns false when it was taken before and its `expiresAt` of then is after `now`. */
+  takeOnce(options: { key: string; expiresAt: number; now: number }): Promise<boolean>
+  /** @returns keys that sign access tokens, oldest first. */
+  tokenKeys(): Promise<readonly TokenKey[]>
+  /** Adds a key if the newest is still `after`; the first caller wins. @param after its kid, null for none. @returns all keys, as above. */
+  addTokenKey(key: TokenKey, after: string | null): Promise<readonly TokenKey[]>
+  /** Forgets keys. Unknown ones are ignored. */
+  dropTokenKeys(kids: readonly string[]): Promise<void>
+  /** Forgets tokens, codes and once-only keys that expired by `now`, at most `limit`. @returns how many. */
+  dropExpired(now: number, limit: number): Promise<number>
 
   /** Applies one ending step. The same id gives the first answer. */
   end(step: Ending): Promise<Ended | Refused>

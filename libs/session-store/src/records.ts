@@ -1,8 +1,14 @@
 /** What the store keeps. Secrets are kept as hashes alone; handles are public names. */
-import type { SignalTarget } from '@countersign/schemas'
+import type { Actor, SignalTarget } from '@countersign/schemas'
 
-/** Version of the records below, written with each; a reader refuses newer ones. */
-export const RECORD_SCHEMA = 1
+/**
+ * Version of the records below, written with each. A reader keeps members it does not know, so that instances of two
+ * versions can share a store while one replaces the other.
+ */
+export const RECORD_SCHEMA = 2
+
+/** Records of this version and later mean something else, not only more: a reader refuses them. */
+export const RECORD_SCHEMA_REFUSED = 100
 
 /** A password as scrypt left it, with what is needed to check it (RFC 7914). */
 export interface PasswordHash {
@@ -18,10 +24,11 @@ export interface PasswordHash {
 
 export type AccountState = 'active' | 'suspended' | 'deleted'
 
-/** A person. */
+/** A person, or a service that clients act as. */
 export interface Account {
   /** Opaque random subject id; never reused. */
   readonly sub: string
+  readonly principal: 'user' | 'service'
   /** Unique among accounts, compared as given. */
   readonly email: string
   /** Null after the password was voided: only a reset helps. */
@@ -43,28 +50,169 @@ export interface Affiliation {
   readonly revision: number
 }
 
-/** A login of one person in one tenant. */
+/** How a session is held: by cookie (`browser`, `admin`), by bearer (`api`) or by rotating refresh token (`family`, `device`). */
+export type SessionKind = 'browser' | 'admin' | 'api' | 'family' | 'device'
+
+/** A person or service in one tenant, let in until it ends. A family of refresh tokens is a session too. */
 export interface Session {
   /** Public random name; authenticates nothing. */
   readonly handle: string
+  readonly kind: SessionKind
   readonly sub: string
   readonly tenant: string
+  /** Client it was begun through, null for identity's own pages. */
+  readonly client: string | null
   readonly device: string | null
+  /** Who acts for `sub`, current actor first; empty when `sub` acts. */
+  readonly act: readonly Actor[]
+  /** Session it must not outlive; that session is among its targets. Null for none. */
+  readonly parent: string | null
+  /** Scopes it is limited to, sorted; null for all its roles grant. */
+  readonly scope: readonly string[] | null
   readonly createdAt: number
   readonly lastSeenAt: number
   readonly idleExpiresAt: number
   readonly absoluteExpiresAt: number
+  /** Epoch milliseconds. */
   readonly authTime: number
   readonly amr: readonly string[]
   readonly acr: string | null
+  /** True when its device was first seen with this session. */
+  readonly newDevice: boolean
   /** Targets whose ending ends this session, with the versions it was made under. */
   readonly targets: readonly VersionedTarget[]
+  /** Of `family` and `device`; null for others. */
+  readonly refresh: RefreshState | null
+}
+
+/**
+ * Where the rotation of a family stands. No token is kept: generation n is a MAC over handle, n and nonce under a
+ * key that the store does not have.
+ */
+export interface RefreshState {
+  /** Name of the MAC key. */
+  readonly keyId: string
+  /** 16 bytes. */
+  readonly nonce: Buffer
+  /** The live one; the first is 1. */
+  readonly generation: number
+  /** Latest rotations, newest first, at most 8. */
+  readonly rotations: readonly Rotation[]
+}
+
+export interface Rotation {
+  /** Generation that was used up. */
+  readonly from: number
+  readonly at: number
+  /** When the answer with the successor was handed to the network; null while that is not known. */
+  readonly deliveredAt: number | null
+}
+
+/** A machine a person logs in from. */
+export interface Device {
+  /** Public random name. */
+  readonly handle: string
+  readonly sub: string
+  /** As people recognise it, from the user agent. */
+  readonly name: string
+  readonly state: 'active' | 'lost'
+  readonly createdAt: number
+  readonly lastSeenAt: number
+}
+
+/** An OAuth client (RFC 6749 §2). */
+export interface Client {
+  readonly id: string
+  readonly name: string
+  /** RFC 7591 §2 `token_endpoint_auth_method`. */
+  readonly authMethod: 'none' | 'client_secret_basic' | 'client_secret_post' | 'private_key_jwt'
+  /** Hash of the secret in force; null for none. */
+  readonly secretHash: Buffer | null
+  /** JWK set, JSON; null for none. */
+  readonly jwks: string | null
+  /** Compared exactly. */
+  readonly redirectUris: readonly string[]
+  readonly grants: readonly ('authorization_code' | 'refresh_token' | 'client_credentials')[]
+  /** Scopes it may ask for, sorted. */
+  readonly scopes: readonly string[]
+  /** Audiences its tokens may name; the first is the default. */
+  readonly audiences: readonly string[]
+  readonly tokenFormat: 'jwt' | 'opaque'
+  /** Kind of session its refresh tokens belong to. */
+  readonly sessionKind: 'family' | 'device'
+  /** Service account it acts as with client_credentials, and in which tenant; null for none. */
+  readonly service: { readonly sub: string; readonly tenant: string } | null
+  /** May introspect tokens of these audiences. */
+  readonly introspects: readonly string[]
+  readonly state: 'active' | 'disabled'
+  /** Rises by one with each change of this record. */
+  readonly revision: number
+  readonly createdAt: number
+}
+
+/** An opaque access token (RFC 6749 §1.4), kept by hash. */
+export interface Token {
+  /** Public random name, the `jti`. */
+  readonly handle: string
+  /** Session it was issued from; null for client_credentials. */
+  readonly session: string | null
+  readonly kind: SessionKind | null
+  readonly principal: 'user' | 'service'
+  readonly sub: string
+  readonly tenant: string
+  readonly client: string | null
+  readonly device: string | null
+  readonly act: readonly Actor[]
+  readonly audience: readonly string[]
+  readonly scopes: readonly string[]
+  readonly authTime: number | null
+  readonly amr: readonly string[]
+  readonly acr: string | null
+  readonly issuedAt: number
+  readonly expiresAt: number
+  readonly targets: readonly VersionedTarget[]
+}
+
+/** A token with what its owner may do now. */
+export interface ResolvedToken {
+  readonly token: Token
+  /** Roles in the token's tenant now. */
+  readonly roles: readonly string[]
+  /** Version of the affiliation as the roles were read. */
+  readonly scopeVersion: number
+}
+
+/** An authorization code (RFC 6749 §4.1.2), kept by hash. */
+export interface AuthorizationCode {
+  readonly client: string
+  readonly redirectUri: string
+  /** PKCE S256 challenge (RFC 7636 §4.2). */
+  readonly challenge: string
+  /** Session that authorised it. */
+  readonly session: string
+  readonly scope: readonly string[]
+  readonly audience: readonly string[]
+  readonly expiresAt: number
+  /** Session begun with it; null while unused. */
+  readonly usedFor: string | null
+}
+
+/** A key that signs access tokens; its private half is encrypted under a key the store does not have. */
+export interface TokenKey {
+  readonly kid: string
+  readonly alg: string
+  /** Public JWK, JSON. */
+  readonly publicJwk: string
+  readonly sealedPrivate: Buffer
+  readonly createdAt: number
+  /** Signs from here on; published before. */
+  readonly signsFrom: number
 }
 
 /** A live session with what its owner may do now. */
 export interface ResolvedSession {
   readonly session: Session
-  readonly account: Pick<Account, 'sub' | 'email'>
+  readonly account: Pick<Account, 'sub' | 'email' | 'principal'>
   readonly roles: readonly string[]
   /** Version of the affiliation as the roles were read. */
   readonly scopeVersion: number
