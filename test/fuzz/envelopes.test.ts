@@ -46,7 +46,7 @@ test('140,000 mutated envelopes: none accepted, no crash, memory bounded', () =>
   }
 }, 240_000)
 
-test('20,000 good envelopes on events that are not theirs, or with odd headers: none accepted', () => {
+test('CVE-2026-35554: 20,000 good envelopes on events that are not theirs, or with odd headers: none accepted', () => {
   nothingGotThrough(campaign('events', 20_000, misplaced))
 }, 240_000)
 

@@ -79,7 +79,7 @@ test('40,000 mutated signals: none accepted, no crash, memory bounded', () => {
   expect(tally.grownMb).toBeLessThan(64)
 }, 240_000)
 
-test('20,000 damaged bodies are refused by the codec or are another canonical signal', () => {
+test('CVE-2023-39410: 20,000 damaged bodies are refused by the codec or are another canonical signal', () => {
   const tally = campaign('signal bodies', 20_000, (random) => {
     const body = blind((signals[random.below(signals.length)] as SignedSignal).body, random)
     return {

@@ -79,7 +79,7 @@ describe('each fault has its own code', () => {
     ['envelope_key_topic', 'other topic', () => open(good, { ring: limited({ topics: ['emails.send'] }) })],
     ['envelope_key_not_yet_valid', 'sealed early', () => open(good, { ring: limited({ not_before: NOW + 1 }) })],
     ['envelope_key_retired', 'sealed late', () => open(good, { ring: limited({ not_after: NOW }) })],
-    ['envelope_topic_mismatch', 'other topic', () => open(good, { topic: 'emails.send' })],
+    ['envelope_topic_mismatch', 'CVE-2026-35554, other topic', () => open(good, { topic: 'emails.send' })],
     ['envelope_key_mismatch', 'other key', () => open(good, { key: Buffer.from('inv-1') })],
     ['envelope_key_mismatch', 'key gone', () => open(good, { key: null })],
     [

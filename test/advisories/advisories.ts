@@ -1,0 +1,121 @@
+/**
+ * Published flaws of others, and where we prove not to have them. Ids as their publishers give them; what
+ * several advisories share stands in one row.
+ */
+export interface Advisory {
+  readonly ids: readonly string[]
+  /** What went wrong there. */
+  readonly flaw: string
+  /** Files whose tests name one of the ids; or why there is nothing to test. */
+  readonly proof: { readonly tests: readonly string[] } | { readonly none: string }
+}
+
+const tests = (...files: string[]): Advisory['proof'] => ({ tests: files })
+
+export const ADVISORIES: readonly Advisory[] = [
+  {
+    ids: ['CVE-2022-23539', 'CVE-2022-23540', 'CVE-2022-23541', 'CVE-2026-22817', 'CVE-2026-22818'],
+    flaw: 'an algorithm or key type that was not meant verifies; a JWK without alg',
+    proof: tests('libs/tokens/src'),
+  },
+  {
+    ids: ['CVE-2023-48223', 'CVE-2026-34950'],
+    flaw: 'white space around a PEM key gets past the check for key confusion',
+    proof: tests('libs/tokens/src'),
+  },
+  {
+    ids: ['CVE-2026-35039'],
+    flaw: 'a cache of verified tokens under a key that two tokens share swaps identities',
+    proof: { none: 'verified tokens are not cached; envelopes cache tree nodes by their full hash' },
+  },
+  { ids: ['CVE-2026-35042'], flaw: 'an unknown critical header is accepted', proof: tests('libs/tokens/src') },
+  {
+    ids: ['GHSA-869p-cjfg-cm3x', 'CVE-2018-0114'],
+    flaw: 'the key comes from the token itself',
+    proof: tests('libs/tokens/src'),
+  },
+  {
+    ids: ['CVE-2022-36083', 'CVE-2024-28176'],
+    flaw: 'encrypted tokens cost the receiver without bound',
+    proof: tests('libs/tokens/src'),
+  },
+  {
+    ids: ['CVE-2026-22036', 'CVE-2024-22025'],
+    flaw: 'a compressed answer inflates without bound',
+    proof: tests('libs/tokens/src'),
+  },
+  { ids: ['GHSA-wxg7-w2v3-w38g'], flaw: 'a missing exp or iat skips its check', proof: tests('libs/tokens/src') },
+  {
+    ids: ['CVE-2026-27840'],
+    flaw: 'a truncated token is valid',
+    proof: tests('libs/tokens/src', 'services/identity/src'),
+  },
+  { ids: ['CVE-2026-1035'], flaw: 'concurrent refreshes each get a child', proof: tests('test/races') },
+  { ids: ['CVE-2026-9802'], flaw: 'a restart revives rotated tokens', proof: tests('test/races') },
+  {
+    ids: ['CVE-2022-3916', 'CVE-2023-6787', 'CVE-2024-7341'],
+    flaw: 'a session keeps its id across login or a change of user',
+    proof: tests('services/identity/src'),
+  },
+  {
+    ids: ['CVE-2026-8922'],
+    flaw: 'a narrow cut-off hides a broad one',
+    proof: tests('services/identity/src'),
+  },
+  {
+    ids: ['CVE-2026-37979'],
+    flaw: 'introspection answers for any audience',
+    proof: tests('services/identity/src', 'libs/boundary/src'),
+  },
+  { ids: ['CVE-2020-15223'], flaw: 'revocation ignores that the store failed', proof: tests('test/races') },
+  {
+    ids: ['CVE-2020-5300', 'CVE-2020-15222'],
+    flaw: 'a client assertion is accepted twice',
+    proof: tests('services/identity/src'),
+  },
+  {
+    ids: ['CVE-2021-32701'],
+    flaw: 'cached introspection ignores what it was asked for',
+    proof: tests('libs/boundary/src'),
+  },
+  {
+    ids: ['CVE-2023-22492', 'CVE-2025-64521'],
+    flaw: 'a locked user goes on refreshing',
+    proof: tests('services/identity/src'),
+  },
+  {
+    ids: ['CVE-2026-55670'],
+    flaw: 'an id means another person in another tenant, or after deletion',
+    proof: tests('services/identity/src'),
+  },
+  {
+    ids: ['CVE-2020-10734'],
+    flaw: 'logout by a foreign page, or by a token of another type',
+    proof: tests('services/identity/src'),
+  },
+  {
+    ids: ['CVE-2020-10770', 'CVE-2026-1180'],
+    flaw: 'the server fetches an address the caller names',
+    proof: tests('services/identity/src'),
+  },
+  {
+    ids: ['SNYK-JS-IOREDIS-1567196', 'CVE-2021-29469'],
+    flaw: 'a hostile store pollutes prototypes or stalls the client',
+    proof: tests('libs/session-store/src/redis', 'test/contract'),
+  },
+  {
+    ids: ['CVE-2024-31228', 'CVE-2025-49844'],
+    flaw: 'patterns and scripts of callers reach the store',
+    proof: tests('libs/session-store/src/redis', 'test/contract'),
+  },
+  {
+    ids: ['CVE-2026-35554'],
+    flaw: 'an acknowledged record lands in another topic',
+    proof: tests('test/fuzz', 'libs/envelope/src'),
+  },
+  {
+    ids: ['CVE-2023-39410', 'CVE-2024-47561'],
+    flaw: 'decoding allocates what the input claims, or runs what its schema says',
+    proof: tests('test/fuzz', 'schemas/src'),
+  },
+]
