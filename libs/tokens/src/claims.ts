@@ -15,7 +15,8 @@ export interface TokenClaims {
 
 export interface ClaimRules {
   readonly issuer: string
-  readonly audience: string
+  /** Null: whoever asked judges it. */
+  readonly audience: string | null
   readonly maxAgeMs: number
   readonly skewMs: number
   readonly requiredClaims: readonly string[]
@@ -38,7 +39,7 @@ export function judgeClaims(
   for (const name of rules.requiredClaims)
     if (own(all, name) === undefined || own(all, name) === null) return 'token_claim_missing'
   if (iss !== rules.issuer) return 'token_issuer_mismatch'
-  if (!aud.includes(rules.audience)) return 'token_audience_mismatch'
+  if (rules.audience !== null && !aud.includes(rules.audience)) return 'token_audience_mismatch'
   // Seconds may have a fraction (RFC 7519 §2); milliseconds here do not, and the earlier one is the stricter.
   const issuedAt = Math.floor(iat * 1000)
   const expiresAt = Math.floor(exp * 1000)
@@ -49,20 +50,20 @@ export function judgeClaims(
   return { iss, sub, aud, issuedAt, expiresAt, all }
 }
 
-function own(all: Readonly<Record<string, unknown>>, name: string): unknown {
+export function own(all: Readonly<Record<string, unknown>>, name: string): unknown {
   return Object.hasOwn(all, name) ? all[name] : undefined
 }
 
-function text(value: unknown): value is string {
+export function text(value: unknown): value is string {
   return typeof value === 'string' && value.length > 0 && value.length <= 1024
 }
 
 // Seconds in the years 1970 to about 5138, so that milliseconds stay exact.
-function time(value: unknown): value is number {
+export function time(value: unknown): value is number {
   return typeof value === 'number' && value >= 0 && value < 1e11
 }
 
-function audiences(value: unknown): readonly string[] | undefined {
+export function audiences(value: unknown): readonly string[] | undefined {
   const list = Array.isArray(value) ? value : [value]
   return list.length > 0 && list.every(text) ? list : undefined
 }

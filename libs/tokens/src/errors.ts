@@ -1,7 +1,7 @@
 /** Errors of wrong use, and the closed set of reasons a token is refused for. Refusal is a value. */
 import { CountersignError } from '@countersign/kernel'
 
-/** Thrown while composing a verifier, never while verifying. */
+/** Thrown while composing a verifier or a signer, never while verifying. */
 export class TokensError extends CountersignError<'TOKENS_OPTIONS_INVALID'> {}
 
 /** Why a token was refused. Safe to count and log; callers learn no more than that it was. */
@@ -20,6 +20,9 @@ export type TokenFault =
   | 'token_expired'
   | 'token_not_yet_valid'
   | 'token_too_old'
+
+/** Why a client's assertion was refused. */
+export type AssertionFault = TokenFault | 'token_lives_too_long'
 
 export function optionsInvalid(publicMessage: string): TokensError {
   return new TokensError({ code: 'TOKENS_OPTIONS_INVALID', retriable: false, publicMessage })

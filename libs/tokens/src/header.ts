@@ -10,8 +10,8 @@ export interface TokenHeader {
 
 export interface HeaderRules {
   readonly algorithms: readonly Algorithm[]
-  /** Media type without `application/`, lower case. */
-  readonly typ: string
+  /** Media types without `application/`, lower case; undefined among them: the header may be absent. */
+  readonly typ: readonly (string | undefined)[]
 }
 
 const MAX_TOKEN_CHARACTERS = 8 * 1024
@@ -35,10 +35,15 @@ export function readHeader(token: string, rules: HeaderRules): TokenHeader | Tok
   for (const name of REFUSED) if (Object.hasOwn(header, name)) return 'token_header_refused'
   const { alg, kid, typ } = header
   if (kid !== undefined && (typeof kid !== 'string' || !KID.test(kid))) return 'token_header_refused'
-  if (typeof typ !== 'string' || typ.toLowerCase().replace(/^application\//, '') !== rules.typ)
-    return 'token_type_mismatch'
+  if (typ !== undefined && typeof typ !== 'string') return 'token_type_mismatch'
+  if (!rules.typ.includes(typ === undefined ? undefined : mediaType(typ))) return 'token_type_mismatch'
   if (typeof alg !== 'string' || !isAlgorithm(alg) || !rules.algorithms.includes(alg)) return 'token_algorithm_refused'
   return { alg, kid }
+}
+
+/** One spelling of a `typ` (RFC 7515 §4.1.9). */
+export function mediaType(typ: string): string {
+  return typ.toLowerCase().replace(/^application\//, '')
 }
 
 // Unused bits at the end of base64url would give one token many spellings.

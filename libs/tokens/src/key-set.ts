@@ -1,23 +1,29 @@
 /** A set of public keys, as an issuer publishes it. Keys are chosen by id, type and algorithm together. */
-import { type CryptoKey, importJWK, type JWK } from 'jose'
-import { type Algorithm, fits } from './algorithms.ts'
+import { createPublicKey, type KeyObject } from 'node:crypto'
+import { fits, strongEnough } from './algorithms.ts'
 import type { TokenHeader } from './header.ts'
 
 /** Where verification keys come from. */
 export interface KeySource {
   /** @returns the one key that fits, `unknown` when none or several do, `unavailable` when the set cannot be had. */
-  find(header: TokenHeader): Promise<CryptoKey | 'unknown' | 'unavailable'>
+  find(header: TokenHeader): Promise<KeyObject | 'unknown' | 'unavailable'>
+}
+
+/** A JSON Web Key Set (RFC 7517 §5). */
+export interface JwkSet {
+  readonly keys: readonly object[]
 }
 
 const MAX_KEYS = 100
-const MIN_RSA_BITS = 2048
 const PRIVATE = ['d', 'p', 'q', 'k'] as const
 
-export class KeySet {
-  readonly #keys: readonly Readonly<Record<string, unknown>>[]
-  readonly #imported = new Map<object, Map<Algorithm, Promise<CryptoKey | undefined>>>()
+type Jwk = Readonly<Record<string, unknown>>
 
-  private constructor(keys: readonly Readonly<Record<string, unknown>>[]) {
+export class KeySet {
+  readonly #keys: readonly Jwk[]
+  readonly #imported = new Map<Jwk, KeyObject | undefined>()
+
+  private constructor(keys: readonly Jwk[]) {
     this.#keys = keys
   }
 
@@ -31,28 +37,23 @@ export class KeySet {
     return new KeySet(usable)
   }
 
-  /** @returns the one key of this set that fits, or undefined. */
-  async find({ alg, kid }: TokenHeader): Promise<CryptoKey | undefined> {
+  /** @returns the one key of this set that fits, or undefined. Cost: a few comparisons once the key was used. */
+  find({ alg, kid }: TokenHeader): KeyObject | undefined {
     const candidates = this.#keys.filter((k) => (kid === undefined || k.kid === kid) && fits(k, alg))
     const [only] = candidates
-    return only && candidates.length === 1 ? this.#import(only, alg) : undefined
+    return only && candidates.length === 1 ? this.#import(only) : undefined
   }
 
-  #import(jwk: Readonly<Record<string, unknown>>, alg: Algorithm): Promise<CryptoKey | undefined> {
-    const byAlgorithm = this.#imported.get(jwk) ?? new Map<Algorithm, Promise<CryptoKey | undefined>>()
-    this.#imported.set(jwk, byAlgorithm)
-    const key = byAlgorithm.get(alg) ?? load(jwk, alg)
-    byAlgorithm.set(alg, key)
-    return key
+  #import(jwk: Jwk): KeyObject | undefined {
+    if (!this.#imported.has(jwk)) this.#imported.set(jwk, load(jwk))
+    return this.#imported.get(jwk)
   }
 }
 
-async function load(jwk: Readonly<Record<string, unknown>>, alg: Algorithm): Promise<CryptoKey | undefined> {
+function load(jwk: Jwk): KeyObject | undefined {
   try {
-    const key = await importJWK(jwk as JWK, alg)
-    if (key instanceof Uint8Array) return undefined
-    const { modulusLength } = key.algorithm as { modulusLength?: number }
-    return modulusLength !== undefined && modulusLength < MIN_RSA_BITS ? undefined : key
+    const key = createPublicKey({ key: { ...jwk }, format: 'jwk' })
+    return strongEnough(key) ? key : undefined
   } catch {
     return undefined
   }

@@ -54,10 +54,10 @@ export function remoteKeys(options: RemoteKeysOptions): KeySource {
   return {
     async find(header) {
       if (clock.monotonic() - fetchedAt > maxAgeMs) await refresh()
-      let key = await keys?.find(header)
+      let key = keys?.find(header)
       if (!key) {
         await refresh()
-        key = await keys?.find(header)
+        key = keys?.find(header)
       }
       if (clock.monotonic() - fetchedAt > keepMs) return 'unavailable'
       return key ?? 'unknown'

@@ -1,15 +1,16 @@
 /** Verifies JWTs of one issuer for one audience. Everything a token could choose is pinned here. */
-
+import type { KeyObject } from 'node:crypto'
 import type { Clock } from '@countersign/kernel'
 import { compactVerify } from 'jose'
 import { type Algorithm, isAlgorithm } from './algorithms.ts'
-import { judgeClaims, type TokenClaims } from './claims.ts'
+import { type ClaimRules, judgeClaims, type TokenClaims } from './claims.ts'
 import { optionsInvalid, type TokenFault } from './errors.ts'
-import { parseObject, readHeader } from './header.ts'
-import { KeySet, type KeySource } from './key-set.ts'
+import { type HeaderRules, mediaType, parseObject, readHeader } from './header.ts'
+import { type JwkSet, KeySet, type KeySource } from './key-set.ts'
 import { remoteKeys } from './remote-keys.ts'
 
-export interface VerifierOptions {
+/** What is the same for every token of an issuer. */
+export interface PinnedRules {
   /** Exact `iss`. */
   readonly issuer: string
   /** Must be among `aud`. */
@@ -20,13 +21,16 @@ export interface VerifierOptions {
   readonly typ: string
   /** Longest age by `iat`, seconds, above 0. */
   readonly maxAgeS: number
-  /** Address of a key set, a key set, or a source of one's own. */
-  readonly keys: string | { readonly keys: readonly object[] } | KeySource
-  readonly clock: Clock
   /** Claims that must be there beside iss, sub, aud, exp and iat. Default none. */
   readonly requiredClaims?: readonly string[]
   /** Allowed difference of clocks, seconds, 0 to 60. Default 5. */
   readonly skewS?: number
+}
+
+export interface VerifierOptions extends PinnedRules {
+  /** Address of a key set, a key set, or a source of one's own. */
+  readonly keys: string | JwkSet | KeySource
+  readonly clock: Clock
 }
 
 export type VerifyResult =
@@ -40,14 +44,8 @@ export interface Verifier {
 
 /** @throws {TOKENS_OPTIONS_INVALID} when anything that must be pinned is left open. */
 export function createVerifier(options: VerifierOptions): Verifier {
-  const { issuer, audience, algorithms, maxAgeS, clock, requiredClaims = [], skewS = 5 } = options
-  if (!issuer || !audience || !options.typ) throw optionsInvalid('issuer, audience and typ are pinned')
-  if (algorithms.length === 0 || !algorithms.every(isAlgorithm))
-    throw optionsInvalid('algorithms are pinned and asymmetric')
-  if (!(maxAgeS > 0 && maxAgeS < 1e9)) throw optionsInvalid('maxAgeS is above 0')
-  if (!(skewS >= 0 && skewS <= 60)) throw optionsInvalid('skewS is from 0 to 60')
-  const headerRules = { algorithms, typ: options.typ.toLowerCase().replace(/^application\//, '') }
-  const claimRules = { issuer, audience, requiredClaims, maxAgeMs: maxAgeS * 1000, skewMs: skewS * 1000 }
+  const { clock } = options
+  const { header: headerRules, claims: claimRules } = pinned(options)
   const source = sourceOf(options.keys, clock)
 
   return {
@@ -57,12 +55,8 @@ export function createVerifier(options: VerifierOptions): Verifier {
       const key = await source.find(header)
       if (key === 'unknown') return { ok: false, code: 'token_key_unknown' }
       if (key === 'unavailable') return { ok: false, code: 'token_keys_unavailable' }
-      let payload: Uint8Array
-      try {
-        payload = (await compactVerify(token, key, { algorithms: [header.alg] })).payload
-      } catch {
-        return { ok: false, code: 'token_signature_invalid' }
-      }
+      const payload = await signedPayload(token, key, header.alg)
+      if (!payload) return { ok: false, code: 'token_signature_invalid' }
       const all = parseObject(payload)
       if (!all) return { ok: false, code: 'token_malformed' }
       const claims = judgeClaims(all, claimRules, clock.now())
@@ -71,10 +65,36 @@ export function createVerifier(options: VerifierOptions): Verifier {
   }
 }
 
+/** @returns the payload if the key signed it with that algorithm, else undefined. */
+export async function signedPayload(token: string, key: KeyObject, alg: Algorithm): Promise<Uint8Array | undefined> {
+  try {
+    return (await compactVerify(token, key, { algorithms: [alg] })).payload
+  } catch {
+    return undefined
+  }
+}
+
+/** @throws {TOKENS_OPTIONS_INVALID} when anything that must be pinned is left open. */
+export function pinned(options: Omit<PinnedRules, 'audience'> & { readonly audience: string | null }): {
+  header: HeaderRules
+  claims: ClaimRules
+} {
+  const { issuer, audience, algorithms, maxAgeS, requiredClaims = [], skewS = 5 } = options
+  if (!issuer || audience === '' || !options.typ) throw optionsInvalid('issuer, audience and typ are pinned')
+  if (algorithms.length === 0 || !algorithms.every(isAlgorithm))
+    throw optionsInvalid('algorithms are pinned and asymmetric')
+  if (!(maxAgeS > 0 && maxAgeS < 1e9)) throw optionsInvalid('maxAgeS is above 0')
+  if (!(skewS >= 0 && skewS <= 60)) throw optionsInvalid('skewS is from 0 to 60')
+  return {
+    header: { algorithms, typ: [mediaType(options.typ)] },
+    claims: { issuer, audience, requiredClaims, maxAgeMs: maxAgeS * 1000, skewMs: skewS * 1000 },
+  }
+}
+
 function sourceOf(keys: VerifierOptions['keys'], clock: Clock): KeySource {
   if (typeof keys === 'string') return remoteKeys({ url: keys, clock })
   if ('find' in keys) return keys
   const set = KeySet.from(keys)
   if (!set) throw optionsInvalid('keys is a JSON Web Key Set of at most 100 keys')
-  return { find: async (header) => (await set.find(header)) ?? 'unknown' }
+  return { find: async (header) => set.find(header) ?? 'unknown' }
 }
