@@ -25,6 +25,8 @@ export const STRICTEST: Readonly<Record<string, string>> = {
   DecisionPhase: 'admitted',
   Outcome: 'dead_lettered',
   ConsumerState: 'closed',
+  // A record of what was: nothing is decided by it.
+  JourneyAction: 'other',
 }
 
 /** Every problem of contracts and history; none when all is well. */

@@ -14,11 +14,12 @@ test('a frame comes apart into what it was made of', () => {
   expect(() => frame(2 ** 32, Buffer.alloc(0))).toThrow(RangeError)
 })
 
-test('the example has the three system topics and three topics for each kind of job', () => {
+test('the example has the four system topics and three topics for each kind of job', () => {
   expect(exampleCatalogue.entries.map((e) => [e.name, e.partitions])).toEqual([
     ['countersign.signals.v1', 1],
     ['countersign.decisions.v1', 12],
     ['countersign.progress.v1', 1],
+    ['countersign.journey.v1', 6],
     ...['invoices.export', 'payments.run', 'emails.send', 'reports.build'].flatMap((l) => [
       [`${l}.v1`, 6],
       [`${l}.park.v1`, 1],
@@ -58,6 +59,7 @@ test('every schema a topic may carry has an id, and the ids never move', () => {
     '9 countersign.PaymentRun',
     '10 countersign.EmailSend',
     '11 countersign.ReportBuild',
+    '12 countersign.JourneyEvent',
   ])
   expect(ids.schemaOf(1)).toMatchObject({ name: 'countersign.Signal', version: 1 })
   expect(ids.schemaOf(999)).toBeUndefined()

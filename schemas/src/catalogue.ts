@@ -13,7 +13,7 @@ import {
   schemaIdTable,
 } from './schema-ids.ts'
 
-export type TopicRole = 'signals' | 'decisions' | 'progress' | 'jobs' | 'park' | 'dead'
+export type TopicRole = 'signals' | 'decisions' | 'progress' | 'journey' | 'jobs' | 'park' | 'dead'
 
 /** A topic as it is to exist. */
 export interface TopicEntry {
@@ -68,7 +68,7 @@ export interface JobTopicNames {
 }
 
 export interface Catalogue {
-  /** In the order signals, decisions, progress, then each job topic with its park and dead-letter topic. */
+  /** In the order signals, decisions, progress, journey, then each job topic with its park and dead-letter topic. */
   readonly entries: readonly TopicEntry[]
   /** Every schema that may stand on these topics, with its id on logs without a registry. */
   readonly schemas: readonly SchemaEntry[]
@@ -124,6 +124,16 @@ const SYSTEM_TOPICS: readonly TopicEntry[] = [
     key: 'consumer instance',
     retention: DAY,
     schemas: ['countersign.Progress'],
+    audience: null,
+  },
+  {
+    name: 'countersign.journey.v1',
+    logical: 'journey',
+    role: 'journey',
+    partitions: 6,
+    key: 'subject',
+    retention: 'window',
+    schemas: ['countersign.JourneyEvent'],
     audience: null,
   },
 ]

@@ -26,6 +26,7 @@ function arbitrary(node: Node, named: Map<string, fc.Arbitrary<unknown>>): fc.Ar
       boolean: fc.boolean(),
       int: fc.integer(),
       long: fc.integer({ min: -(2 ** 52 - 1), max: 2 ** 52 - 1 }),
+      double: fc.double({ noNaN: true }),
       string: fc.string({ unit: 'binary', maxLength: 90 }),
       bytes: fc.uint8Array({ maxLength: 90 }).map((b) => Buffer.from(b)),
     }

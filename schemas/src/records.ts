@@ -10,6 +10,7 @@ export const trustBundleCodec: Codec<types.TrustBundle> = codec(schemas.trustBun
 export const envelopeClaimsCodec: Codec<types.EnvelopeClaims> = codec(schemas.envelopeClaimsSchema)
 export const decisionBatchCodec: Codec<types.DecisionBatch> = codec(schemas.decisionBatchSchema)
 export const progressCodec: Codec<types.Progress> = codec(schemas.progressSchema)
+export const journeyEventCodec: Codec<types.JourneyEvent> = codec(schemas.journeyEventSchema)
 export const invoiceExportCodec: Codec<types.InvoiceExport> = codec(schemas.invoiceExportSchema)
 export const paymentRunCodec: Codec<types.PaymentRun> = codec(schemas.paymentRunSchema)
 export const emailSendCodec: Codec<types.EmailSend> = codec(schemas.emailSendSchema)

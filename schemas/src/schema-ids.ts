@@ -41,6 +41,7 @@ const IDS: readonly (readonly [id: number, name: string, version: number])[] = [
   [9, 'countersign.PaymentRun', 1],
   [10, 'countersign.EmailSend', 1],
   [11, 'countersign.ReportBuild', 1],
+  [12, 'countersign.JourneyEvent', 1],
 ]
 
 /** Every published version of Countersign's own schemas and the example's payloads, by id. */

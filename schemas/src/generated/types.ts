@@ -286,6 +286,66 @@ export interface ReportBuild {
   readonly work_ms: number
 }
 
+/** One step in the life of an identity, as identity saw it. Names and handles only, never a secret. */
+export interface JourneyEvent {
+  /** Distinct id; an event appended twice has it twice. */
+  readonly id: Id16
+  /** Epoch milliseconds. */
+  readonly at: number
+  /** What happened. */
+  readonly action: JourneyAction
+  /** Who did it: a subject id, `operator:<name>`, `client:<id>`, `system:<part>` or `unknown`. */
+  readonly actor: string
+  /** Whose authority it is about. */
+  readonly sub: null | string
+  /** Tenant, null when it is about all of them. */
+  readonly tenant: null | string
+  /** Handle of the session. */
+  readonly session: null | string
+  /** Handle of the refresh family. */
+  readonly family: null | string
+  /** Handle of the token. */
+  readonly token: null | string
+  /** Handle of the device. */
+  readonly device: null | string
+  /** Id of the client. */
+  readonly client: null | string
+  /** Audience of what was issued or asked about. */
+  readonly audience: readonly string[]
+  /** Scopes issued. */
+  readonly scopes: readonly string[]
+  /** Name of the ending path or of what led to it. */
+  readonly cause: null | string
+  /** What a signal was raised for. */
+  readonly target: null | SignalTarget
+  /** Effect of the signal, `reason:<name>` or `scope:<scope>`. */
+  readonly effect: null | string
+  /** Id of the revocation, as its answer names it. */
+  readonly revocation: null | string
+  /** `issued`, the state of an answer, or the code of what refused it. */
+  readonly outcome: string
+  /** Rule that decided, when one did. */
+  readonly rule: null | string
+  /** How long it took. */
+  readonly latency_ms: number
+  /** Request it was part of. */
+  readonly request_id: null | string
+  /** Trace it was part of, 32 hex digits (W3C Trace Context). */
+  readonly trace_id: null | string
+}
+
+export type JourneyAction = 'issuance' | 'refresh' | 'revocation' | 'logout' | 'reuse' | 'login_failed' | 'reauthentication' | 'new_device' | 'impersonation' | 'introspection_denied' | 'client_refused' | 'administration' | 'other'
+
+/** What a signal hits. */
+export interface SignalTarget {
+  /** What is hit. */
+  readonly kind: TargetKind
+  /** Tenant id for tenant and affiliation, else empty. */
+  readonly tenant: string
+  /** Subject id, handle or client id; empty for tenant. */
+  readonly id: string
+}
+
 /** Where one consumer is. */
 export interface Progress {
   /** Consumer instance. */
@@ -328,16 +388,6 @@ export interface Signal {
   readonly cause: string
   /** Opaque id of who caused it. */
   readonly initiator: string
-}
-
-/** What a signal hits. */
-export interface SignalTarget {
-  /** What is hit. */
-  readonly kind: TargetKind
-  /** Tenant id for tenant and affiliation, else empty. */
-  readonly tenant: string
-  /** Subject id, handle or client id; empty for tenant. */
-  readonly id: string
 }
 
 export type Reason = 'compromise' | 'token_reuse' | 'suspension' | 'offboarding' | 'password_reset' | 'admin' | 'role_change' | 'policy' | 'device_lost' | 'logout' | 'expiry' | 'limit'
