@@ -65,6 +65,7 @@ export class Workload {
         const affiliations = [{ tenant: person.tenant, roles: BOTH }]
         return store.createAccount({
           sub: person.sub,
+          principal: 'user',
           email: person.email,
           password,
           affiliations,

@@ -9,7 +9,7 @@ import type { Raise } from '@countersign/session-store'
 
 /** What one path takes, and from whom. */
 export interface EndingRow {
-  /** Kinds of target it hits; one target per run. */
+  /** Kinds of target it hits; each target of a run is of one of them. */
   readonly kinds: readonly TargetKind[]
   /** The reason it gives; `removed scopes`: one signal per scope lost; `as asked`: what the caller names. */
   readonly effect: Reason | 'removed scopes' | 'as asked'
@@ -27,8 +27,38 @@ export const ENDINGS = {
     fallback: 'logout',
     when: 'a login replaces the session of the same browser',
   },
+  session_end: {
+    kinds: ['session', 'family'],
+    effect: 'logout',
+    fallback: 'logout',
+    when: 'a person ends one of their sessions, or all but the one they use',
+  },
+  sessions_end_all: {
+    kinds: ['subject'],
+    effect: 'logout',
+    fallback: 'logout',
+    when: 'a person ends all of their sessions',
+  },
+  session_end_by_administrator: {
+    kinds: ['session', 'family'],
+    effect: 'admin',
+    fallback: 'admin',
+    when: "an administrator or operator ends a person's session",
+  },
+  session_limit: {
+    kinds: ['session', 'family'],
+    effect: 'limit',
+    fallback: 'limit',
+    when: 'a new session is one too many of its kind, and this one goes',
+  },
+  reauthentication_forced: {
+    kinds: ['session', 'family', 'subject'],
+    effect: 'policy',
+    fallback: 'policy',
+    when: 'an administrator or operator has a person log in again',
+  },
   expiry: {
-    kinds: ['session'],
+    kinds: ['session', 'family'],
     effect: 'expiry',
     fallback: 'expiry',
     when: 'a session was idle for too long, or reached its absolute end',
@@ -69,6 +99,48 @@ export const ENDINGS = {
     fallback: 'role_change',
     when: 'new roles grant less than the old ones did',
   },
+  device_loss: {
+    kinds: ['device'],
+    effect: 'device_lost',
+    fallback: 'device_lost',
+    when: 'a person gives one of their devices up as lost',
+  },
+  client_disable: {
+    kinds: ['client'],
+    effect: 'suspension',
+    fallback: 'suspension',
+    when: 'an operator disables a client',
+  },
+  client_secret_rotation: {
+    kinds: ['client'],
+    effect: 'password_reset',
+    fallback: 'password_reset',
+    when: 'a client gets a new secret',
+  },
+  client_narrowing: {
+    kinds: ['client'],
+    effect: 'role_change',
+    fallback: 'role_change',
+    when: 'a client loses scopes, audiences, redirect URIs or grants',
+  },
+  token_revocation: {
+    kinds: ['token', 'family'],
+    effect: 'logout',
+    fallback: 'logout',
+    when: 'a client gives a token back (RFC 7009)',
+  },
+  token_reuse: {
+    kinds: ['family'],
+    effect: 'token_reuse',
+    fallback: 'token_reuse',
+    when: 'a used-up refresh token comes back after its grace',
+  },
+  code_reuse: {
+    kinds: ['family'],
+    effect: 'token_reuse',
+    fallback: 'token_reuse',
+    when: 'an authorization code comes a second time (RFC 6749 §4.1.2)',
+  },
   revocation: {
     kinds: TARGET_KINDS,
     effect: 'as asked',
@@ -97,8 +169,11 @@ export interface EndingFacts {
   readonly atLeast: number
 }
 
+/** Says what a path raises. A test plants another one to show that a missing emission is noticed. */
+export type RaisesOf = (path: EndingPath, facts: EndingFacts) => Raise[]
+
 /**
- * The raises of one run of a path, as its row says.
+ * The raises of one run of a path on one target, as its row says.
  * @throws {TypeError} when the target is not of a kind the row names: a fault of the calling code.
  */
 export function raisesOf(path: EndingPath, facts: EndingFacts): Raise[] {

@@ -12,6 +12,7 @@ type RequestFault =
   | 'credential_invalid'
   | 'not_permitted'
   | 'not_acceptable'
+  | 'reauthentication_required'
   | 'revocation_unknown'
   | 'revocation_outcome_unknown'
 
@@ -26,6 +27,7 @@ export const problems = {
   credential_missing: { status: 401, title: 'Log in first' },
   credential_invalid: { status: 401, title: 'This credential is not valid' },
   not_permitted: { status: 403, title: 'You may not do this' },
+  reauthentication_required: { status: 401, title: 'Show that it is you: log in again' },
   not_acceptable: { status: 406, title: 'This is not offered for that target' },
   revocation_unknown: { status: 404, title: 'Nothing was asked with this id' },
   revocation_outcome_unknown: {
@@ -48,6 +50,15 @@ export const problems = {
   affiliation_changed: { status: 409, title: 'These roles were changed meanwhile; try again' },
   session_unknown: { status: 404, title: 'There is no such live session' },
   session_not_expired: { status: 409, title: 'This session has not expired' },
+  session_limit: { status: 409, title: 'There are as many sessions of this kind as there may be; end one' },
+  parent_ended: { status: 409, title: 'The session this one was to depend on has ended' },
+  device_unknown: { status: 404, title: 'There is no such device' },
+  client_unknown: { status: 404, title: 'There is no such client' },
+  client_exists: { status: 409, title: 'There is a client of this id' },
+  client_not_active: { status: 409, title: 'This client is disabled' },
+  client_changed: { status: 409, title: 'This client was changed meanwhile; try again' },
+  code_unknown: { status: 403, title: 'This code is unknown or expired' },
+  code_used: { status: 403, title: 'This code was used before' },
   reset_code_unknown: { status: 403, title: 'This code is unknown, used or expired' },
   id_reused: { status: 409, title: 'This id was used for another request' },
   store_behind_log: { status: 503, title: 'The session store is behind its log and is being repaired' },

@@ -61,7 +61,15 @@ export async function applySeed(
       const existing = await store.accountByEmail(email)
       if (existing === null) {
         const hash = await passwords.hash(password)
-        const account = { sub: sub ?? newHandle(random, 'sub'), email, password: hash, affiliations, atLeast: [], now }
+        const account = {
+          sub: sub ?? newHandle(random, 'sub'),
+          principal: 'user' as const,
+          email,
+          password: hash,
+          affiliations,
+          atLeast: [],
+          now,
+        }
         // Another process may have seeded it meanwhile.
         return 'refused' in (await store.createAccount(account)) ? 0 : 1
       }
