@@ -30,8 +30,13 @@ export function figure(id: string, value: number, unit: string, goal?: Goal): Fi
   return { id, value: rounded, unit, goal: goal?.text ?? null, met: goal?.holds(value) ?? null }
 }
 
+export interface BenchOptions {
+  /** Only long enough to see that what is measured is correct; figures mean little. */
+  readonly quick: boolean
+}
+
 /** One bench: measures, checks that what it measured was correct, and throws when it was not. */
-export type Bench = () => Promise<readonly Figure[]>
+export type Bench = (options: BenchOptions) => Promise<readonly Figure[]>
 
 /** @returns the middle value; of two middle ones, the lower. */
 export function median(values: readonly number[]): number {
