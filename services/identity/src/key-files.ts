@@ -2,7 +2,7 @@
  * Keys on disk: made by `identity keys init`, read by the roles that sign. Private files are for their
  * owner alone, and refused when others may read them. A key's id is its file's name.
  */
-import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, linkSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ed25519Key, generateEd25519, type SigningKey } from '@countersign/envelope'
 import { CountersignError, days, type Random } from '@countersign/kernel'
@@ -22,6 +22,8 @@ export const SIGNAL_KEY = 'signal'
 
 const GRANTS_FILE = 'keys.json'
 const ROOT_FILE = 'root.pub'
+const STORE_FILES = ['store.secret', 'store.previous.secret'] as const
+const STORE_SECRET_BYTES = 32
 const NAME = /^[a-z0-9][a-z0-9-]{0,47}$/
 
 const grantsFile = z.strictObject({
@@ -39,7 +41,7 @@ const grantsFile = z.strictObject({
 })
 
 /**
- * Makes a root key, one signal key, checkpoint keys and the ordered envelope keys in `dir`.
+ * Makes a root key, one signal key, checkpoint keys, the ordered envelope keys and the secret of the store in `dir`.
  * @returns names of the keys made.
  * @throws {IDENTITY_KEYS_EXIST} when the folder has a root already: nothing is overwritten.
  * @throws {IDENTITY_KEY_NAME_INVALID} for a name that is not lower-case letters, digits and dashes.
@@ -73,6 +75,7 @@ export function initKeys(options: {
     return { key_id: name, public_key, use, tenants, topics, not_before: now, not_after: now + lifeMs }
   })
   writeFileSync(join(dir, GRANTS_FILE), `${JSON.stringify({ keys: grants }, null, 2)}\n`, { flag: 'wx' })
+  readStoreSecrets(dir, random)
   // Last: its presence says that the folder is complete.
   writeFileSync(join(dir, ROOT_FILE), `${makeKey(dir, 'root', random).toString('base64')}\n`, { flag: 'wx' })
   return ['root', ...all.map((order) => order.name)]
@@ -82,11 +85,29 @@ export function initKeys(options: {
 export function readSigningKey(dir: string, name: string): SigningKey {
   const path = join(dir, `${name}.key.pem`)
   return read(path, () => {
-    if (process.platform !== 'win32' && (statSync(path).mode & 0o077) !== 0) {
-      throw keyError('IDENTITY_KEYS_UNREADABLE', `${path} is open to other users; chmod 600 it`)
-    }
+    assertPrivate(path)
     return ed25519Key(name, readFileSync(path, 'utf8'))
   })
+}
+
+/**
+ * What the store must not know: refresh tokens are MACs under keys derived from it, token keys are sealed under them. A
+ * folder without one gets one, for which processes that start at once agree.
+ * @returns 32 bytes each: the one in force, then the one before it if `store.previous.secret` is there.
+ * @throws {IDENTITY_KEYS_UNREADABLE} when a file is no secret or open to others, or none can be made.
+ */
+export function readStoreSecrets(dir: string, random: Random): Buffer[] {
+  const [current, previous] = STORE_FILES.map((name) => join(dir, name)) as [string, string]
+  if (!existsSync(current)) read(current, () => makeStoreSecret(current, random))
+  return [current, previous].filter(existsSync).map((path) =>
+    read(path, () => {
+      assertPrivate(path)
+      const secret = Buffer.from(readFileSync(path, 'utf8').trim(), 'base64')
+      if (secret.length !== STORE_SECRET_BYTES)
+        throw keyError('IDENTITY_KEYS_UNREADABLE', `${path} does not hold ${STORE_SECRET_BYTES} bytes in base64`)
+      return secret
+    }),
+  )
 }
 
 /** @returns the raw root public key, 32 bytes. @throws {IDENTITY_KEYS_UNREADABLE}. */
@@ -114,6 +135,26 @@ function makeKey(dir: string, name: string, random: Random): Buffer {
   writeFileSync(path, privateKeyPem, { mode: 0o600, flag: 'wx' })
   chmodSync(path, 0o600)
   return publicKey
+}
+
+// Written whole under another name and then linked: whoever finds the file finds all of it, and the first link wins.
+function makeStoreSecret(path: string, random: Random): void {
+  const draft = `${path}.${random.bytes(8).toString('hex')}`
+  writeFileSync(draft, `${random.bytes(STORE_SECRET_BYTES).toString('base64')}\n`, { mode: 0o600, flag: 'wx' })
+  try {
+    chmodSync(draft, 0o600)
+    linkSync(draft, path)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  } finally {
+    rmSync(draft)
+  }
+}
+
+function assertPrivate(path: string): void {
+  if (process.platform !== 'win32' && (statSync(path).mode & 0o077) !== 0) {
+    throw keyError('IDENTITY_KEYS_UNREADABLE', `${path} is open to other users; chmod 600 it`)
+  }
 }
 
 function read<T>(path: string, reader: () => T): T {

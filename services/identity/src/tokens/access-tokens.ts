@@ -1,0 +1,132 @@
+/** Access tokens, self-contained (RFC 9068) or opaque. None outlives the session it is from. */
+import { createHash } from 'node:crypto'
+import { type Clock, type Millis, minutes, newHandle, type Random } from '@countersign/kernel'
+import type { ResolvedToken, SessionStore, Token } from '@countersign/session-store'
+import { createLocalVerifier, type LocalVerifier, type TokenFault } from '@countersign/tokens'
+import { type AccessToken, claimsOf, type Grant, tokenOf } from './access-claims.ts'
+import type { TokenKeys } from './token-keys.ts'
+
+export interface AccessTokensOptions {
+  readonly store: Pick<SessionStore, 'putToken' | 'resolveToken' | 'resolveTargets'>
+  readonly keys: Pick<TokenKeys, 'signer' | 'local' | 'learn'>
+  readonly issuer: string
+  readonly clock: Clock
+  readonly random: Random
+  /** Life of a self-contained token. Default 5 minutes. */
+  readonly jwtLifeMs?: Millis
+  /** Life of an opaque token. Default 10 minutes. */
+  readonly opaqueLifeMs?: Millis
+}
+
+/** A token as it goes out, once. */
+export interface IssuedToken {
+  /** Secret. */
+  readonly text: string
+  readonly token: AccessToken
+  /** RFC 6749 §5.1 `expires_in`, seconds, at least 1. */
+  readonly expiresInS: number
+}
+
+/** What an access token turned out to be, before anybody asked whether it still stands. */
+export type PresentedAccess =
+  | { readonly kind: 'jwt'; readonly token: AccessToken }
+  | { readonly kind: 'opaque'; readonly hash: Buffer }
+  | { readonly kind: 'refused'; readonly code: TokenFault }
+
+/** A token that stands, with what its owner may do now. */
+export interface LiveAccess extends Omit<ResolvedToken, 'token'> {
+  readonly kind: 'jwt' | 'opaque'
+  readonly token: AccessToken
+}
+
+const OPAQUE_BYTES = 32
+const OPAQUE = /^at_([\w-]{43})$/
+const HASH_DOMAIN = 'countersign.access.v1\0'
+const JWT_LIFE = minutes(5)
+const OPAQUE_LIFE = minutes(10)
+const TYP = 'at+jwt'
+
+export class AccessTokens {
+  readonly #options: AccessTokensOptions
+  readonly #lives: Readonly<Record<'jwt' | 'opaque', Millis>>
+  readonly #verifier: LocalVerifier
+
+  constructor(options: AccessTokensOptions) {
+    this.#options = options
+    this.#lives = { jwt: options.jwtLifeMs ?? JWT_LIFE, opaque: options.opaqueLifeMs ?? OPAQUE_LIFE }
+    this.#verifier = createLocalVerifier({
+      issuer: options.issuer,
+      audience: null,
+      algorithms: ['ES256', 'EdDSA', 'RS256'],
+      typ: TYP,
+      maxAgeS: this.#lives.jwt / 1000,
+      keys: options.keys.local,
+      clock: options.clock,
+      requiredClaims: ['jti', 'client_id', 'tenant', 'targets'],
+    })
+  }
+
+  /**
+   * Makes a token, itself one of its targets, so that it can be ended alone.
+   * @returns null when its session has less than a second left.
+   * @throws {IDENTITY_TOKEN_KEYS_STALE} retriable, when no key may sign; {SESSION_STORE_UNAVAILABLE} for opaque ones.
+   */
+  async issue(grant: Grant, format: 'jwt' | 'opaque'): Promise<IssuedToken | null> {
+    const { store, keys, issuer, clock, random } = this.#options
+    const { kind, notAfter, ...what } = grant
+    const issuedAt = clock.now()
+    const expiresAt = Math.min(issuedAt + this.#lives[format], notAfter ?? Number.POSITIVE_INFINITY)
+    const expiresInS = Math.floor((expiresAt - issuedAt) / 1000)
+    if (expiresInS < 1) return null
+    const handle = newHandle(random, 'tok')
+    const targets = [...what.targets, { kind: 'token', tenant: '', id: handle, version: issuedAt } as const]
+    const token: AccessToken = { ...what, handle, targets, issuedAt, expiresAt }
+    if (format === 'jwt') return { text: keys.signer(TYP).sign(claimsOf(issuer, token)), token, expiresInS }
+    const secret = random.bytes(OPAQUE_BYTES)
+    const { scopeVersion: _, ...record } = token
+    await store.putToken(hashOf(secret), { ...record, kind } satisfies Token)
+    return { text: `at_${secret.toString('base64url')}`, token, expiresInS }
+  }
+
+  /** Judges a text alone: a JWT by its signature, times and issuer, an opaque token by its form. Its audience is for the caller to judge. */
+  async read(text: string): Promise<PresentedAccess> {
+    const opaque = opaqueHash(text)
+    if (opaque) return { kind: 'opaque', hash: opaque }
+    let result = this.#verifier.verify(text)
+    // Another instance may have begun to sign with a key of its own a moment ago.
+    if (!result.ok && result.code === 'token_key_unknown' && (await this.#options.keys.learn()))
+      result = this.#verifier.verify(text)
+    if (!result.ok) return { kind: 'refused', code: result.code }
+    const token = tokenOf(result.claims.all)
+    return token ? { kind: 'jwt', token } : { kind: 'refused', code: 'token_claim_missing' }
+  }
+
+  /** @returns the token if it stands now, null for any other text. @throws {SESSION_STORE_UNAVAILABLE}. */
+  async resolve(text: string): Promise<LiveAccess | null> {
+    const { store, clock } = this.#options
+    const presented = await this.read(text)
+    if (presented.kind === 'refused') return null
+    if (presented.kind === 'jwt') {
+      const { token } = presented
+      const now = await store.resolveTargets({ targets: token.targets, sub: token.sub, tenant: token.tenant })
+      return now && { kind: 'jwt', token, roles: now.roles, scopeVersion: now.scopeVersion }
+    }
+    const found = await store.resolveToken(presented.hash, clock.now())
+    if (!found) return null
+    const { kind: _, ...record } = found.token
+    const { roles, scopeVersion } = found
+    return { kind: 'opaque', token: { ...record, scopeVersion }, roles, scopeVersion }
+  }
+}
+
+/** @returns what an opaque token is kept under, null for what cannot be one. */
+export function opaqueHash(text: string): Buffer | null {
+  const tail = OPAQUE.exec(text)?.[1]
+  if (tail === undefined) return null
+  const secret = Buffer.from(tail, 'base64url')
+  return secret.toString('base64url') === tail ? hashOf(secret) : null
+}
+
+function hashOf(secret: Buffer): Buffer {
+  return createHash('sha256').update(HASH_DOMAIN).update(secret).digest()
+}
