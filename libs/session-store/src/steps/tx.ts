@@ -72,14 +72,21 @@ export class Tx {
     this.#change(keyOf(kind, ...kind.id(record)), { kind: kind as unknown as Kind<object>, record })
   }
 
+  /** Writes a record that cannot be there yet, because of what else this step has read: it need not be read itself. */
+  add<R extends object>(kind: Kind<R>, record: R): void {
+    const key = keyOf(kind, ...kind.id(record))
+    if (!this.#knows(key)) this.#read.set(key, null)
+    this.put(kind, record)
+  }
+
   /** Forgets a record read before. */
   drop<R extends object>(kind: Kind<R>, ...id: readonly Part[]): void {
     this.#change(keyOf(kind, ...id), { kind: kind as unknown as Kind<object>, record: null })
   }
 
-  /** Writes a record whose body and signature come with signing. */
+  /** Adds a record whose body and signature come with signing. */
   draft<R extends Sealed>(kind: Kind<R>, record: R, signal: Signal): void {
-    this.put(kind, record)
+    this.add(kind, record)
     this.drafts.push(signal)
     this.#drafted.push(keyOf(kind, ...kind.id(record)))
   }

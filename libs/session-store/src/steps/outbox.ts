@@ -1,0 +1,120 @@
+/** The outbox: rows written with what they tell of, delivered, acknowledged, dropped. */
+import { createHash } from 'node:crypto'
+import type { LogPosition, Signal } from '@countersign/schemas'
+import type { BundleRecord, LogName, OutboxPort, OutboxRow } from '../outbox.ts'
+import { BUNDLE, LOG, type LogRecord, ROW, type RowRecord, SEQUENCE, SIGNAL } from './kinds.ts'
+import { bufferOf, type Kept, keyOf } from './layout.ts'
+import { shown } from './shown.ts'
+import type { Step, Tx } from './tx.ts'
+
+const NOTHING = Buffer.alloc(0)
+
+/** Takes the next sequence and writes the signal's row. */
+export function* emit(tx: Tx, signal: Omit<Signal, 'seq'>, now: number): Step<number> {
+  const seq = (yield* highestSeq(tx)) + 1
+  tx.put(SEQUENCE, { ...(yield* tx.get(SEQUENCE)), highest: seq })
+  const id = bufferOf(signal.id)
+  // Nothing is there yet: the sequence is part of what this step read, and an id belongs to one step.
+  tx.add(SIGNAL, { id, seq })
+  const row = { seq, id, body: NOTHING, signature: NOTHING, position: null, floor: signal.floor, createdAt: now }
+  tx.draft(ROW, row, { ...signal, seq })
+  return seq
+}
+
+/** Id of the signal at `index` of a revocation: the revocation's own for the first, derived for the others. */
+export function signalId(revocation: Uint8Array, index: number): Buffer {
+  if (index === 0) return Buffer.from(revocation)
+  const hash = createHash('sha256').update('countersign.signal-id.v1\0').update(revocation)
+  return hash
+    .update(Buffer.of(index >>> 8, index & 0xff))
+    .digest()
+    .subarray(0, 16)
+}
+
+/** True when the log has shown a sequence this store never gave out. */
+export function* isBehind(tx: Tx, seenSeq: number): Step<boolean> {
+  return (yield* highestSeq(tx)) < seenSeq
+}
+
+export function* highestSeq(tx: Tx): Step<number> {
+  return (yield* tx.get(SEQUENCE))?.highest ?? 0
+}
+
+export function* logName(tx: Tx): Step<LogName | null> {
+  const log = yield* tx.get(LOG)
+  return log && { log_id: log.log_id, predecessor: log.predecessor }
+}
+
+export function* nameLog(tx: Tx, { log_id, predecessor }: LogName, replaces: string | null): Step<LogName> {
+  const named = yield* logName(tx)
+  if ((named?.log_id ?? null) !== replaces) return named as LogName
+  tx.put(LOG, { ...(yield* tx.get(LOG)), log_id, predecessor, acknowledged: null })
+  for (const row of yield* tx.all(ROW, yield* tx.range('rows-acknowledged'))) tx.put(ROW, { ...row, position: null })
+  return { log_id, predecessor }
+}
+
+export function* pendingRows(tx: Tx, o: Parameters<OutboxPort['pendingRows']>[0]): Step<OutboxRow[]> {
+  const rows = yield* tx.all(ROW, yield* tx.range('rows-pending', { from: o.fromSeq, limit: o.limit }))
+  return rows.filter(({ position }) => position === null).map(rowOf)
+}
+
+export function* acknowledgedRows(tx: Tx, o: Parameters<OutboxPort['acknowledgedRows']>[0]): Step<OutboxRow[]> {
+  const named = (yield* tx.get(LOG))?.log_id
+  const found: OutboxRow[] = []
+  for (let from = o.fromSeq; found.length < o.limit; ) {
+    const rows = yield* tx.all(ROW, yield* tx.range('rows', { from, limit: o.limit }))
+    const isWanted = ({ position: at }: RowRecord): boolean =>
+      at !== null && at.log_id === named && at.offset <= o.toOffset
+    found.push(...rows.filter(isWanted).map(rowOf))
+    if (rows.length < o.limit) break
+    from = (rows.at(-1) as RowRecord).seq + 1
+  }
+  return found.slice(0, o.limit)
+}
+
+export function* keptRows(tx: Tx, fromSeq: number, limit: number): Step<OutboxRow[]> {
+  return (yield* tx.all(ROW, yield* tx.range('rows', { from: fromSeq, limit }))).map(rowOf)
+}
+
+export function* acknowledgedPosition(tx: Tx): Step<LogPosition | null> {
+  const log = yield* tx.get(LOG)
+  return log === null || log.acknowledged === null ? null : { log_id: log.log_id, offset: log.acknowledged }
+}
+
+export function* acknowledge(tx: Tx, acks: readonly { seq: number; position: LogPosition }[]): Step<void> {
+  yield* tx.load(keyOf(LOG), ...acks.map(({ seq }) => keyOf(ROW, seq)))
+  const log: Kept<LogRecord> | null = yield* tx.get(LOG)
+  if (log === null) return
+  let highest = log.acknowledged ?? -1
+  for (const { seq, position } of acks) {
+    if (position.log_id !== log.log_id) continue
+    highest = Math.max(highest, position.offset)
+    const row = yield* tx.get(ROW, seq)
+    if (row === null || (row.position !== null && row.position.offset <= position.offset)) continue
+    tx.put(ROW, { ...row, position: { log_id: position.log_id, offset: position.offset } })
+  }
+  if (highest >= 0 && highest !== log.acknowledged) tx.put(LOG, { ...log, acknowledged: highest })
+}
+
+export function* repend(tx: Tx, seqs: readonly number[]): Step<void> {
+  for (const row of yield* tx.all(
+    ROW,
+    seqs.map((seq) => keyOf(ROW, seq)),
+  ))
+    tx.put(ROW, { ...row, position: null })
+}
+
+export function* bundle(tx: Tx): Step<BundleRecord | null> {
+  const kept = yield* tx.get(BUNDLE)
+  return kept && { version: kept.version, body: kept.body, signature: kept.signature }
+}
+
+export function* putBundle(tx: Tx, { version, body, signature }: BundleRecord): Step<BundleRecord> {
+  const kept = yield* tx.get(BUNDLE)
+  if (version > (kept?.version ?? 0)) tx.put(BUNDLE, { ...kept, version, body, signature })
+  return (yield* bundle(tx)) as BundleRecord
+}
+
+function rowOf(row: RowRecord): OutboxRow {
+  return shown.row({ ...row, state: row.position === null ? 'pending' : 'acknowledged' })
+}
