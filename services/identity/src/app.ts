@@ -7,6 +7,7 @@ import type { IdentityConfig } from './config.ts'
 import { nameTheLog } from './genesis.ts'
 import { type HttpRole, startHttpRole } from './http-role.ts'
 import { journeyLog } from './journey.ts'
+import { JourneySink } from './journey-sink.ts'
 import { readRootPublicKey } from './key-files.ts'
 import { startNotaryRole } from './notary-role.ts'
 import { type Closers, openLog, openStore, type Parts } from './parts.ts'
@@ -62,7 +63,10 @@ async function start(options: IdentityOptions, closers: Closers): Promise<Omit<I
   if (config.roles.includes('notary')) readiness.push(await startNotaryRole(parts, closers))
   let http: HttpRole | null = null
   if (config.roles.includes('http')) {
-    http = await startHttpRole(parts, journeyLog(options.journey), closers)
+    const sink = new JourneySink(parts)
+    sink.start()
+    closers.push(() => sink.close())
+    http = await startHttpRole(parts, journeyLog(options.journey, sink), closers)
     readiness.push(http.readiness)
   }
 

@@ -1,34 +1,101 @@
-/** The journey of an identity as structured events, on a logger of their own; handles only, never a secret. */
+/**
+ * The journey of an identity as structured events: one line each on a logger of their own, and a record on the
+ * journey topic. Invariant: names and handles only. What looks like a secret is withheld, whoever passed it.
+ */
+import type { JourneyAction, SignalTarget } from '@countersign/schemas'
 import type { Logger } from '@countersign/telemetry'
 
+/** What callers know of one step. Everything is a name, a handle or a code; never a credential, never free text. */
 export interface JourneyEvent {
-  /** Subject, `operator:<name>` or `system:<part>`. */
+  /** Subject, `operator:<name>`, `client:<id>`, `system:<part>` or `unknown`. */
   readonly actor: string
-  readonly sub?: string
-  readonly session?: string
+  /** Whose authority it is about; events of one subject are in order. */
+  readonly sub?: string | null
   readonly tenant?: string | null
+  /** Handles. */
+  readonly session?: string | null
+  readonly family?: string | null
+  readonly token?: string | null
+  readonly device?: string | null
+  /** Client id. */
+  readonly client?: string | null
+  readonly audience?: readonly string[]
   readonly scopes?: readonly string[]
-  /** Name of the ending path. */
-  readonly cause?: string
-  readonly target?: string
-  readonly effect?: string
-  readonly id?: string
+  /** Name of the ending path, or of what led to it. */
+  readonly cause?: string | null
+  readonly target?: SignalTarget | null
+  readonly effect?: string | null
+  /** Id of the revocation, as its answer names it. */
+  readonly revocation?: string | null
+  /** `issued`, the state of an answer, or the code of what refused it. */
   readonly outcome: string
+  readonly rule?: string | null
   readonly latencyMs: number
-  readonly requestId?: string
+  readonly requestId?: string | null
+  /** 32 hex digits. */
+  readonly traceId?: string | null
 }
 
-/** Writes one line per event: `issuance`, `logout`, `revocation`. */
+/** Notes steps of the journey. Returns at once and never throws, whatever becomes of the log. */
 export interface Journey {
+  /** A session, code or token was issued, or refused to who had the right password. */
   issuance(event: JourneyEvent): void
+  /** A refresh token was rotated, or its successor given once more. */
+  refresh(event: JourneyEvent): void
+  /** A credential that may be used once was used again. An alarm. */
+  reuse(event: JourneyEvent): void
+  /** A session began on a device not seen before. */
+  device(event: JourneyEvent): void
+  /** An administrator began to act as another; `actor` is the administrator. */
+  impersonation(event: JourneyEvent): void
   logout(event: JourneyEvent): void
   revocation(event: JourneyEvent): void
+  record(action: JourneyAction, event: JourneyEvent): void
 }
 
-export function journeyLog(logger: Logger): Journey {
-  return {
-    issuance: (event) => logger.info({ action: 'issuance', ...event }, 'issuance'),
-    logout: (event) => logger.info({ action: 'logout', ...event }, 'logout'),
-    revocation: (event) => logger.info({ action: 'revocation', ...event }, 'revocation'),
+/** Where events go beside the logger. */
+export interface JourneyTaker {
+  take(action: JourneyAction, event: JourneyEvent): void
+}
+
+/** @param taker gets each event with secrets withheld; none: lines only. */
+export function journeyLog(logger: Logger, taker?: JourneyTaker): Journey {
+  const record = (action: JourneyAction, given: JourneyEvent): void => {
+    const event = withheld(given)
+    const { token, audience, ...fields } = event
+    const named = { action, ...fields, ...(token && { tokenHandle: token }), ...(audience?.length && { audience }) }
+    if (action === 'reuse') logger.warn(named, action)
+    else logger.info(named, action)
+    taker?.take(action, event)
   }
+  return {
+    issuance: (event) => record('issuance', event),
+    refresh: (event) => record('refresh', event),
+    reuse: (event) => record('reuse', event),
+    device: (event) => record('new_device', event),
+    impersonation: (event) => record('impersonation', event),
+    logout: (event) => record('logout', event),
+    revocation: (event) => record('revocation', event),
+    record,
+  }
+}
+
+const WITHHELD = '[withheld]'
+const LONGEST = 256
+const MOST_ITEMS = 64
+// Handles have 22 random characters, ids 36 with dashes; our cookies, tokens, codes and MACs have 43.
+const SECRET_LIKE = /[\w-]{40,}|eyJ[\w-]{4,}\.|:\/\/[^/]*@|Bearer\s|whsec_|-----BEGIN|(?<![\w-])(?:at|rt|api)_/
+
+function withheld(event: JourneyEvent): JourneyEvent {
+  const entries = Object.entries(event as object).flatMap(([name, value]) =>
+    value === undefined || value === null ? [] : [[name, clean(value)] as const],
+  )
+  return Object.fromEntries(entries) as unknown as JourneyEvent
+}
+
+function clean(value: unknown): unknown {
+  if (typeof value === 'string') return SECRET_LIKE.test(value) ? WITHHELD : value.slice(0, LONGEST)
+  if (Array.isArray(value)) return value.slice(0, MOST_ITEMS).map(clean)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, clean(part)]))
 }
