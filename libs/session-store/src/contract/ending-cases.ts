@@ -126,12 +126,10 @@ export function endingCases(seeded: Seed): void {
     const { handle } = await begin(store, old)
     const target: SignalTarget = { kind: 'session', tenant: '', id: handle }
     const replaces = step({ change: { kind: 'session_ended', handle }, raises: [raise(target, 'reason:logout')] })
-    const result = await store.createSession(login(1, { replaces }))
-    expect(result).toMatchObject({ replaced: { seqs: [1] } })
+    const result = await store.createSession(login(1, { ends: [replaces] }))
+    expect(result).toMatchObject({ ended: [{ seqs: [1] }] })
     expect(await store.resolveSession(old.secretHash, NOW)).toBeNull()
-    expect(await store.createSession(login(1, { replaces: { ...replaces, id: bytes(16) } }))).toMatchObject({
-      replaced: null,
-    })
+    expect(await store.createSession(login(1, { ends: [{ ...replaces, id: bytes(16) }] }))).toMatchObject({ ended: [] })
   })
 
   it('changes nothing when the step is refused or cannot be signed', async () => {
@@ -145,9 +143,11 @@ export function endingCases(seeded: Seed): void {
     })
     await expect(broken.end(step({ change, raises: [raise(target)] }))).rejects.toThrow()
     const replaces = step({ change, raises: [raise(target)] })
-    expect(await store.createSession(login(9, { replaces }))).toEqual({ refused: 'account_changed' })
-    // Fails after the old session was ended in the same step: a handle stands for one session.
-    await expect(store.createSession(login(1, { handle, replaces }))).rejects.toThrow()
+    const ends = [replaces]
+    expect(await store.createSession(login(9, { ends }))).toEqual({ refused: 'account_changed' })
+    expect(await store.createSession(login(1, { handle, ends }))).toEqual({ refused: 'id_reused' })
+    // Refused after the old session was ended in the same step.
+    expect(await store.createSession(login(1, { ends, parent: 'nobody' }))).toEqual({ refused: 'parent_ended' })
     expect(await store.revocation(replaces.id)).toBeNull()
     expect(await store.highestSeq()).toBe(0)
     expect(await store.keptRows(1, 10)).toEqual([])

@@ -44,28 +44,54 @@ export async function seed({ open, destroy }: StoreUnderTest, cleanups: (() => P
   }
   const store = await handle()
   const affiliations = [{ tenant: 'acme', roles: ['member', 'admin', 'member'] }]
-  const made = { sub: 'sub-1', email: 'ann@acme.test', password, affiliations, atLeast: [], now: NOW }
-  return { store, account: (await store.createAccount(made)) as Account, open: handle }
+  return { store, account: (await store.createAccount(person({ affiliations }))) as Account, open: handle }
 }
 
-export const login = (accountRevision = 1, changes: Partial<NewSession> = {}): NewSession => ({
-  handle: `ses_${++counter}`,
-  secretHash: bytes(32),
+type NewAccount = Parameters<SessionStore['createAccount']>[0]
+
+export const person = (changes: Partial<NewAccount> = {}): NewAccount => ({
   sub: 'sub-1',
-  tenant: 'acme',
-  device: null,
-  authTime: NOW,
-  amr: ['pwd'],
-  acr: null,
-  idleExpiresAt: NOW + HOUR,
-  absoluteExpiresAt: NOW + 8 * HOUR,
-  accountRevision,
+  principal: 'user',
+  email: 'ann@acme.test',
+  password,
+  affiliations: [],
   atLeast: [],
-  seenSeq: 0,
   now: NOW,
-  replaces: null,
   ...changes,
 })
+
+/** A session to begin, with the hash of the secret it is known by. */
+export type Login = NewSession & { readonly secretHash: Buffer }
+
+export const login = (accountRevision: number | null = 1, changes: Partial<NewSession> = {}): Login => {
+  const secretHash = bytes(32)
+  return {
+    handle: `ses_${++counter}`,
+    kind: 'browser',
+    credential: { kind: 'secret', hash: secretHash },
+    secretHash,
+    sub: 'sub-1',
+    tenant: 'acme',
+    client: null,
+    device: null,
+    act: [],
+    parent: null,
+    scope: null,
+    authTime: NOW,
+    amr: ['pwd'],
+    acr: null,
+    idleExpiresAt: NOW + HOUR,
+    absoluteExpiresAt: NOW + 8 * HOUR,
+    accountRevision,
+    codeHash: null,
+    atLeast: [],
+    seenSeq: 0,
+    now: NOW,
+    ends: [],
+    most: null,
+    ...changes,
+  }
+}
 
 export const step = (changes: Partial<Ending> = {}): Ending => ({
   id: bytes(16),

@@ -10,6 +10,7 @@ import {
   login,
   NOW,
   password,
+  person,
   raise,
   type Seed,
   step,
@@ -21,6 +22,7 @@ export function recordCases(seeded: Seed): void {
     const { store, account } = await seeded()
     expect(account).toEqual({
       sub: 'sub-1',
+      principal: 'user',
       email: 'ann@acme.test',
       password,
       state: 'active',
@@ -31,15 +33,18 @@ export function recordCases(seeded: Seed): void {
     expect(await store.accountByEmail('ANN@acme.test')).toBeNull()
     const place = { tenant: 'acme', sub: 'sub-1', roles: ['admin', 'member'], state: 'active', revision: 1 }
     expect(await store.affiliationsOf('sub-1')).toEqual([place])
-    const again = { sub: 'sub-2', email: 'ann@acme.test', password, affiliations: [], atLeast: [], now: NOW }
-    expect(await store.createAccount(again)).toEqual({ refused: 'email_taken' })
+    expect(await store.createAccount(person({ sub: 'sub-2' }))).toEqual({ refused: 'email_taken' })
     expect(await store.account('sub-2')).toBeNull()
     expect(await store.tenants()).toEqual(['acme'])
   })
 
   it('begins a session under the versions in force and resolves it until it expires', async () => {
     const { store } = await seeded()
-    const asked = login(1, { device: 'dev_1', now: NOW + 10, atLeast: [{ ...subject, version: NOW + 5 }] })
+    const asked = login(1, {
+      device: { handle: 'dev_1', secretHash: bytes(32), name: 'Firefox' },
+      now: NOW + 10,
+      atLeast: [{ ...subject, version: NOW + 5 }],
+    })
     const session = await begin(store, asked)
     expect(session.targets).toEqual([
       { kind: 'tenant', tenant: 'acme', id: '', version: NOW },
@@ -51,7 +56,7 @@ export function recordCases(seeded: Seed): void {
     const resolved = await store.resolveSession(asked.secretHash, NOW + HOUR - 1)
     expect(resolved).toEqual({
       session,
-      account: { sub: 'sub-1', email: 'ann@acme.test' },
+      account: { sub: 'sub-1', email: 'ann@acme.test', principal: 'user' },
       roles: ['admin', 'member'],
       scopeVersion: NOW,
     })
@@ -94,7 +99,7 @@ export function recordCases(seeded: Seed): void {
     )
     expect(await store.restoreAccount('sub-1')).toEqual({ refused: 'account_unknown' })
     expect(await store.affiliationsOf('sub-1')).toEqual([])
-    const again = { sub: 'sub-1', email: 'ann@acme.test', password, affiliations: [], atLeast: [], now: NOW }
+    const again = person()
     expect(await store.createAccount(again)).toHaveProperty('refused')
     expect(await store.createAccount({ ...again, sub: 'sub-9' })).toHaveProperty('sub', 'sub-9')
   })
@@ -105,7 +110,7 @@ export function recordCases(seeded: Seed): void {
     const second = await begin(store, login(1, { idleExpiresAt: NOW + 20 }))
     expect(await store.expiredSessions(NOW + 9, 9)).toEqual([])
     expect(await store.expiredSessions(NOW + 20, 9)).toEqual(
-      [first, second].map(({ handle, tenant }) => ({ handle, tenant })),
+      [first, second].map(({ handle, kind, tenant }) => ({ handle, kind, tenant })),
     )
     await store.touchSession(second.handle, NOW + 15, NOW + HOUR)
     const expire = (handle: string): Ending =>

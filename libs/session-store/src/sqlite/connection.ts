@@ -1,10 +1,10 @@
 /** The owner's end of the engine: batches writes, signs what they draft, maps failures. */
 import { Worker } from 'node:worker_threads'
-import { SessionStoreError, type SessionStoreErrorCode } from '../errors.ts'
 import type { Sealer } from '../port.ts'
-import type { SealedDrafts } from './emitter.ts'
+import type { Method } from '../steps/index.ts'
 import { Engine } from './engine.ts'
-import type { Call, Failure, Outcome, Reply, Request } from './protocol.ts'
+import { errorOf, type Failure } from './failure.ts'
+import { type Call, type Outcome, type Reply, type Request, rebuffer, type SealedDrafts } from './protocol.ts'
 
 interface Waiting {
   readonly call: Call
@@ -31,7 +31,7 @@ export class ThreadLink implements Link {
   readonly #worker: Worker
   readonly #asked = new Map<number, { resolve: (reply: Reply) => void; reject: (error: unknown) => void }>()
   #next = 0
-  #ended: SessionStoreErrorCode | null = null
+  #ended: Failure['code'] | null = null
 
   constructor(path: string) {
     const file = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js'
@@ -67,7 +67,7 @@ export class ThreadLink implements Link {
     await exited
   }
 
-  #end(code: SessionStoreErrorCode): void {
+  #end(code: Failure['code']): void {
     this.#ended ??= code
     // What was under way may have been committed before the thread went.
     for (const { reject } of this.#asked.values())
@@ -104,13 +104,13 @@ export class Connection {
     this.#seal = seal
   }
 
-  async read(method: string, args: readonly unknown[]): Promise<unknown> {
+  async read(method: Method, args: readonly unknown[]): Promise<unknown> {
     const reply = await this.#link.ask({ kind: 'read', call: { method, args } })
     if (reply.kind !== 'done') throw errorOf(reply.kind === 'failed' ? reply.failure : LOST_RACES)
     return unwrap(reply.outcomes[0] as Outcome)
   }
 
-  write(method: string, args: readonly unknown[]): Promise<unknown> {
+  write(method: Method, args: readonly unknown[]): Promise<unknown> {
     return new Promise((resolve, reject) => {
       this.#queue.push({ call: { method, args }, resolve, reject })
       this.#writing ??= this.#drain()
@@ -159,28 +159,7 @@ export class Connection {
 const NO_SEALER: Failure = { code: 'SESSION_STORE_SEALER_MISSING', outcome: 'none', reason: 'opened without `seal`' }
 const LOST_RACES: Failure = { code: 'SESSION_STORE_UNAVAILABLE', outcome: 'none', reason: 'other writers were faster' }
 
-const MESSAGES: Readonly<Record<SessionStoreErrorCode, string>> = {
-  SESSION_STORE_UNAVAILABLE: 'the session store is away',
-  SESSION_STORE_CLOSED: 'the session store is closed',
-  SESSION_STORE_SEALER_MISSING: 'this store was opened for reading and cannot raise anything',
-  SESSION_STORE_SCHEMA_UNKNOWN: 'the session store was written by a newer version',
-  SESSION_STORE_ENGINE_UNSAFE: 'this SQLite can corrupt a file that several processes share; 3.51.3 or later is needed',
-}
-
-function errorOf({ code, outcome, reason }: Failure): SessionStoreError {
-  const retriable = code === 'SESSION_STORE_UNAVAILABLE'
-  return new SessionStoreError({ code, retriable, outcome, publicMessage: MESSAGES[code], detail: { reason, outcome } })
-}
-
 function unwrap(outcome: Outcome): unknown {
   if ('failure' in outcome) throw errorOf(outcome.failure)
   return rebuffer(outcome.value)
-}
-
-/** Cloning between threads turns every Buffer into a plain Uint8Array; the port promises Buffers. */
-function rebuffer(value: unknown): unknown {
-  if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.byteLength)
-  if (Array.isArray(value)) return value.map(rebuffer)
-  if (typeof value !== 'object' || value === null) return value
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, rebuffer(item)]))
 }

@@ -1,51 +1,19 @@
 /** The file: opened, checked and brought to its schema. Runs in the worker thread only. */
 import { statSync } from 'node:fs'
-import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
-import { RECORD_SCHEMA } from '../records.ts'
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import { type Answer, type Ask, type Changes, FOLLOWED } from '../steps/tx.ts'
 
-const SCHEMA = `
-  CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS account (
-    sub TEXT PRIMARY KEY, email TEXT NOT NULL UNIQUE, password TEXT, state TEXT NOT NULL,
-    revision INTEGER NOT NULL, created_at INTEGER NOT NULL, schema INTEGER NOT NULL
+// Of the tables; records say their own version. Files of another layout are refused.
+const LAYOUT = 2
+
+const TABLES = `
+  CREATE TABLE IF NOT EXISTS record (
+    key TEXT PRIMARY KEY, value TEXT NOT NULL, refs TEXT NOT NULL
   ) STRICT, WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS affiliation (
-    tenant TEXT NOT NULL, sub TEXT NOT NULL, roles TEXT NOT NULL, state TEXT NOT NULL,
-    revision INTEGER NOT NULL, schema INTEGER NOT NULL, PRIMARY KEY (tenant, sub)
+  CREATE TABLE IF NOT EXISTS entry (
+    list TEXT NOT NULL, key TEXT NOT NULL, score INTEGER NOT NULL, PRIMARY KEY (list, key)
   ) STRICT, WITHOUT ROWID;
-  CREATE INDEX IF NOT EXISTS affiliation_sub ON affiliation (sub);
-  CREATE TABLE IF NOT EXISTS target (
-    kind TEXT NOT NULL, tenant TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL,
-    ended_below INTEGER NOT NULL, PRIMARY KEY (kind, tenant, id)
-  ) STRICT, WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS session (
-    handle TEXT PRIMARY KEY, secret_hash BLOB NOT NULL UNIQUE, sub TEXT NOT NULL, tenant TEXT NOT NULL, device TEXT,
-    created_at INTEGER NOT NULL, last_seen_at INTEGER NOT NULL, idle_expires_at INTEGER NOT NULL,
-    absolute_expires_at INTEGER NOT NULL, auth_time INTEGER NOT NULL, amr TEXT NOT NULL, acr TEXT,
-    targets TEXT NOT NULL, ended_at INTEGER, schema INTEGER NOT NULL
-  ) STRICT, WITHOUT ROWID;
-  CREATE INDEX IF NOT EXISTS session_expiry ON session (min(idle_expires_at, absolute_expires_at)) WHERE ended_at IS NULL;
-  CREATE INDEX IF NOT EXISTS session_ended ON session (ended_at) WHERE ended_at IS NOT NULL;
-  CREATE TABLE IF NOT EXISTS revocation (
-    id BLOB PRIMARY KEY, request BLOB NOT NULL, cause TEXT NOT NULL, initiator TEXT NOT NULL, tenant TEXT,
-    seqs TEXT NOT NULL, created_at INTEGER NOT NULL, schema INTEGER NOT NULL
-  ) STRICT, WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS outbox (
-    seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, body BLOB NOT NULL, signature BLOB NOT NULL,
-    floor INTEGER NOT NULL, log_id TEXT, log_offset INTEGER, created_at INTEGER NOT NULL, schema INTEGER NOT NULL
-  ) STRICT;
-  CREATE INDEX IF NOT EXISTS outbox_pending ON outbox (seq) WHERE log_offset IS NULL;
-  CREATE INDEX IF NOT EXISTS outbox_floor ON outbox (floor);
-  CREATE TABLE IF NOT EXISTS secret (
-    hash BLOB PRIMARY KEY, name TEXT NOT NULL UNIQUE, purpose TEXT NOT NULL, schema INTEGER NOT NULL
-  ) STRICT, WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS reset_code (
-    sub TEXT PRIMARY KEY, code_hash BLOB NOT NULL UNIQUE, expires_at INTEGER NOT NULL
-  ) STRICT, WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS attempt (
-    key TEXT PRIMARY KEY, attempts INTEGER NOT NULL, rests_until INTEGER NOT NULL, last_at INTEGER NOT NULL
-  ) STRICT, WITHOUT ROWID;
-  CREATE INDEX IF NOT EXISTS attempt_last ON attempt (last_at);
+  CREATE INDEX IF NOT EXISTS entry_score ON entry (list, score, key);
 `
 
 /** Why the file cannot be used. */
@@ -68,14 +36,14 @@ export class Database {
   constructor(path: string) {
     this.#db = new DatabaseSync(path, { timeout: 5_000 })
     try {
-      const { version } = this.get<{ version: string }>('SELECT sqlite_version() AS version') as { version: string }
+      const version = this.#pragma<string>('SELECT sqlite_version()')
       // Earlier versions can corrupt a WAL that several processes share.
       if (!atLeast(version, [3, 51, 3])) throw new FileFault('engine_unsafe', `SQLite ${version}`)
       retryBusy(() => this.exec('PRAGMA journal_mode = WAL'))
       this.exec('PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864')
-      const { user_version } = this.get<{ user_version: number }>('PRAGMA user_version') as { user_version: number }
-      if (user_version > RECORD_SCHEMA) throw new FileFault('schema_unknown', `record schema ${user_version}`)
-      this.exec(`BEGIN IMMEDIATE; ${SCHEMA} PRAGMA user_version = ${RECORD_SCHEMA}; COMMIT`)
+      const layout = this.#pragma<number>('PRAGMA user_version')
+      if (layout !== 0 && layout !== LAYOUT) throw new FileFault('schema_unknown', `layout ${layout}`)
+      if (layout === 0) this.exec(`BEGIN IMMEDIATE; ${TABLES} PRAGMA user_version = ${LAYOUT}; COMMIT`)
       this.identity = identityOf(path) ?? ''
     } catch (error) {
       this.#db.close()
@@ -87,33 +55,58 @@ export class Database {
     this.#db.exec(sql)
   }
 
-  get<T>(sql: string, ...values: SQLInputValue[]): T | undefined {
-    return this.#prepare(sql).get(...values) as T | undefined
+  /** Answers what a step asks. Callers hold the transaction. */
+  answer(ask: Ask): Answer {
+    if (ask.ask === 'get') return ask.keys.map((key) => [key, this.#find(key)?.value ?? null] as const)
+    if (ask.ask === 'follow') return this.#follow(ask.keys)
+    const order = ask.newestFirst ? 'DESC' : 'ASC'
+    const sql = `SELECT key, score FROM entry WHERE list = ? AND score BETWEEN ? AND ?
+                 ORDER BY score ${order}, key ${order} LIMIT ?`
+    const found = this.#prepare(sql).all(ask.index, ask.from, ask.to, ask.limit)
+    return (found as unknown as { key: string; score: number }[]).map(({ key, score }) => [key, score] as const)
   }
 
-  all<T>(sql: string, ...values: SQLInputValue[]): T[] {
-    return this.#prepare(sql).all(...values) as T[]
-  }
-
-  /** @returns rows changed. */
-  run(sql: string, ...values: SQLInputValue[]): number {
-    return Number(this.#prepare(sql).run(...values).changes)
-  }
-
-  meta<T>(name: string): T | undefined {
-    return this.get<{ value: T }>('SELECT value FROM meta WHERE name = ?', name)?.value
-  }
-
-  setMeta(name: string, value: SQLInputValue): void {
-    this.run(
-      'INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value',
-      name,
-      value,
-    )
+  /** Writes what steps changed. Callers hold the transaction. */
+  write({ puts, drops, entries }: Changes): void {
+    const put = this.#prepare('INSERT OR REPLACE INTO record (key, value, refs) VALUES (?, ?, ?)')
+    for (const { key, text, refs } of puts) put.run(key, text, refs)
+    const drop = this.#prepare('DELETE FROM record WHERE key = ?')
+    for (const key of drops) drop.run(key)
+    const enter = this.#prepare('INSERT OR REPLACE INTO entry (list, key, score) VALUES (?, ?, ?)')
+    const leave = this.#prepare('DELETE FROM entry WHERE list = ? AND key = ?')
+    for (const { index, key, score } of entries) {
+      if (score === null) leave.run(index, key)
+      else enter.run(index, key, score)
+    }
   }
 
   close(): void {
     this.#db.close()
+  }
+
+  #find(key: string): { value: string; refs: string } | undefined {
+    const find = this.#prepare('SELECT value, refs FROM record WHERE key = ?')
+    return find.get(key) as { value: string; refs: string } | undefined
+  }
+
+  #follow(keys: readonly string[]): Answer {
+    const found = new Map<string, string | null>()
+    let level: Iterable<string> = keys
+    for (let depth = 0; depth <= FOLLOWED; depth++) {
+      const next = new Set<string>()
+      for (const key of level) {
+        if (found.has(key)) continue
+        const record = this.#find(key)
+        found.set(key, record?.value ?? null)
+        for (const ref of record?.refs ? record.refs.split('\n') : []) next.add(ref)
+      }
+      level = next
+    }
+    return [...found]
+  }
+
+  #pragma<T>(sql: string): T {
+    return Object.values(this.#prepare(sql).get() as object)[0] as T
   }
 
   #prepare(sql: string): StatementSync {

@@ -1,5 +1,6 @@
 /** The SQLite adapter: one file, several processes, off the event loop. */
 import type { Sealer, SessionStore } from '../port.ts'
+import { isReading, storeOver } from '../steps/index.ts'
 import { Connection, InlineLink, ThreadLink } from './connection.ts'
 
 export interface SqliteStoreOptions {
@@ -15,59 +16,18 @@ export interface SqliteStoreOptions {
   readonly run?: 'thread' | 'inline'
 }
 
-type Method<K extends keyof SessionStore> = SessionStore[K]
-
 /**
  * Opens the store. Writes of one moment share a transaction, synced before any of them is answered.
  * @throws {SESSION_STORE_ENGINE_UNSAFE} for a SQLite before 3.51.3.
- * @throws {SESSION_STORE_SCHEMA_UNKNOWN} for a file a newer version wrote.
+ * @throws {SESSION_STORE_SCHEMA_UNKNOWN} for a file or record another version wrote in another layout.
  * @throws {SESSION_STORE_UNAVAILABLE} when the file cannot be opened.
  */
 export async function openSqliteStore({ path, seal, run = 'thread' }: SqliteStoreOptions): Promise<SessionStore> {
   const connection = new Connection(run === 'thread' ? new ThreadLink(path) : new InlineLink(path), seal)
-  const read = <K extends keyof SessionStore>(method: K): Method<K> =>
-    ((...args: unknown[]) => connection.read(method, args)) as Method<K>
-  const write = <K extends keyof SessionStore>(method: K): Method<K> =>
-    ((...args: unknown[]) => connection.write(method, args)) as Method<K>
-  const store: SessionStore = {
-    account: read('account'),
-    accountByEmail: read('accountByEmail'),
-    affiliation: read('affiliation'),
-    affiliationsOf: read('affiliationsOf'),
-    resetCodeOwner: read('resetCodeOwner'),
-    secret: read('secret'),
-    tenants: read('tenants'),
-    resolveSession: read('resolveSession'),
-    session: read('session'),
-    target: read('target'),
-    revocation: read('revocation'),
-    logName: read('logName'),
-    highestSeq: read('highestSeq'),
-    pendingRows: read('pendingRows'),
-    acknowledgedRows: read('acknowledgedRows'),
-    keptRows: read('keptRows'),
-    acknowledgedPosition: read('acknowledgedPosition'),
-    bundle: read('bundle'),
-    createAccount: write('createAccount'),
-    createAffiliation: write('createAffiliation'),
-    restoreAccount: write('restoreAccount'),
-    restoreAffiliation: write('restoreAffiliation'),
-    putResetCode: write('putResetCode'),
-    createSession: write('createSession'),
-    touchSession: write('touchSession'),
-    expiredSessions: write('expiredSessions'),
-    end: write('end'),
-    putSecret: write('putSecret'),
-    admitAttempt: write('admitAttempt'),
-    settleAttempt: write('settleAttempt'),
-    adopt: write('adopt'),
-    nameLog: write('nameLog'),
-    acknowledge: write('acknowledge'),
-    repend: write('repend'),
-    dropRows: write('dropRows'),
-    putBundle: write('putBundle'),
-    close: () => connection.close(),
-  }
+  const store = storeOver(
+    (method, args) => (isReading(method) ? connection.read(method, args) : connection.write(method, args)),
+    () => connection.close(),
+  )
   try {
     await store.highestSeq()
   } catch (error) {

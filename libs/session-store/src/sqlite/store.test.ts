@@ -26,10 +26,10 @@ it('treats a file that vanished as a store that is away, and goes on when it is 
   await again.close()
 })
 
-it('refuses a file that a newer version wrote', async () => {
+it.each([1, 3])('refuses a file of layout %i', async (layout) => {
   await (await openSqliteStore({ path })).close()
   const file = new DatabaseSync(path)
-  file.exec('PRAGMA user_version = 2')
+  file.exec(`PRAGMA user_version = ${layout}`)
   file.close()
   await expect(openSqliteStore({ path })).rejects.toMatchObject({
     code: 'SESSION_STORE_SCHEMA_UNKNOWN',
@@ -37,11 +37,49 @@ it('refuses a file that a newer version wrote', async () => {
   })
 })
 
-it('refuses a record that a newer version wrote', async () => {
+const person = {
+  sub: 'ann:1',
+  principal: 'user',
+  email: 'ann@acme.test',
+  password: null,
+  affiliations: [],
+  atLeast: [],
+  now: 1,
+} as const
+
+it('refuses a record that means something else, and gives none that stands under another key', async () => {
   const store = await openSqliteStore({ path })
+  await store.createAccount(person)
   const file = new DatabaseSync(path)
-  file.exec(`INSERT INTO account VALUES ('s', 'e', NULL, 'active', 1, 0, 2)`)
-  await expect(store.account('s')).rejects.toMatchObject({ code: 'SESSION_STORE_SCHEMA_UNKNOWN' })
+  file.exec(`UPDATE record SET value = replace(value, 'ann:1', 'ann:2') WHERE key LIKE 'account:%'`)
+  await expect(store.account('ann:1')).rejects.toMatchObject({ code: 'SESSION_STORE_UNAVAILABLE' })
+  file.exec(`UPDATE record SET value = json_set(value, '$.schema', 100)`)
+  await expect(store.account('ann:1')).rejects.toMatchObject({ code: 'SESSION_STORE_SCHEMA_UNKNOWN' })
+  file.close()
+  await store.close()
+})
+
+it('keeps what a newer version wrote when it writes a record again', async () => {
+  const store = await openSqliteStore({ path })
+  await store.createAccount({ ...person, affiliations: [{ tenant: 'acme', roles: [] }] })
+  const file = new DatabaseSync(path)
+  file.exec(
+    `UPDATE record SET value = json_set(value, '$.schema', 7, '$.later', json('{"a":[1]}')) WHERE key LIKE 'a%'`,
+  )
+  const change = { kind: 'account_suspended', sub: 'ann:1' } as const
+  const base = { request: Buffer.alloc(32), cause: 'c', initiator: 'i', tenant: null, now: 1, seenSeq: 0, raises: [] }
+  await store.end({ ...base, id: Buffer.alloc(16, 1), change })
+  const roles = { kind: 'roles_set', tenant: 'acme', sub: 'ann:1', roles: ['x'], revision: 1 } as const
+  await store.end({ ...base, id: Buffer.alloc(16, 2), change: roles })
+  expect(await store.account('ann:1')).toEqual({
+    ...{ sub: 'ann:1', principal: 'user', email: 'ann@acme.test', password: null },
+    ...{ state: 'suspended', revision: 2, createdAt: 1 },
+  })
+  const kept = file.prepare(`SELECT value FROM record WHERE key LIKE 'a%' ORDER BY key`).all()
+  expect(kept.map((row) => JSON.parse(row.value as string))).toMatchObject([
+    { schema: 7, later: { a: [1] }, state: 'suspended' },
+    { schema: 7, later: { a: [1] }, roles: ['x'] },
+  ])
   file.close()
   await store.close()
 })
@@ -72,7 +110,7 @@ it('waits for another process that holds the file, and never quotes values in an
   const write = store.nameLog({ log_id: 'canary-4711', predecessor: null }, null)
   setTimeout(() => other.exec('COMMIT'), 50)
   expect((await write).log_id).toBe('canary-4711')
-  other.exec('DROP TABLE secret')
+  other.exec('DROP TABLE record')
   const failed = await store
     .putSecret({ name: 'canary-4711', use: 'service', hash: Buffer.alloc(32) })
     .catch((e: unknown) => e)

@@ -64,5 +64,6 @@ export function* resetCodeOwner(tx: Tx, codeHash: Buffer, now: number): Step<str
 /** True for the unused, unexpired code of this person. */
 export function* isResetCode(tx: Tx, sub: string, codeHash: Buffer, now: number): Step<boolean> {
   const reset = yield* tx.get(RESET, sub)
-  return reset !== null && reset.codeHash.equals(codeHash) && now < reset.expiresAt
+  if (reset === null || reset.expiresAt <= now) return false
+  return reset.codeHash.equals(codeHash)
 }

@@ -21,6 +21,9 @@ export type Ask =
       readonly newestFirst: boolean
     }
 
+/** How many references a `follow` goes from the records asked for. */
+export const FOLLOWED = 2
+
 export type Texts = readonly (readonly [key: string, text: string | null])[]
 export type Scores = readonly (readonly [key: string, score: number])[]
 export type Answer = Texts | Scores
