@@ -7,6 +7,7 @@ export type SessionStoreErrorCode =
   | 'SESSION_STORE_SEALER_MISSING'
   | 'SESSION_STORE_SCHEMA_UNKNOWN'
   | 'SESSION_STORE_ENGINE_UNSAFE'
+  | 'SESSION_STORE_EVICTION_POSSIBLE'
 
 /** `outcome` says of a change: `none`, it did not happen; `unknown`, it may have. */
 export class SessionStoreError extends CountersignError<SessionStoreErrorCode> {

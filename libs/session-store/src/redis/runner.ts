@@ -1,0 +1,289 @@
+/**
+ * Makes steps atomic on Redis, optimistically: what a step read is compared when it is written, by one script, and if any
+ * of it has changed the step runs again. Steps that lose, and those that raise something, wait in one line and are
+ * written together, so that those of this process neither fight over the next sequence nor starve each other.
+ */
+import type { Clock, Random } from '@countersign/kernel'
+import { SessionStoreError } from '../errors.ts'
+import type { Sealer } from '../port.ts'
+import { isExact, StoreFault } from '../steps/layout.ts'
+import { type Answer, type Ask, type Changes, type Step, Tx } from '../steps/tx.ts'
+import type { Connection } from './connection.ts'
+import { errorOf, unavailable } from './failure.ts'
+import { commitOf, etags, type Names, type Read, type ReadSet, readOf, scoresOf } from './records.ts'
+import { COMMIT, RANGE, READ } from './scripts.ts'
+
+/** Begins a step that leaves no change behind when it is refused or fails; called again for each run. */
+export type Begin<T> = (tx: Tx) => Step<T>
+
+export interface RunnerOptions {
+  readonly connection: Connection
+  readonly names: Names
+  readonly seal: Sealer | undefined
+  readonly timeoutMs: number
+  readonly clock: Clock
+  readonly random: Random
+}
+
+// Runs a step gets by itself before it waits in line.
+const FREE_RUNS = 2
+const BATCH = 64
+// A reader that meets a change each time, or a line that loses to other processes each time, gives up.
+const RUNS = 50
+const LONGEST_PAUSE_MS = 20
+// More keys would keep everyone else waiting for one script.
+const KEYS_PER_SCRIPT = 256
+
+interface Waiting {
+  readonly begin: Begin<unknown>
+  readonly deadline: number
+  readonly resolve: (value: unknown) => void
+  readonly reject: (error: unknown) => void
+}
+
+type Result = { readonly value: unknown } | { readonly error: unknown }
+
+/** One run of one or more steps. */
+class Run {
+  readonly tx: Tx = new Tx()
+  readonly read: ReadSet = new Map()
+  readonly #runner: Runner
+  readonly #deadline: number
+  #asks = 0
+
+  constructor(runner: Runner, deadline: number) {
+    this.#runner = runner
+    this.#deadline = deadline
+  }
+
+  /** True when answers of different moments were put together. */
+  get isPatched(): boolean {
+    return this.#asks > 1
+  }
+
+  async drive<T>(step: Step<T>): Promise<T> {
+    let result = step.next()
+    while (!result.done) result = step.next(await this.#answer(result.value))
+    return result.value
+  }
+
+  /** @returns false when something read has changed since, and nothing was written. */
+  async commit(changes: Changes): Promise<boolean> {
+    return this.#runner.commit(this.read, changes, this.#deadline)
+  }
+
+  async #answer(ask: Ask): Promise<Answer> {
+    if (ask.ask === 'range') {
+      this.#asks++
+      const { etag, scores } = await this.#runner.range(ask, this.#deadline)
+      if (isExact(ask.index)) this.#note(this.#runner.names.etag(ask.index), etag)
+      return scores
+    }
+    const texts: [string, string | null][] = []
+    for (let from = 0; from < ask.keys.length; from += KEYS_PER_SCRIPT) {
+      this.#asks++
+      const keys = ask.keys.slice(from, from + KEYS_PER_SCRIPT)
+      for (const { key, etag, text } of await this.#runner.fetch(keys, ask.ask === 'follow' ? 2 : 0, this.#deadline)) {
+        this.#note(this.#runner.names.record(key), etag)
+        texts.push([key, text])
+      }
+    }
+    return texts
+  }
+
+  #note(key: string, etag: string): void {
+    if (!this.read.has(key)) this.read.set(key, etag)
+  }
+}
+
+const NOTHING: Changes = { puts: [], drops: [], entries: [] }
+
+export class Runner {
+  readonly names: Names
+  readonly #connection: Connection
+  readonly #seal: Sealer | undefined
+  readonly #timeoutMs: number
+  readonly #clock: Clock
+  readonly #random: Random
+  readonly #etag: () => string
+  readonly #running = new Set<Promise<unknown>>()
+  #line: Waiting[] = []
+  #moving: Promise<void> | null = null
+
+  constructor({ connection, names, seal, timeoutMs, clock, random }: RunnerOptions) {
+    this.names = names
+    this.#connection = connection
+    this.#seal = seal
+    this.#timeoutMs = timeoutMs
+    this.#clock = clock
+    this.#random = random
+    this.#etag = etags(random)
+  }
+
+  /** Runs a step that changes nothing. What it answers stood at one moment. */
+  read<T>(begin: Begin<T>): Promise<T> {
+    return this.#track(this.#read(begin))
+  }
+
+  /** Runs a step and writes what it changed. */
+  write<T>(begin: Begin<T>): Promise<T> {
+    return this.#track(this.#write(begin))
+  }
+
+  /** Runs a step that raises something. */
+  raise<T>(begin: Begin<T>): Promise<T> {
+    return this.#track(this.#stand(begin, this.#clock.monotonic() + this.#timeoutMs))
+  }
+
+  /** Resolves when everything asked for so far has been answered. */
+  async idle(): Promise<void> {
+    while (this.#running.size > 0) await Promise.allSettled(this.#running)
+  }
+
+  async fetch(keys: readonly string[], levels: number, deadline: number): Promise<Read[]> {
+    const asked = keys.map((key) => this.names.record(key))
+    const reply = await this.#connection.run(READ, asked, [this.names.records, levels], deadline)
+    const found: Read[] = []
+    for (const [i, value] of reply.entries()) {
+      const read = readOf(value)
+      if (read === null || (i < keys.length && read.key !== keys[i])) return this.#astray()
+      found.push(read)
+    }
+    return found.length < keys.length ? this.#astray() : found
+  }
+
+  async range(
+    { index, from, to, limit, newestFirst }: Extract<Ask, { ask: 'range' }>,
+    deadline: number,
+  ): Promise<{ etag: string; scores: readonly (readonly [string, number])[] }> {
+    const keys = [this.names.index(index), this.names.etag(index)]
+    const args = [from, to, limit, newestFirst ? 'newest' : 'oldest']
+    const [etag, found] = await this.#connection.run(RANGE, keys, args, deadline)
+    const scores = scoresOf(found)
+    return typeof etag !== 'string' || scores === null ? this.#astray() : { etag, scores }
+  }
+
+  async commit(read: ReadSet, changes: Changes, deadline: number): Promise<boolean> {
+    const etag = this.#etag()
+    const { keys, args } = commitOf(this.names, read, changes, etag)
+    const [answer] = await this.#connection.run(COMMIT, keys, args, deadline)
+    if (answer === '' || answer === etag) return answer === etag
+    this.#connection.drop('an answer to something else')
+    throw unavailable('an answer to something else', 'unknown')
+  }
+
+  #astray(): never {
+    this.#connection.drop('an answer to something else')
+    throw unavailable('an answer to something else')
+  }
+
+  async #read<T>(begin: Begin<T>): Promise<T> {
+    const deadline = this.#clock.monotonic() + this.#timeoutMs
+    for (let count = 0; count < RUNS; count++) {
+      if (count > 0) await this.#pause(count)
+      const run = new Run(this, deadline)
+      const value = await this.#alone(run, begin)
+      if (!run.isPatched || (await run.commit(NOTHING))) return value
+    }
+    throw unavailable('writers were faster')
+  }
+
+  async #write<T>(begin: Begin<T>): Promise<T> {
+    const deadline = this.#clock.monotonic() + this.#timeoutMs
+    for (let count = 0; count < FREE_RUNS; count++) {
+      const run = new Run(this, deadline)
+      const value = await this.#alone(run, begin)
+      if (run.tx.drafts.length > 0) break
+      const changes = run.tx.changes()
+      if (isNothing(changes) && !run.isPatched) return value
+      if (await run.commit(changes)) return value
+    }
+    return this.#stand(begin, deadline)
+  }
+
+  #stand<T>(begin: Begin<T>, deadline: number): Promise<T> {
+    return new Promise<unknown>((resolve, reject) => {
+      this.#line.push({ begin, deadline, resolve, reject })
+      this.#moving ??= this.#move()
+    }) as Promise<T>
+  }
+
+  async #move(): Promise<void> {
+    // Lets calls of the same moment join the first batch.
+    await Promise.resolve()
+    while (this.#line.length > 0) {
+      const batch = this.#line.splice(0, BATCH)
+      try {
+        const results = await this.#together(batch)
+        for (const [i, { resolve, reject }] of batch.entries()) {
+          const result = results[i] as Result
+          if ('error' in result) reject(result.error)
+          else resolve(result.value)
+        }
+      } catch (error) {
+        for (const { reject } of batch) reject(error)
+      }
+    }
+    this.#moving = null
+  }
+
+  async #together(batch: readonly Waiting[]): Promise<Result[]> {
+    const deadline = Math.max(...batch.map((waiting) => waiting.deadline))
+    for (let count = 0; count < RUNS; count++) {
+      if (count > 0) await this.#pause(count)
+      const run = new Run(this, deadline)
+      const results: Result[] = []
+      for (const { begin } of batch) results.push(await this.#one(run, begin))
+      const { drafts } = run.tx
+      const seal = this.#seal
+      if (drafts.length > 0 && !seal) throw sealerMissing()
+      const changes = run.tx.changes(seal ? drafts.map((draft) => seal(draft)) : [])
+      if (await run.commit(changes)) return results
+    }
+    throw unavailable('other writers were faster')
+  }
+
+  /** A step that fails on what it read fails alone; without a connection all fail. */
+  async #one(run: Run, begin: Begin<unknown>): Promise<Result> {
+    try {
+      return { value: await run.drive(begin(run.tx)) }
+    } catch (error) {
+      if (error instanceof SessionStoreError) throw error
+      return { error: faultOf(error) }
+    }
+  }
+
+  async #alone<T>(run: Run, begin: Begin<T>): Promise<T> {
+    const result = await this.#one(run, begin)
+    if ('error' in result) throw result.error
+    return result.value as T
+  }
+
+  #pause(count: number): Promise<void> {
+    const most = Math.min(2 ** (count - 1), LONGEST_PAUSE_MS)
+    return this.#clock.sleep((most * (this.#random.bytes(1)[0] as number)) / 256)
+  }
+
+  #track<T>(running: Promise<T>): Promise<T> {
+    this.#running.add(running)
+    const done = (): void => {
+      this.#running.delete(running)
+    }
+    running.then(done, done)
+    return running
+  }
+}
+
+function isNothing({ puts, drops, entries }: Changes): boolean {
+  return puts.length === 0 && drops.length === 0 && entries.length === 0
+}
+
+function sealerMissing(): SessionStoreError {
+  return errorOf('SESSION_STORE_SEALER_MISSING', 'opened without `seal`')
+}
+
+function faultOf(error: unknown): SessionStoreError {
+  if (error instanceof StoreFault && error.kind === 'schema_unknown')
+    return errorOf('SESSION_STORE_SCHEMA_UNKNOWN', error.message)
+  return unavailable('a record that cannot be read')
+}
