@@ -4,13 +4,14 @@ import { createServer, type Readiness, type Running } from '@countersign/host'
 import { type Clock, type Random, systemClock, systemRandom } from '@countersign/kernel'
 import { createMetrics, type Logger } from '@countersign/telemetry'
 import type { IdentityConfig } from './config.ts'
+import type { RaisesOf } from './endings.ts'
 import { nameTheLog } from './genesis.ts'
 import { type HttpRole, startHttpRole } from './http-role.ts'
 import { journeyLog } from './journey.ts'
 import { JourneySink } from './journey-sink.ts'
 import { readRootPublicKey } from './key-files.ts'
 import { startNotaryRole } from './notary-role.ts'
-import { type Closers, openLog, openStore, type Parts } from './parts.ts'
+import { type Closers, openLog, openStore, type Parts, sealer } from './parts.ts'
 import { problems } from './problems.ts'
 import type { Sweeper } from './sweeper.ts'
 
@@ -23,6 +24,8 @@ export interface IdentityOptions {
   readonly random?: Random
   /** Instead of the log the configuration names. Closed with the service. */
   readonly log?: EventLog
+  /** Instead of the table of ending paths; for tests that plant a missing emission. */
+  readonly raisesOf?: RaisesOf
 }
 
 /** A running identity. */
@@ -53,9 +56,11 @@ async function start(options: IdentityOptions, closers: Closers): Promise<Omit<I
   const rootKeys = [readRootPublicKey(config.keysDir)]
   const log = options.log ?? (await openLog(config, clock))
   closers.push(() => log.close())
-  const store = await openStore(config)
+  const raising = config.roles.includes('http') && { seal: sealer(config.keysDir) }
+  const store = await openStore(config, { ...raising, clock, random, logger })
   closers.push(() => store.close())
-  const parts: Parts = { config, log, store, clock, random, rootKeys, logger, metrics }
+  const { raisesOf } = options
+  const parts: Parts = { config, log, store, clock, random, rootKeys, logger, metrics, ...(raisesOf && { raisesOf }) }
   const { log_id } = await nameTheLog(parts)
   logger.info({ logId: log_id }, 'the store names its log')
 

@@ -3,6 +3,7 @@
 import { hostFields } from '@countersign/host'
 import { field, type Millis } from '@countersign/kernel'
 import { z } from 'zod'
+import { SESSION_KINDS, type SessionKinds } from './kinds.ts'
 
 export type Role = 'http' | 'notary'
 
@@ -16,10 +17,44 @@ const duration = (otherwise: string, what: string): z.ZodType<Millis, string | u
 const flag = (what: string): z.ZodType<boolean, string | undefined> =>
   field.flag().prefault('false').describe(`${what}; default false`)
 
+// Credentials in an address end up in process lists and logs.
+const redisAddress = z.string().refine((text) => {
+  if (!/^rediss?:\/\//.test(text) || !URL.canParse(text)) return false
+  const { username, password } = new URL(text)
+  return username === '' && password === ''
+}, 'must be redis://host:port or rediss://host:port, without credentials: these are REDIS_USERNAME and REDIS_PASSWORD')
+
+const storeFields = {
+  store: z.enum(['sqlite', 'redis']).default('sqlite').describe("where identity's store is; default sqlite"),
+  storePath: field.text().optional().describe('file of the store, for sqlite'),
+  redisUrl: redisAddress.optional().describe('address of Redis or Valkey, for redis; rediss:// with TLS'),
+  redisUsername: field.text().optional().describe('ACL user there'),
+  redisPassword: field.secret().optional().describe('its password'),
+  redisPrefix: z
+    .string()
+    .regex(/^[\w.:-]{1,64}$/, 'must be 1 to 64 letters, digits, -, _, . or :')
+    .default('countersign')
+    .describe('names this store among others in the same Redis; default countersign'),
+  storeTimeout: duration('1s', 'how long a call of the store on Redis may take'),
+}
+
+/** Where the store is. */
+export const storeConfig: z.ZodObject<typeof storeFields> = z.object(storeFields)
+export type StoreConfig = Readonly<z.output<typeof storeConfig>>
+
+/** What no field of the store can say alone. */
+export function storeContradictions(config: StoreConfig): string[] {
+  if (config.store === 'sqlite' && config.storePath === undefined)
+    return ['COUNTERSIGN_STORE_PATH: missing; sqlite needs it']
+  if (config.store === 'redis' && config.redisUrl === undefined)
+    return ['COUNTERSIGN_REDIS_URL: missing; redis needs it']
+  return []
+}
+
 const fields = {
   ...hostFields,
+  ...storeFields,
   roles: roles.describe('http, notary or both; default http,notary'),
-  storePath: field.text().describe("file of identity's store"),
   keysDir: field.text().describe('folder made by `identity keys init`'),
   checkpointKey: field
     .text()
@@ -36,8 +71,20 @@ const fields = {
   window: duration('1d', 'longest life of what a signal may have to stop, plus MAX_STALENESS and skew'),
   maxStaleness: duration('30s', 'largest staleness budget of any consumer'),
   ackDeadline: duration('1s', 'how long an answer waits for the log before it says pending'),
-  sessionIdle: duration('30m', 'idle life of a session'),
-  sessionAbsolute: duration('12h', 'absolute life of a session'),
+  sessionIdle: duration('30m', 'idle life of a browser session'),
+  sessionAbsolute: duration('12h', 'absolute life of a browser session'),
+  adminIdle: duration('15m', "idle life of an administrator's session"),
+  adminAbsolute: duration('4h', "absolute life of an administrator's session"),
+  apiIdle: duration('30d', 'idle life of an API session'),
+  apiAbsolute: duration('90d', 'absolute life of an API session'),
+  familyIdle: duration('14d', 'idle life of a family of refresh tokens'),
+  familyAbsolute: duration('30d', 'absolute life of a family of refresh tokens'),
+  deviceIdle: duration('60d', 'idle life of a family of a device'),
+  deviceAbsolute: duration('180d', 'absolute life of a family of a device'),
+  newDevice: z
+    .enum(['record', 'reauthenticate'])
+    .default('record')
+    .describe('reauthenticate: on a device not seen before, acts that give authority ask once more; default record'),
   resetCodeLife: duration('15m', 'life of a password reset code'),
   sweepInterval: duration('1s', 'between sweeps for expired sessions'),
   passwordCost: field.integer({ min: 10, max: 20 }).prefault('17').describe('log2 of scrypt N; default 17'),
@@ -48,9 +95,21 @@ const fields = {
 export const identityConfig: z.ZodObject<typeof fields> = z.object(fields)
 export type IdentityConfig = Readonly<z.output<typeof identityConfig>>
 
+/** The rules of each kind of session, with the lives configured. */
+export function sessionKinds(config: IdentityConfig): SessionKinds {
+  const { browser, admin, api, family, device } = SESSION_KINDS
+  return {
+    browser: { ...browser, idleMs: config.sessionIdle, absoluteMs: config.sessionAbsolute },
+    admin: { ...admin, idleMs: config.adminIdle, absoluteMs: config.adminAbsolute },
+    api: { ...api, idleMs: config.apiIdle, absoluteMs: config.apiAbsolute },
+    family: { ...family, idleMs: config.familyIdle, absoluteMs: config.familyAbsolute },
+    device: { ...device, idleMs: config.deviceIdle, absoluteMs: config.deviceAbsolute },
+  }
+}
+
 /** What no field can say alone. */
 export function contradictions(config: IdentityConfig, nodeEnv: string | undefined): string[] {
-  const wrong: string[] = []
+  const wrong = storeContradictions(config)
   if (config.log === 'sqlite' && config.logPath === undefined)
     wrong.push('COUNTERSIGN_LOG_PATH: missing; sqlite needs it')
   if (config.log === 'kafka' && (config.kafkaBrokers === undefined || config.registryUrl === undefined)) {
@@ -59,8 +118,9 @@ export function contradictions(config: IdentityConfig, nodeEnv: string | undefin
   if (config.insecureCookies && nodeEnv === 'production') {
     wrong.push('COUNTERSIGN_INSECURE_COOKIES: not with NODE_ENV=production')
   }
-  if (config.sessionIdle > config.sessionAbsolute) {
-    wrong.push('COUNTERSIGN_SESSION_IDLE: at most COUNTERSIGN_SESSION_ABSOLUTE')
+  for (const kind of ['session', 'admin', 'api', 'family', 'device'] as const) {
+    const name = `COUNTERSIGN_${kind.toUpperCase()}`
+    if (config[`${kind}Idle`] > config[`${kind}Absolute`]) wrong.push(`${name}_IDLE: at most ${name}_ABSOLUTE`)
   }
   if (config.maxStaleness < 3 * config.checkpointInterval + config.epsilon) {
     wrong.push('COUNTERSIGN_MAX_STALENESS: at least three checkpoint intervals and epsilon')

@@ -3,14 +3,15 @@
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { runProcess, usageError } from '@countersign/host'
-import { systemClock, systemRandom } from '@countersign/kernel'
+import { envKey, loadConfig, systemClock, systemRandom } from '@countersign/kernel'
 import type { KeyUse } from '@countersign/schemas'
-import { openSqliteStore } from '@countersign/session-store/sqlite'
+import type { SessionStore } from '@countersign/session-store'
 import { createLogger } from '@countersign/telemetry'
 import { startIdentity } from './app.ts'
-import { contradictions, identityConfig } from './config.ts'
+import { contradictions, identityConfig, type StoreConfig, storeConfig, storeContradictions } from './config.ts'
 import { secretHash } from './http/guard.ts'
 import { initKeys, type KeyOrder } from './key-files.ts'
+import { openStore } from './parts.ts'
 import { passwords } from './passwords.ts'
 import { applySeed, parseSeed } from './seed.ts'
 
@@ -33,7 +34,7 @@ await runProcess({
       run: keys,
     },
     seed: {
-      purpose: '<file>: make the accounts and secrets of a seed file; store from COUNTERSIGN_STORE_PATH',
+      purpose: '<file>: make the accounts and secrets of a seed file; the store as when serving',
       run: seed,
     },
     secrets: { purpose: 'add <name> --use service|operator: make a secret and print it, once', run: secrets },
@@ -114,15 +115,23 @@ async function secrets(args: readonly string[]): Promise<void> {
   process.stdout.write(`${secret}\n`)
 }
 
-async function withStore(act: (store: Awaited<ReturnType<typeof openSqliteStore>>) => Promise<void>): Promise<void> {
-  const path = env.COUNTERSIGN_STORE_PATH
-  if (!path) throw usageError('COUNTERSIGN_STORE_PATH names the store; set it')
-  const store = await openSqliteStore({ path })
+async function withStore(act: (store: SessionStore) => Promise<void>): Promise<void> {
+  const config = configOfStore()
+  const store = await openStore(config, { clock: systemClock, random: systemRandom })
   try {
     await act(store)
   } finally {
     await store.close()
   }
+}
+
+/** The part of the environment that says where the store is; a tool needs no more of it. */
+function configOfStore(): StoreConfig {
+  const keys = Object.keys(storeConfig.shape).flatMap((name) => [envKey(name), `${envKey(name)}_FILE`])
+  const config = loadConfig(storeConfig, Object.fromEntries(keys.map((key) => [key, env[key]])))
+  const wrong = storeContradictions(config)
+  if (wrong.length > 0) throw usageError(wrong.join('\n'))
+  return config
 }
 
 type Options = NonNullable<NonNullable<Parameters<typeof parseArgs>[0]>['options']>

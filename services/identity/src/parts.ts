@@ -6,7 +6,8 @@ import { exampleCatalogue, signalCodec } from '@countersign/schemas'
 import type { Sealer, SessionStore } from '@countersign/session-store'
 import { openSqliteStore } from '@countersign/session-store/sqlite'
 import type { Logger, Metrics } from '@countersign/telemetry'
-import type { IdentityConfig } from './config.ts'
+import type { IdentityConfig, StoreConfig } from './config.ts'
+import type { RaisesOf } from './endings.ts'
 import { readSigningKey, SIGNAL_KEY } from './key-files.ts'
 
 /** Functions that let go of what was opened; called in reverse. */
@@ -21,6 +22,8 @@ export interface Parts {
   readonly rootKeys: readonly Buffer[]
   readonly logger: Logger
   readonly metrics: Metrics
+  /** Default: the table of ending paths. */
+  readonly raisesOf?: RaisesOf
 }
 
 /** Opens the log the configuration names; on Kafka topics and schemas must exist. */
@@ -41,13 +44,28 @@ export async function openLog(config: IdentityConfig, clock: Clock): Promise<Eve
   })
 }
 
-/** Opens the store. Only the http role can raise anything: only it reads the signal key. */
-export function openStore(config: IdentityConfig): Promise<SessionStore> {
-  const path = config.storePath
-  return openSqliteStore(config.roles.includes('http') ? { path, seal: sealer(config.keysDir) } : { path })
+/** Opens the store the configuration names. @param seal without it nothing can be raised. */
+export async function openStore(
+  config: StoreConfig,
+  { seal, ...ports }: { seal?: Sealer; clock: Clock; random: Random; logger?: Logger },
+): Promise<SessionStore> {
+  const sealing = seal && { seal }
+  if (config.store === 'sqlite') return openSqliteStore({ path: config.storePath ?? '', ...sealing })
+  const { openRedisStore } = await import('@countersign/session-store/redis')
+  const { redisUrl = '', redisUsername, redisPassword, redisPrefix, storeTimeout } = config
+  return openRedisStore({
+    url: redisUrl,
+    prefix: redisPrefix,
+    timeoutMs: storeTimeout,
+    ...(redisUsername && { username: redisUsername }),
+    ...(redisPassword && { password: redisPassword.reveal() }),
+    ...sealing,
+    ...ports,
+  })
 }
 
-function sealer(keysDir: string): Sealer {
+/** Signs what steps raise. Only the http role raises anything: only it reads the signal key. */
+export function sealer(keysDir: string): Sealer {
   const key = readSigningKey(keysDir, SIGNAL_KEY)
   return (signal) => {
     const body = signalCodec.encode(signal)
