@@ -95,6 +95,17 @@ export const METRICS = {
     help: 'Journey events lost: buffer full, closed before they were sent, or not to be encoded.',
     labels: ['reason'],
   },
+  countersign_token_requests_total: {
+    kind: 'counter',
+    help: 'Requests to the token endpoint; result issued or the error.',
+    labels: ['grant', 'result'],
+  },
+  countersign_refreshes_total: {
+    kind: 'counter',
+    help: 'Genuine refresh tokens judged: rotated, repeated, ended; reused and ahead are alarms.',
+    labels: ['result'],
+  },
+  countersign_introspections_total: { kind: 'counter', help: 'Introspections by result.', labels: ['result'] },
   countersign_outbox_pending: { kind: 'gauge', help: 'Outbox rows not yet acknowledged.', labels: [] },
   countersign_outbox_oldest_seconds: { kind: 'gauge', help: 'Age of the oldest pending row.', labels: [] },
   countersign_notary_epoch: { kind: 'gauge', help: 'Epoch this notary holds; 0 for none.', labels: [] },

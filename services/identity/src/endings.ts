@@ -165,6 +165,8 @@ export interface EndingFacts {
   /** For `as asked`. */
   readonly effect?: string
   readonly fallback?: Reason
+  /** Version the target was made under, where the store keeps none: the floor is above it, whatever the clock says. */
+  readonly version?: number
   /** Highest version or floor of the target on the own view. */
   readonly atLeast: number
 }

@@ -49,8 +49,8 @@ export function seenVersions(view: OwnView, targets: readonly Target[]): Version
   }))
 }
 
-/** True when the log has ended one of the session's targets, whatever the store says. */
-export function isEndedOnLog(view: OwnView, { targets }: Session): boolean {
+/** True when the log has ended one of the targets of a session or token, whatever the store says. */
+export function isEndedOnLog(view: OwnView, { targets }: Pick<Session, 'targets'>): boolean {
   return targets.some(({ version, ...target }) =>
     view.floors(targetKey(target)).some(({ effect, higher }) => !effect.startsWith('scope:') && version < higher),
   )

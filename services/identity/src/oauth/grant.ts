@@ -1,0 +1,105 @@
+/** What the grants of the token endpoint have in common: what they need, what they give, how they answer. */
+import type { Clock } from '@countersign/kernel'
+import type { Client, SessionStore } from '@countersign/session-store'
+import type { Logger, Metrics } from '@countersign/telemetry'
+import type { Authority } from '../authority.ts'
+import type { Grants } from '../grants.ts'
+import type { Journey } from '../journey.ts'
+import type { SessionKinds } from '../kinds.ts'
+import type { OwnView } from '../own-view.ts'
+import type { AccessTokens, Grant, RefreshTokens } from '../tokens/index.ts'
+import type { OAuthRequest } from './asking.ts'
+import { GRANT_INVALID, type OAuthFault } from './faults.ts'
+import type { Parameters } from './parameters.ts'
+import { OFFLINE_ACCESS } from './scopes.ts'
+
+export interface GrantOptions {
+  readonly store: SessionStore
+  readonly view: OwnView
+  readonly authority: Pick<Authority, 'end'>
+  readonly accessTokens: Pick<AccessTokens, 'issue'>
+  readonly refreshTokens: Pick<RefreshTokens, 'begin' | 'format' | 'parse' | 'isGenuine'>
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly metrics: Metrics
+  readonly journey: Journey
+  readonly grants: Grants
+  readonly kinds: SessionKinds
+}
+
+/** Body of a successful answer (RFC 6749 §5.1). */
+export interface TokenResponse {
+  readonly access_token: string
+  readonly token_type: 'Bearer'
+  readonly expires_in: number
+  readonly refresh_token?: string
+  readonly scope: string
+}
+
+export interface Granted {
+  readonly response: TokenResponse
+  /** Called once the answer was handed to the network. */
+  readonly sent?: () => void
+}
+
+/** What does not hold of a request that looks like a guess: counted against the client and its source. */
+export interface Guessed extends OAuthFault {
+  readonly guessed: true
+}
+
+export const GUESSED: Guessed = { ...GRANT_INVALID, guessed: true }
+
+/** Answers, once the client is known to be the one that asks and may use this grant. */
+export type Answer = (client: Client, request: OAuthRequest) => Promise<Granted | OAuthFault>
+
+/** One request to a grant. */
+export interface PreparedGrant {
+  /** Reads what is needed; called as the client is read, so that both share one round trip. */
+  begin(): Promise<Answer>
+}
+
+export interface TokenGrant {
+  prepare(parameters: Parameters): PreparedGrant | OAuthFault
+}
+
+/** What goes out with an access token. */
+export interface Outgoing {
+  readonly action: 'issuance' | 'refresh'
+  /** `issued`, `rotated` or `repeated`, for the journey. */
+  readonly outcome: string
+  readonly refreshToken?: string | null
+  /** True when `offline_access` was granted. */
+  readonly offline?: boolean
+}
+
+/** Issues an access token, notes it and puts the answer together. */
+export async function respond(
+  { accessTokens, journey, clock }: Pick<GrantOptions, 'accessTokens' | 'journey' | 'clock'>,
+  { grant, format, request }: { grant: Grant; format: Client['tokenFormat']; request: OAuthRequest },
+  { action, outcome, refreshToken = null, offline = false }: Outgoing,
+): Promise<TokenResponse | null> {
+  const issued = await accessTokens.issue(grant, format)
+  if (issued === null) return null
+  const { handle, session, sub, tenant, client, device, audience, scopes } = issued.token
+  journey[action]({
+    actor: `client:${client}`,
+    sub,
+    tenant,
+    client,
+    device,
+    family: session,
+    token: handle,
+    audience,
+    scopes,
+    outcome,
+    requestId: request.id,
+    latencyMs: clock.monotonic() - request.began,
+  })
+  return {
+    access_token: issued.text,
+    token_type: 'Bearer',
+    expires_in: issued.expiresInS,
+    ...(refreshToken !== null && { refresh_token: refreshToken }),
+    scope: (offline ? [...scopes, OFFLINE_ACCESS] : scopes).join(' '),
+  }
+}

@@ -1,0 +1,160 @@
+/**
+ * The refresh_token grant (RFC 6749 §6). Each use gives the next token of the family; a retry within the grace gives
+ * the same one again; what comes back later was copied, and ends the family (RFC 9700 §4.14.2).
+ */
+import { type Millis, minutes } from '@countersign/kernel'
+import type { Client, ResolvedSession, Rotated, Session } from '@countersign/session-store'
+import { derivedId, requestDigest } from '../answers.ts'
+import { targetOf } from '../kinds.ts'
+import { isEndedOnLog } from '../own-view.ts'
+import { type PresentedRefresh, sessionGrant } from '../tokens/index.ts'
+import type { OAuthRequest } from './asking.ts'
+import type { Deliveries } from './deliveries.ts'
+import { fault, GRANT_INVALID, type OAuthFault, STARTING, STORE_AWAY } from './faults.ts'
+import {
+  type Granted,
+  type GrantOptions,
+  GUESSED,
+  type PreparedGrant,
+  respond,
+  type TokenGrant,
+  type TokenResponse,
+} from './grant.ts'
+import { type Parameters, readScope } from './parameters.ts'
+import { audienceFor, narrowed, OFFLINE_ACCESS, scopesNow } from './scopes.ts'
+
+export interface RefreshOptions extends GrantOptions {
+  readonly deliveries: Pick<Deliveries, 'note'>
+  /** How long after its answer left a used-up token still gives that answer. */
+  readonly graceMs: Millis
+}
+
+interface Asked {
+  readonly presented: PresentedRefresh
+  readonly session: Session | null
+  readonly scope: readonly string[] | null
+  readonly resource: string | undefined
+}
+
+const KEEP_PARENT_EVERY = minutes(1)
+
+export class RefreshGrant implements TokenGrant {
+  readonly #options: RefreshOptions
+
+  constructor(options: RefreshOptions) {
+    this.#options = options
+  }
+
+  prepare({ values }: Parameters): PreparedGrant | OAuthFault {
+    const { store, refreshTokens, view, clock } = this.#options
+    const text = values.get('refresh_token')
+    if (text === undefined) return fault('invalid_request', 'refresh_token is missing')
+    const given = values.get('scope')
+    const scope = given === undefined ? null : readScope(given)
+    if (given !== undefined && scope === null) return fault('invalid_scope', 'scope is no list of scopes')
+    if (!view.started) return STARTING
+    const presented = refreshTokens.parse(text)
+    if (presented === null) return { begin: async () => async () => GRANT_INVALID }
+    return {
+      begin: async () => {
+        const session = await store.session(presented.handle, clock.now())
+        const asked = { scope, resource: values.get('resource') }
+        return (client, request) => this.#answer(client, request, { presented, session, ...asked })
+      },
+    }
+  }
+
+  async #answer(client: Client, request: OAuthRequest, asked: Asked): Promise<Granted | OAuthFault> {
+    const { store, refreshTokens, view, clock, kinds, graceMs } = this.#options
+    const { presented, session } = asked
+    if (!refreshTokens.isGenuine(presented, session)) return session === null ? GRANT_INVALID : GUESSED
+    if (session === null || session.client !== client.id || isEndedOnLog(view, session)) return GRANT_INVALID
+    // Refused before the token is used up: the client still has it.
+    if (asked.scope?.some((scope) => !session.scope?.includes(scope)))
+      return fault('invalid_scope', 'a refresh cannot widen the scope')
+    const audience = audienceFor(client, asked.resource)
+    if (audience === null) return fault('invalid_target', 'the client may not name this resource')
+    const now = clock.now()
+    const rotated = await store.rotate({
+      handle: session.handle,
+      client: client.id,
+      generation: presented.generation,
+      graceMs,
+      idleExpiresAt: Math.min(now + kinds[session.kind].idleMs, session.absoluteExpiresAt),
+      now,
+    })
+    this.#count(rotated?.outcome ?? 'ended')
+    if (rotated === null) return GRANT_INVALID
+    if (rotated.outcome === 'reused') return this.#reused(rotated.session, request)
+    if (rotated.outcome === 'ahead') return this.#ahead(rotated.session)
+    const response = await this.#respond(client, request, rotated, { scope: asked.scope, audience })
+    if (response === null) return GRANT_INVALID
+    this.#keepParent(session)
+    return { response, sent: () => this.#options.deliveries.note(session.handle, presented.generation) }
+  }
+
+  async #respond(
+    client: Client,
+    request: OAuthRequest,
+    { resolved, generation, outcome }: Extract<Rotated, { resolved: ResolvedSession }>,
+    { scope, audience }: { readonly scope: readonly string[] | null; readonly audience: readonly string[] },
+  ): Promise<TokenResponse | null> {
+    const { refreshTokens, view, grants } = this.#options
+    const { session, roles, scopeVersion } = resolved
+    const { handle, sub, tenant, refresh } = session
+    const refreshToken = refresh && refreshTokens.format(handle, refresh, generation)
+    if (refreshToken === null) return null
+    const now = scopesNow(view, grants, { sub, tenant, roles, scopeVersion })
+    const scopes = narrowed(now, session.scope, client.scopes, scope)
+    const grant = sessionGrant(resolved, { client: client.id, scopes, audience })
+    const offline = session.scope?.includes(OFFLINE_ACCESS) ?? false
+    const outgoing = { action: 'refresh', outcome, refreshToken, offline } as const
+    return respond(this.#options, { grant, format: client.tokenFormat, request }, outgoing)
+  }
+
+  /** Somebody uses this family, so its browser session is in use. After the answer, and not each time. */
+  #keepParent({ parent, lastSeenAt }: Session): void {
+    const { store, clock, kinds, logger } = this.#options
+    const now = clock.now()
+    if (parent === null || now - lastSeenAt < KEEP_PARENT_EVERY) return
+    const keep = async (): Promise<void> => {
+      const session = await store.session(parent, now)
+      if (session?.kind === 'browser') await store.touchSession(parent, now, now + kinds.browser.idleMs)
+    }
+    keep().catch((error: unknown) => logger.debug({ error }, 'the session a family was begun from was not kept'))
+  }
+
+  async #reused(session: Session, request: OAuthRequest): Promise<OAuthFault> {
+    const { authority, logger, journey, clock } = this.#options
+    const { handle, sub, tenant, client } = session
+    logger.error({ session: handle, sub, tenant }, 'a used-up refresh token came back: its family is ended')
+    const answer = await authority.end('token_reuse', {
+      id: derivedId('token_reuse', handle),
+      request: requestDigest(['token_reuse', handle]),
+      initiator: 'system:tokens',
+      tenant,
+      change: { kind: 'session_ended', handle },
+      facts: { target: targetOf(session) },
+      requestId: request.id,
+    })
+    const done = answer.state === 'acknowledged' || answer.state === 'pending'
+    const actor = client === null ? 'unknown' : `client:${client}`
+    const latencyMs = clock.monotonic() - request.began
+    const what = { family: handle, client, cause: 'refresh_token', outcome: answer.state }
+    journey.reuse({ actor, sub, tenant, ...what, requestId: request.id, latencyMs })
+    // The family may live still: whoever asks again has this looked at again.
+    return done || (answer.state === 'refused' && answer.code === 'session_unknown') ? GRANT_INVALID : STORE_AWAY
+  }
+
+  #ahead({ handle, sub, tenant }: Session): OAuthFault {
+    this.#options.logger.error(
+      { session: handle, sub, tenant },
+      'a refresh token is newer than its family: the session store was rolled back',
+    )
+    return GRANT_INVALID
+  }
+
+  #count(result: Rotated['outcome'] | 'ended'): void {
+    this.#options.metrics.counter('countersign_refreshes_total', { result }).add()
+  }
+}
