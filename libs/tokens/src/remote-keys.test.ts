@@ -108,7 +108,7 @@ test.each<[string, RequestListener]>([
   ['no JSON', (_request, response) => response.end('<html>')],
   ['no key set', (_request, response) => response.end('{"keys":{}}')],
   ['101 keys', (_request, response) => response.end(JSON.stringify({ keys: Array(101).fill(published[0]) }))],
-])('%s is refused', async (_name, listener) => {
+])('CVE-2026-22036 CVE-2024-22025: %s is refused', async (_name, listener) => {
   answer = listener
   expect(await remoteKeys({ url, clock }).find(es('first'))).toBe('unavailable')
   expect(fetches).toBe(1)

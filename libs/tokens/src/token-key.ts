@@ -28,13 +28,12 @@ const RSA_BITS = 2048
 
 /** Makes a key pair. Cost: under 1 ms, RS256 some 100 ms off the event loop. */
 export async function generateTokenKey(alg: SigningAlgorithm): Promise<TokenKeyPair> {
-  const { privateKey } = await generateKeyPair(alg, { extractable: true, modulusLength: RSA_BITS, crv: 'Ed25519' })
+  const { privateKey } = await generateKeyPair(alg, { extractable: true, modulusLength: RSA_BITS })
   return tokenKeyOf(alg, (await exportJWK(privateKey)) as Record<string, string>)
 }
 
 /**
- * The pair a private key makes. The public half and the id come from it alone, so that whoever
- * kept them beside it could not have put others in their place.
+ * The pair a private key makes: public half and id come from it alone, whatever was kept beside it.
  * @throws {TOKENS_OPTIONS_INVALID} when it is no private key for `alg`.
  */
 export async function tokenKeyOf(
@@ -42,7 +41,7 @@ export async function tokenKeyOf(
   privateJwk: Readonly<Record<string, unknown>>,
 ): Promise<TokenKeyPair> {
   const key = privateKeyOf(alg, privateJwk)
-  const whole = createPublicKey(key as unknown as Parameters<typeof createPublicKey>[0]).export({ format: 'jwk' })
+  const whole = createPublicKey(key).export({ format: 'jwk' })
   const members = Object.fromEntries(PUBLIC_MEMBERS[alg].map((name) => [name, String(whole[name])]))
   const kid = await calculateJwkThumbprint(members as JWK, 'sha256')
   const publicJwk = { ...members, kid, alg, use: 'sig' }
