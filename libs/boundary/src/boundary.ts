@@ -14,6 +14,7 @@ import { type ContextPolicy, contextFilter } from './context.ts'
 import { BoundaryError, type Denial, denied } from './denial.ts'
 import { type BoundaryRequest, credentialOf } from './http.ts'
 import { type BoundaryIdentity, deepFreeze, normalScopes } from './identity.ts'
+import type { TokenResolver } from './introspection.ts'
 import { type IssuerConfig, Issuers } from './issuers.ts'
 import { createJobs, type Jobs } from './jobs.ts'
 import { memoryReplayGuard } from './replay.ts'
@@ -31,8 +32,10 @@ export interface BoundaryOptions {
   readonly workload: string
   readonly clock: Clock
   readonly random: Random
-  /** Without it session cookies are refused. */
+  /** Without it session cookies and bearers of api sessions are refused. */
   readonly sessions?: SessionResolver
+  /** Asked about opaque access tokens; without it they are refused. */
+  readonly introspection?: TokenResolver
   /** Exact name of the session cookie. @defaultValue `__Host-session` */
   readonly cookieName?: string
   /** Issuers whose JWTs are accepted. @defaultValue none */
@@ -72,7 +75,7 @@ const DAY = 86_400_000
  */
 export function createBoundary(options: BoundaryOptions): Boundary {
   const { replica, clock, random, sessions, cookieName = '__Host-session', maxEnvelopeLifeMs = DAY } = options
-  const { logger = silentLogger, metrics } = options
+  const { introspection, logger = silentLogger, metrics } = options
   if (!(maxEnvelopeLifeMs > 0)) {
     const publicMessage = 'maxEnvelopeLifeMs is above 0'
     throw new BoundaryError({ code: 'BOUNDARY_OPTIONS_INVALID', retriable: false, publicMessage })
@@ -81,15 +84,25 @@ export function createBoundary(options: BoundaryOptions): Boundary {
   const issuers = new Issuers(options.issuers ?? [], clock)
   const filterContext = contextFilter(options.contextPolicy)
   const replay = memoryReplayGuard(clock)
+  const asked = {
+    cookie: sessions && ((value: string) => sessions.resolve(value)),
+    api_session: sessions?.resolveBearer && ((value: string) => sessions.resolveBearer?.(value)),
+    opaque: introspection && ((value: string) => introspection.resolve(value)),
+    // Only its issuer takes one; here it is a secret that went astray.
+    refresh: undefined,
+  }
   const made = new WeakMap<BoundaryIdentity, Presented>()
 
   async function present(request: BoundaryRequest): Promise<({ ok: true } & Presented) | Denial> {
     const credential = credentialOf(request, cookieName)
     if (!credential.ok) return credential
-    if (credential.kind === 'bearer') return issuers.accept(credential.value)
-    if (!sessions) return denied('credential_invalid', 'no_sessions')
-    const answer = await sessions.resolve(credential.value)
-    return answer.ok ? { ok: true, identity: answer.identity, at: clock.now() } : answer
+    const { value } = credential
+    if (credential.kind === 'jwt') return issuers.accept(value)
+    // Before it is asked about: what ends after that was not seen by whoever answers.
+    const at = clock.now()
+    const answer = await asked[credential.kind]?.(value)
+    if (!answer) return denied('credential_invalid', `no_${credential.kind}`)
+    return answer.ok ? { ok: true, identity: answer.identity, at } : answer
   }
 
   /** Makes the identity handlers see, if its credential is good now. */

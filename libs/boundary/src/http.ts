@@ -15,9 +15,15 @@ export interface BoundaryRequest {
   readonly id?: string | undefined
 }
 
-export type Credential = { readonly ok: true; readonly kind: 'cookie' | 'bearer'; readonly value: string } | Denial
+export type CredentialForm = 'cookie' | 'jwt' | 'opaque' | 'api_session' | 'refresh'
+
+export type Credential = { readonly ok: true; readonly kind: CredentialForm; readonly value: string } | Denial
 
 const BEARER = /^Bearer ([A-Za-z0-9._~+/-]+=*)$/i
+// A JWS header is an object, and so begins with `{"` in base64url; a refresh token has dots as well.
+const JWT = /^eyJ[\w-]*\.[\w-]*\.[\w-]*$/
+const OPAQUE = /^[a-z]+_[\w.-]{1,1024}$/
+const FORMS: Readonly<Record<string, CredentialForm>> = { at: 'opaque', api: 'api_session', rt: 'refresh' }
 const UNSAFE = /^(?!GET$|HEAD$|OPTIONS$)/
 const HELD = ['authorization', 'cookie', 'proxy-authorization']
 
@@ -36,7 +42,15 @@ export function credentialOf(request: BoundaryRequest, cookieName: string): Cred
   }
   if (headers.authorization === undefined) return denied('credential_missing')
   const value = BEARER.exec(headers.authorization)?.[1]
-  return value === undefined ? denied('credential_invalid', 'scheme') : { ok: true, kind: 'bearer', value }
+  if (value === undefined) return denied('credential_invalid', 'scheme')
+  const kind = formOf(value)
+  return kind === null ? denied('credential_invalid', 'form') : { ok: true, kind, value }
+}
+
+/** By form alone, so that each text is asked about at one place: a token that went astray is not handed on. */
+function formOf(bearer: string): CredentialForm | null {
+  if (JWT.test(bearer)) return 'jwt'
+  return OPAQUE.test(bearer) ? (FORMS[bearer.slice(0, bearer.indexOf('_'))] ?? null) : null
 }
 
 /** A browser sends cookies also with requests other sites make; those that change something are refused. */

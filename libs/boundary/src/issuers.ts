@@ -5,18 +5,29 @@ import type { Actor, PrincipalKind } from '@countersign/schemas'
 import { createVerifier, type TokenClaims, type Verifier, type VerifierOptions } from '@countersign/tokens'
 import { type Denial, denied } from './denial.ts'
 import type { IdentityTarget, ResolvedIdentity } from './identity.ts'
+import { ownIdentity } from './own-claims.ts'
 
-/** An issuer whose tokens are accepted, and what it may say. */
-export interface IssuerConfig extends Omit<VerifierOptions, 'clock'> {
+/**
+ * Identity itself. Its tokens name every target they depend on with its version; one that does not is refused, as is one
+ * that names them without their targets.
+ */
+export interface OwnIssuerConfig extends Omit<VerifierOptions, 'clock'> {
+  readonly identifiers: 'own'
+}
+
+/** Somebody else's issuer, and what it may say. Ids in its tokens travel as hashes, apart by issuer. */
+export interface ForeignIssuerConfig extends Omit<VerifierOptions, 'clock'> {
+  readonly identifiers: { readonly hashKey: Secret }
   /** The tenant it speaks for, or the claim that names one of those allowed. */
   readonly tenant: string | { readonly claim: string; readonly allowed: readonly string[] }
   /** Scopes it may give; others in its tokens are dropped. */
   readonly allowedScopes: readonly string[]
   /** Default user. */
   readonly principal?: Extract<PrincipalKind, 'user' | 'service'>
-  /** `own`: its ids are identity's ids. Else foreign ids travel as hashes under this key, apart by issuer. */
-  readonly identifiers: 'own' | { readonly hashKey: Secret }
 }
+
+/** An issuer whose tokens are accepted. */
+export type IssuerConfig = OwnIssuerConfig | ForeignIssuerConfig
 
 /** A token that was accepted, and when it was made, epoch milliseconds. */
 export interface Accepted {
@@ -43,7 +54,7 @@ export class Issuers {
     const entry = this.#issuers.get(unverifiedIssuer(token))
     if (!entry) return denied('credential_invalid', 'issuer_unknown')
     const result = await entry.verifier.verify(token)
-    if (result.ok) return identityOf(result.claims, entry.config)
+    if (result.ok) return accepted(result.claims, entry.config)
     if (result.code === 'token_keys_unavailable') return denied('sessions_unavailable', result.code)
     return denied(result.code === 'token_expired' ? 'credential_expired' : 'credential_invalid', result.code)
   }
@@ -58,7 +69,15 @@ function unverifiedIssuer(token: string): string {
   }
 }
 
-function identityOf(claims: TokenClaims, config: IssuerConfig): Accepted | Denial {
+function accepted(claims: TokenClaims, config: IssuerConfig): Accepted | Denial {
+  if (config.identifiers !== 'own') return foreignIdentity(claims, config as ForeignIssuerConfig)
+  const identity = ownIdentity(claims.all, 'jwt')
+  // Only an answer to a question has a position.
+  if (identity === undefined || identity.position !== null) return denied('credential_invalid', 'claims_malformed')
+  return { ok: true, at: claims.issuedAt, identity }
+}
+
+function foreignIdentity(claims: TokenClaims, config: ForeignIssuerConfig): Accepted | Denial {
   const { all, issuedAt, expiresAt } = claims
   const tenant = tenantOf(all, config)
   if (tenant === undefined) return denied('credential_invalid', 'tenant_not_allowed')
@@ -106,14 +125,14 @@ function identityOf(claims: TokenClaims, config: IssuerConfig): Accepted | Denia
   }
 }
 
-function tenantOf(all: Readonly<Record<string, unknown>>, { tenant }: IssuerConfig): string | undefined {
+function tenantOf(all: Readonly<Record<string, unknown>>, { tenant }: ForeignIssuerConfig): string | undefined {
   if (typeof tenant === 'string') return tenant
   const named = Object.hasOwn(all, tenant.claim) ? text(all[tenant.claim]) : undefined
   return named !== undefined && tenant.allowed.includes(named) ? named : undefined
 }
 
 /** RFC 8693 §4.1: the outermost `act` is the current actor. @returns undefined when malformed or too deep. */
-function actorsOf(act: unknown, issuer: string, config: IssuerConfig): readonly Actor[] | undefined {
+function actorsOf(act: unknown, issuer: string, config: ForeignIssuerConfig): readonly Actor[] | undefined {
   const actors: Actor[] = []
   for (let next = act; next !== undefined; next = (next as { act?: unknown }).act) {
     const sub = typeof next === 'object' && next !== null && 'sub' in next ? text(next.sub) : undefined
@@ -124,8 +143,7 @@ function actorsOf(act: unknown, issuer: string, config: IssuerConfig): readonly 
 }
 
 /** The same foreign id gives another name for each issuer and kind, and none can be turned back without the key. */
-function identifier(kind: string, value: string, issuer: string, { identifiers }: IssuerConfig): string {
-  if (identifiers === 'own') return value
+function identifier(kind: string, value: string, issuer: string, { identifiers }: ForeignIssuerConfig): string {
   const mac = createHmac('sha256', identifiers.hashKey.reveal()).update('countersign.foreign.v1\0')
   for (const part of [issuer, kind, value]) {
     const bytes = Buffer.from(part)

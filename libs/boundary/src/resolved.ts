@@ -2,6 +2,7 @@
 import { isTarget, TARGET_KINDS } from '@countersign/revocation'
 import type { Actor, CredentialKind, PrincipalKind } from '@countersign/schemas'
 import type { IdentityTarget, ResolvedIdentity } from './identity.ts'
+import { list, type Members, object, oneOf, orNull, string, text, time, whole } from './reading.ts'
 
 const PRINCIPALS: readonly string[] = ['user', 'service', 'webhook', 'schedule', 'system'] satisfies PrincipalKind[]
 
@@ -14,7 +15,7 @@ export function readIdentity(json: string): ResolvedIdentity | undefined {
   }
 }
 
-function identityOf(o: Readonly<Record<string, unknown>>): ResolvedIdentity {
+function identityOf(o: Members): ResolvedIdentity {
   const { position } = o
   return {
     sub: text(o.sub),
@@ -50,42 +51,4 @@ function targetOf(value: unknown): IdentityTarget {
   const target = { kind, tenant: string(o.tenant), id: string(o.id), version: time(o.version) }
   if (!isTarget(target)) throw new TypeError()
   return target
-}
-
-function object(value: unknown): Readonly<Record<string, unknown>> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new TypeError()
-  return value as Record<string, unknown>
-}
-
-function list(value: unknown): readonly unknown[] {
-  if (!Array.isArray(value) || value.length > 256) throw new TypeError()
-  return value
-}
-
-function string(value: unknown): string {
-  if (typeof value !== 'string' || value.length > 1024) throw new TypeError()
-  return value
-}
-
-function text(value: unknown): string {
-  if (value === '') throw new TypeError()
-  return string(value)
-}
-
-function time(value: unknown): number {
-  return whole(0, value)
-}
-
-function whole(least: number, value: unknown): number {
-  if (!Number.isSafeInteger(value) || (value as number) < least) throw new TypeError()
-  return value as number
-}
-
-function oneOf(names: readonly string[], value: unknown): string {
-  if (!names.includes(value as string)) throw new TypeError()
-  return value as string
-}
-
-function orNull<T>(read: (value: unknown) => T, value: unknown): T | null {
-  return value === null || value === undefined ? null : read(value)
 }

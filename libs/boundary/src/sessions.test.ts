@@ -37,6 +37,21 @@ test('identity is asked with the service secret, and its answer is taken', async
   expect(seen).toBe('POST /v1/sessions/resolve Bearer service-secret {"cookie":"the-cookie"}')
 })
 
+test('the bearer of an api session is named as one', async () => {
+  let seen = ''
+  answer = (request, response) => {
+    request.on('data', (chunk) => {
+      seen += chunk
+    })
+    request.on('end', () => response.end(JSON.stringify(person({ credential: 'opaque_token' }))))
+  }
+  expect(await resolver().resolveBearer?.('api_x')).toMatchObject({
+    ok: true,
+    identity: { credential: 'opaque_token' },
+  })
+  expect(seen).toBe('{"bearer":"api_x"}')
+})
+
 test.each<[string, RequestListener, string]>([
   ['no such session', (_q, r) => r.writeHead(404).end(), 'credential_invalid'],
   ['not known as a service', (_q, r) => r.writeHead(401).end(), 'sessions_unavailable'],

@@ -2,11 +2,17 @@
 import type { Clock, Secret } from '@countersign/kernel'
 import { type Denial, denied } from './denial.ts'
 import type { ResolvedIdentity } from './identity.ts'
+import { readCapped } from './reading.ts'
 import { readIdentity } from './resolved.ts'
 
-/** Asks the source of truth about a cookie value. Never throws. */
+type Resolved = { readonly ok: true; readonly identity: ResolvedIdentity } | Denial
+
+/** Asks the source of truth what a session's credential stands for. Never throws. */
 export interface SessionResolver {
-  resolve(cookie: string): Promise<{ readonly ok: true; readonly identity: ResolvedIdentity } | Denial>
+  /** @param cookie value of the session cookie. */
+  resolve(cookie: string): Promise<Resolved>
+  /** @param bearer bearer of an api session. Absent: none is accepted. */
+  resolveBearer?(bearer: string): Promise<Resolved>
 }
 
 export interface HttpSessionsOptions {
@@ -21,7 +27,6 @@ export interface HttpSessionsOptions {
   readonly fetch?: typeof fetch
 }
 
-const MAX_ANSWER_BYTES = 64 * 1024
 const COOKIE_VALUE = /^[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]{1,512}$/
 
 /** Asks identity's internal endpoint `POST /v1/sessions/resolve`. */
@@ -29,40 +34,32 @@ export function httpSessions(options: HttpSessionsOptions): SessionResolver {
   const { url, secret, clock, timeoutMs = 2_000, fetch: ask = fetch } = options
   const endpoint = new URL('/v1/sessions/resolve', url)
   return {
-    async resolve(cookie) {
-      const abort = new AbortController()
-      const cancel = clock.after(timeoutMs, () => abort.abort())
-      try {
-        const response = await ask(endpoint, {
-          method: 'POST',
-          redirect: 'error',
-          signal: abort.signal,
-          headers: { authorization: `Bearer ${secret.reveal()}`, 'content-type': 'application/json' },
-          body: JSON.stringify({ cookie }),
-        })
-        // Identity answers 404 for what is no live session, 401 when it does not know this service.
-        if (response.status === 404) return denied('credential_invalid')
-        if (response.status !== 200) return denied('sessions_unavailable', `status ${response.status}`)
-        const identity = readIdentity(await readCapped(response))
-        return identity ? { ok: true, identity } : denied('sessions_unavailable', 'answer unreadable')
-      } catch {
-        return denied('sessions_unavailable', abort.signal.aborted ? 'timeout' : 'away')
-      } finally {
-        cancel()
-      }
-    },
+    resolve: (cookie) => resolve({ cookie }),
+    resolveBearer: (bearer) => resolve({ bearer }),
   }
-}
 
-async function readCapped(response: Response): Promise<string> {
-  const chunks: Uint8Array[] = []
-  let size = 0
-  for await (const chunk of response.body ?? []) {
-    size += chunk.length
-    if (size > MAX_ANSWER_BYTES) return ''
-    chunks.push(chunk)
+  async function resolve(credential: { cookie: string } | { bearer: string }): Promise<Resolved> {
+    const abort = new AbortController()
+    const cancel = clock.after(timeoutMs, () => abort.abort())
+    try {
+      const response = await ask(endpoint, {
+        method: 'POST',
+        redirect: 'error',
+        signal: abort.signal,
+        headers: { authorization: `Bearer ${secret.reveal()}`, 'content-type': 'application/json' },
+        body: JSON.stringify(credential),
+      })
+      // Identity answers 404 for what is no live session, 401 when it does not know this service.
+      if (response.status === 404) return denied('credential_invalid')
+      if (response.status !== 200) return denied('sessions_unavailable', `status ${response.status}`)
+      const identity = readIdentity(await readCapped(response))
+      return identity ? { ok: true, identity } : denied('sessions_unavailable', 'answer unreadable')
+    } catch {
+      return denied('sessions_unavailable', abort.signal.aborted ? 'timeout' : 'away')
+    } finally {
+      cancel()
+    }
   }
-  return Buffer.concat(chunks).toString('utf8')
 }
 
 /**

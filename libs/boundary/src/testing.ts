@@ -4,7 +4,7 @@ import { FakeClock, SeededRandom } from '@countersign/kernel/testing'
 import type { Freshness, SignalsView } from '@countersign/replica'
 import { MemoryLog } from '@countersign/replica/testing'
 import { type Effect, type Target, targetKey, View } from '@countersign/revocation'
-import { exampleCatalogue, type LogPosition } from '@countersign/schemas'
+import { exampleCatalogue, type LogPosition, type TargetKind } from '@countersign/schemas'
 import { type Boundary, type BoundaryOptions, createBoundary } from './boundary.ts'
 import type { BoundaryRequest } from './http.ts'
 import type { ResolvedIdentity } from './identity.ts'
@@ -86,6 +86,35 @@ export function person(over: Partial<ResolvedIdentity> = {}): ResolvedIdentity {
     expiresAt: NOW + 3_600_000,
     ...over,
   }
+}
+
+/** Claims of an access token of identity for that person, by a client with refresh tokens; for audience `api`. */
+export const OWN_CLAIMS = {
+  iss: 'https://identity.example',
+  sub: 'u_1',
+  aud: 'api' as unknown,
+  iat: NOW / 1000,
+  exp: NOW / 1000 + 300,
+  jti: 'tok_1',
+  client_id: 'spa',
+  scope: 'invoices:read invoices:export',
+  auth_time: NOW / 1000 - 60,
+  acr: 'pwd',
+  amr: ['pwd'],
+  sid: 'fam_1',
+  tenant: 'acme',
+  principal: 'user',
+  device: 'dev_1',
+  scope_version: NOW - 50_000,
+  targets: [
+    ['tenant', 'acme', '', NOW - 80_000],
+    ['subject', '', 'u_1', NOW - 70_000],
+    ['affiliation', 'acme', 'u_1', NOW - 60_000],
+    ['family', '', 'fam_1', NOW - 50_000],
+    ['device', '', 'dev_1', NOW - 50_000],
+    ['client', '', 'spa', NOW - 40_000],
+    ['token', '', 'tok_1', NOW],
+  ] as readonly (readonly [kind: TargetKind, tenant: string, id: string, version: number])[],
 }
 
 export const COOKIE = 'cookie-canary-5d41402abc4b2a76'
