@@ -63,6 +63,12 @@ describe('docker-compose.yml', () => {
     const command = compose.services.valkey?.command?.join(' ')
     expect(command).toContain('--maxmemory-policy noeviction')
     expect(command).toContain('--appendonly yes')
+    for (const name of ['keys', 'identity', 'notary', 'notary-standby']) {
+      expect(compose.services[name]?.environment).toMatchObject({
+        COUNTERSIGN_STORE: 'redis',
+        COUNTERSIGN_REDIS_URL: 'redis://valkey:6379',
+      })
+    }
   })
 
   test('a container engine client, where there is one, agrees', (context) => {
