@@ -20,6 +20,9 @@ import {
   ownView,
   type Passwords,
   repairer,
+  SESSION_KINDS,
+  SessionEndings,
+  Sessions,
 } from '@countersign/identity'
 import { defineJobClass, type JobClassRules } from '@countersign/policy'
 import { Replica } from '@countersign/replica'
@@ -87,6 +90,8 @@ export interface IdentityPart {
   readonly store: SessionStore
   readonly replica: Replica
   readonly logins: Logins
+  readonly sessions: Sessions
+  readonly sessionEndings: SessionEndings
   readonly administration: Administration
 }
 
@@ -186,6 +191,10 @@ export class Site {
     const delivery = new Delivery({ ...shared, keyInForce: () => view.keyInForce, epsilonMs: EPSILON_MS })
     const repair = repairer({ ...shared, view, delivery })
     const authority: Authority = new Authority({ ...shared, view, delivery, repair, ackDeadlineMs: 1_000 })
+    const kinds = { ...SESSION_KINDS, browser: { ...SESSION_KINDS.browser, idleMs: 3_600_000, absoluteMs: 3_600_000 } }
+    const begun = { ...shared, view, authority, delivery, repair, kinds, grants: GRANTS }
+    const sessions = new Sessions(begun)
+    const sessionEndings = new SessionEndings({ ...shared, authority })
     const administration = new Administration({
       ...shared,
       authority,
@@ -193,20 +202,10 @@ export class Site {
       grants: GRANTS,
       resetCodeMs: 60_000,
     })
-    const lives = { idleMs: 3_600_000, absoluteMs: 3_600_000 }
-    const logins = new Logins({
-      ...shared,
-      view,
-      authority,
-      delivery,
-      passwords: PASSWORDS,
-      lives,
-      grants: GRANTS,
-      repair,
-    })
+    const logins = new Logins({ ...begun, sessions, passwords: PASSWORDS })
     await replica.start()
     delivery.start()
-    const part: IdentityPart = { store, replica, logins, administration }
+    const part: IdentityPart = { store, replica, logins, sessions, sessionEndings, administration }
     this.lives.set('identity', { process, part })
     // As the service does: a store found behind the log is repaired before anyone asks.
     void replica
@@ -309,13 +308,16 @@ export class Site {
   }
 
   async #resolve(process: SimProcess, cookie: string): ReturnType<SessionResolver['resolve']> {
-    const answer = await this.call(process, 'identity', async ({ logins }: IdentityPart) => ({
-      found: await logins.resolve(cookie),
+    const answer = await this.call(process, 'identity', async ({ sessions }: IdentityPart) => ({
+      found: await sessions.resolve({ as: 'cookie', value: cookie }),
     }))
     if (answer === undefined) return { ok: false, code: 'sessions_unavailable' }
     if (answer.found === null) return { ok: false, code: 'credential_invalid' }
     const { found } = answer
-    return { ok: true, identity: { ...found, client: null, device: found.device ?? null, acr: found.acr ?? null } }
+    return {
+      ok: true,
+      identity: { ...found, client: found.client ?? null, device: found.device ?? null, acr: found.acr ?? null },
+    }
   }
 
   #follower(name: string): { process: SimProcess; replica: Replica; log: SimLog } {

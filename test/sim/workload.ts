@@ -125,7 +125,8 @@ export class Workload {
         password: 'their own',
         tenant: person.tenant,
         source: '127.0.0.1',
-        replacing: null,
+        replacing: [],
+        browser: null,
       }),
     )
     if (result?.ok) {
@@ -143,7 +144,7 @@ export class Workload {
     const asked = { id, initiator: 'operator:sim' }
     const { sub, tenant, cookie, handle } = person
     const ways: Record<string, (part: IdentityPart) => Promise<Answer | null>> = {
-      logout: ({ administration }) => (cookie === null ? Promise.resolve(null) : administration.logout(cookie, 'sim')),
+      logout: ({ sessionEndings }) => (cookie === null ? Promise.resolve(null) : sessionEndings.logout(cookie, 'sim')),
       role_change: ({ administration }) =>
         administration.setRoles(tenant, sub, person.roles.length === 2 ? ['member'] : BOTH, asked),
       suspension: ({ administration }) => administration.suspendAccount(sub, asked),

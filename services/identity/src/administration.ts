@@ -3,12 +3,11 @@ import { createHash } from 'node:crypto'
 import { type Clock, type Millis, newId, type Random } from '@countersign/kernel'
 import { affiliationTarget, type Target, target } from '@countersign/revocation'
 import type { Reason } from '@countersign/schemas'
-import type { Account, Affiliation, Change, Refused, Session, SessionStore } from '@countersign/session-store'
+import type { Account, Affiliation, Change, Refused, SessionStore } from '@countersign/session-store'
 import { type Answer, answerOf, derivedId, idText, requestDigest } from './answers.ts'
 import type { Authority } from './authority.ts'
 import type { EndingPath } from './endings.ts'
 import { type Grants, removedScopes } from './grants.ts'
-import { cookieHash } from './logins.ts'
 import type { Passwords } from './passwords.ts'
 
 /** Who asks, and with which id. */
@@ -35,40 +34,6 @@ export class Administration {
 
   constructor(options: AdministrationOptions) {
     this.#options = options
-  }
-
-  /** Ends the session of a cookie. Its id follows from the cookie, so a retry asks again by itself; null for no session. */
-  async logout(cookie: string, requestId: string): Promise<Answer | null> {
-    const { store, authority, clock } = this.#options
-    const hash = cookieHash(cookie)
-    if (hash === null) return null
-    const id = derivedId('logout', hash)
-    const before = await store.revocation(id)
-    if (before !== null) return answerOf(before)
-    const resolved = await store.resolveSession(hash, clock.now())
-    if (resolved === null) return null
-    const { handle, sub, tenant } = resolved.session
-    return authority.end('logout', {
-      id,
-      request: requestDigest(['logout', handle]),
-      initiator: sub,
-      tenant,
-      change: { kind: 'session_ended', handle },
-      facts: { target: target('session', handle) },
-      requestId,
-    })
-  }
-
-  /** Ends one expired session. Every sweeper arrives at the same id. */
-  expire(handle: string, tenant: string, expiredBy: number): Promise<Answer> {
-    return this.#options.authority.end('expiry', {
-      id: derivedId('expiry', handle),
-      request: requestDigest(['expiry', handle]),
-      initiator: 'system:sweeper',
-      tenant,
-      change: { kind: 'session_ended', handle, expiredBy },
-      facts: { target: target('session', handle) },
-    })
   }
 
   /** Suspends a person everywhere. */
@@ -167,10 +132,6 @@ export class Administration {
       facts: { target: o.target, effect: o.effect, fallback: o.fallback },
       cause: o.cause === null ? 'revocation' : `revocation:${o.cause}`,
     })
-  }
-
-  session(handle: string): Promise<Session | null> {
-    return this.#options.store.session(handle, this.#options.clock.now())
   }
 
   #end(path: EndingPath, asked: Asked, tenant: string | null, hit: Target, change: Change): Promise<Answer> {

@@ -3,7 +3,7 @@
  * change, its floors and its signed rows are one step, and the answer is one of four.
  */
 import type { Clock, Millis } from '@countersign/kernel'
-import { REASONS, reasonOf } from '@countersign/revocation'
+import { REASONS, reasonOf, type Target } from '@countersign/revocation'
 import {
   type Change,
   type Ending,
@@ -13,8 +13,8 @@ import {
 } from '@countersign/session-store'
 import type { Logger, Metrics } from '@countersign/telemetry'
 import { type Answer, answerOf, idText } from './answers.ts'
-import { type EndingFacts, type EndingPath, raisesOf } from './endings.ts'
-import type { Journey } from './journey.ts'
+import { type EndingFacts, type EndingPath, type RaisesOf, raisesOf } from './endings.ts'
+import type { Journey, JourneyEvent } from './journey.ts'
 import type { Delivery } from './outbox.ts'
 import { highestFloor, type OwnView } from './own-view.ts'
 
@@ -29,6 +29,8 @@ export interface EndingRun {
   readonly tenant: string | null
   readonly change: Change
   readonly facts: Omit<EndingFacts, 'atLeast'>
+  /** Hit by the same run besides the target of `facts`. */
+  readonly others?: readonly Target[]
   /** Told in the signal; default the path's name. */
   readonly cause?: string
   readonly requestId?: string
@@ -46,6 +48,8 @@ export interface AuthorityOptions {
   readonly ackDeadlineMs: Millis
   /** Takes back what a rolled-back store lost; called when the store says it is behind the log. */
   readonly repair: () => Promise<void>
+  /** Default: the table of ending paths. */
+  readonly raisesOf?: RaisesOf
 }
 
 export class Authority {
@@ -65,11 +69,10 @@ export class Authority {
       actor: run.initiator,
       tenant: run.tenant,
       cause: run.cause ?? path,
-      target: `${target.kind}:${target.tenant}:${target.id}`,
-      ...(target.kind === 'session' ? { session: target.id } : {}),
+      ...about(target),
       ...(effect === undefined ? {} : { effect }),
       ...(run.requestId === undefined ? {} : { requestId: run.requestId }),
-      id: answer.id,
+      revocation: answer.id,
       outcome: answer.state === 'refused' ? answer.code : answer.state,
       latencyMs: clock.monotonic() - began,
     }
@@ -86,9 +89,11 @@ export class Authority {
 
   /** The step of a path, to be part of a larger one. */
   step(path: EndingPath, run: EndingRun): Ending {
-    const { view, clock } = this.#options
-    const { id, request, initiator, tenant, change, facts } = run
-    const raises = raisesOf(path, { ...facts, atLeast: highestFloor(view, facts.target) })
+    const { view, clock, raisesOf: raised = raisesOf } = this.#options
+    const { id, request, initiator, tenant, change, facts, others = [] } = run
+    const raises = [facts.target, ...others].flatMap((target) =>
+      raised(path, { ...facts, target, atLeast: Math.max(highestFloor(view, target), (facts.version ?? -1) + 1) }),
+    )
     const cause = run.cause ?? path
     return { id, request, cause, initiator, tenant, now: clock.now(), change, raises, seenSeq: view.outboxSeq }
   }
@@ -123,6 +128,16 @@ export class Authority {
     const now = await store.revocation(revocation.id).catch(() => null)
     return answerOf(now ?? revocation)
   }
+}
+
+/** The target, and what of it journey events name apart. */
+function about(
+  target: Target,
+): Pick<JourneyEvent, 'target' | 'sub' | 'session' | 'family' | 'token' | 'device' | 'client'> {
+  const { kind, id } = target
+  if (kind === 'subject' || kind === 'affiliation') return { target, sub: id }
+  if (kind === 'tenant' || kind === 'transaction') return { target }
+  return { target, [kind]: id }
 }
 
 // Effects come from callers; only known ones become labels.

@@ -7,14 +7,21 @@ import type { SessionStore } from '@countersign/session-store'
 import type { Logger } from '@countersign/telemetry'
 import cookie from '@fastify/cookie'
 import type { FastifyInstance } from 'fastify'
+import { Accounts } from './accounts.ts'
 import { Administration } from './administration.ts'
+import { ApiSessions } from './api-sessions.ts'
 import { Authority } from './authority.ts'
+import { sessionKinds } from './config.ts'
 import { GRANTS } from './grants.ts'
 import { adminRoutes } from './http/admin-routes.ts'
 import { browserRoutes } from './http/browser-routes.ts'
+import { Cookies } from './http/cookies.ts'
 import { Guard, isCrossSite } from './http/guard.ts'
+import { personRoutes } from './http/person-routes.ts'
 import { problem } from './http/replies.ts'
 import { serviceRoutes } from './http/service-routes.ts'
+import { sessionRoutes } from './http/session-routes.ts'
+import { Impersonations } from './impersonations.ts'
 import type { Journey } from './journey.ts'
 import { logClock } from './log-clock.ts'
 import { Logins } from './logins.ts'
@@ -24,6 +31,8 @@ import type { Closers, Parts } from './parts.ts'
 import { passwords as makePasswords } from './passwords.ts'
 import { repairer } from './repair.ts'
 import { applySeed, parseSeed } from './seed.ts'
+import { SessionEndings } from './session-endings.ts'
+import { Sessions } from './sessions.ts'
 import { Sweeper } from './sweeper.ts'
 
 export interface HttpRole {
@@ -63,14 +72,29 @@ export async function startHttpRole(parts: Parts, journey: Journey, closers: Clo
     logger.info({ made }, 'seeded')
   }
 
-  const repair = repairer({ store, log, view, logger, clock, delivery })
-  const shared = { store, view, delivery, clock, random, logger, metrics, journey, repair, passwords, grants: GRANTS }
-  const authority = new Authority({ ...shared, ackDeadlineMs: config.ackDeadline })
-  const lives = { idleMs: config.sessionIdle, absoluteMs: config.sessionAbsolute }
-  const logins = new Logins({ ...shared, authority, lives })
-  const administration = new Administration({ ...shared, authority, resetCodeMs: config.resetCodeLife })
-  const everyMs = config.sweepInterval
-  const sweeper = new Sweeper({ ...shared, administration, view: replica, everyMs, windowMs: config.window })
+  const planted = parts.raisesOf && { raisesOf: parts.raisesOf }
+  const repair = repairer({ store, log, view, logger, clock, delivery, ...planted })
+  const kinds = sessionKinds(config)
+  const base = {
+    store,
+    view,
+    delivery,
+    clock,
+    random,
+    logger,
+    metrics,
+    journey,
+    repair,
+    passwords,
+    kinds,
+    grants: GRANTS,
+  }
+  const authority = new Authority({ ...base, ackDeadlineMs: config.ackDeadline, ...planted })
+  const sessions = new Sessions({ ...base, authority })
+  const sessionEndings = new SessionEndings({ ...base, authority })
+  const administration = new Administration({ ...base, authority, resetCodeMs: config.resetCodeLife })
+  const { sweepInterval: everyMs, window: windowMs, newDevice } = config
+  const sweeper = new Sweeper({ ...base, sessionEndings, view: replica, everyMs, windowMs })
 
   delivery.start()
   sweeper.start()
@@ -82,10 +106,11 @@ export async function startHttpRole(parts: Parts, journey: Journey, closers: Clo
     return checked
   })
 
-  const cookieName = config.insecureCookies ? 'session' : '__Host-session'
   if (config.insecureCookies) logger.warn({}, 'cookies are sent without Secure: for development only')
+  const cookies = new Cookies({ secure: !config.insecureCookies })
+  const guard = new Guard({ store, sessions, cookies, kinds, newDevice, clock })
+  const routed = { ...base, authority, sessions, sessionEndings, administration, guard, cookies }
   const mount = async (app: FastifyInstance): Promise<void> => {
-    const guard = new Guard({ store, logins, cookieName })
     // Fastify reads text/plain too, which any site's form can send without asking.
     app.removeContentTypeParser('text/plain')
     await app.register(cookie)
@@ -93,10 +118,12 @@ export async function startHttpRole(parts: Parts, journey: Journey, closers: Clo
       reply.header('cache-control', 'no-store')
       if (isCrossSite(request)) return problem(reply, 'cross_site')
     })
-    const secureCookie = !config.insecureCookies
-    await app.register(browserRoutes, { logins, administration, guard, lives, cookieName, secureCookie })
-    await app.register(adminRoutes, { store, administration, authority, guard })
-    await app.register(serviceRoutes, { logins, guard })
+    await app.register(browserRoutes, { ...routed, logins: new Logins(routed) })
+    await app.register(sessionRoutes, { ...routed, apiSessions: new ApiSessions(routed) })
+    await app.register(adminRoutes, routed)
+    const acting = { accounts: new Accounts(routed), impersonations: new Impersonations(routed) }
+    await app.register(personRoutes, { ...routed, ...acting })
+    await app.register(serviceRoutes, routed)
   }
   return { mount, sweeper, readiness: () => readiness(store, view) }
 }

@@ -1,33 +1,25 @@
 /**
- * Logging in and being known again. An unknown account, a wrong password and a suspended person take as
- * long and read the same.
+ * Logging in, and showing oneself again. An unknown account, a wrong password and a suspended person take as
+ * long and read the same. Whatever cookie a request brought, a new one begins here: none is ever adopted.
  */
-import { createHash } from 'node:crypto'
-import { type Clock, type Millis, minutes, newHandle, type Random, seconds } from '@countersign/kernel'
-import { affiliationTarget, type Target, target, tenantTarget } from '@countersign/revocation'
-import type { Actor, CredentialKind, LogPosition, PrincipalKind } from '@countersign/schemas'
-import type {
-  Account,
-  Affiliation,
-  AttemptRule,
-  ResolvedSession,
-  Session,
-  SessionStore,
-  VersionedTarget,
-} from '@countersign/session-store'
+import { type Clock, type Millis, newHandle, type Random, seconds } from '@countersign/kernel'
+import type { Account, Affiliation, Ending, NewSession, Session, SessionStore } from '@countersign/session-store'
 import type { Metrics } from '@countersign/telemetry'
-import { derivedId, requestDigest } from './answers.ts'
+import { attempt } from './attempts.ts'
 import type { Authority } from './authority.ts'
-import { type Grants, scopesOf } from './grants.ts'
+import { deviceHash, mintCookie, mintDevice } from './credentials.ts'
+import { ADMIN_SCOPE, type Grants, scopesOf } from './grants.ts'
 import type { Journey } from './journey.ts'
-import type { Delivery } from './outbox.ts'
-import { isEndedOnLog, type OwnView, scopesLeft, seenVersions } from './own-view.ts'
+import type { OwnView } from './own-view.ts'
 import type { Passwords } from './passwords.ts'
+import { ended, type Known, type Sessions } from './sessions.ts'
 
-/** How long sessions live. */
-export interface SessionLives {
-  readonly idleMs: Millis
-  readonly absoluteMs: Millis
+/** The browser a request came from. */
+export interface Browser {
+  /** Device cookie it has, null for none. */
+  readonly device: string | null
+  /** As people recognise it. */
+  readonly name: string
 }
 
 export interface LoginRequest {
@@ -37,8 +29,19 @@ export interface LoginRequest {
   readonly tenant: string | null
   /** Address it came from. */
   readonly source: string
-  /** Cookie the browser had already; its session ends with this login. */
-  readonly replacing: string | null
+  /** Session cookies the browser had already; their sessions end with this login. */
+  readonly replacing: readonly string[]
+  /** Null where there is no browser: no device is recorded. */
+  readonly browser: Browser | null
+  readonly requestId?: string
+}
+
+export interface ReauthenticationRequest {
+  /** Session to show oneself again in. */
+  readonly known: Known
+  readonly password: string
+  readonly source: string
+  readonly browser: Browser
   readonly requestId?: string
 }
 
@@ -48,10 +51,19 @@ export type LoginFault =
   | 'login_slowed'
   | 'login_busy'
   | 'view_starting'
+  | 'session_limit'
   | 'store_behind_log'
 
 export type LoginResult =
-  | { readonly ok: true; readonly cookie: string; readonly session: Session; readonly scopes: readonly string[] }
+  | {
+      readonly ok: true
+      /** New session cookie. */
+      readonly cookie: string
+      /** New device cookie; null when the one the browser has stands. */
+      readonly deviceCookie: string | null
+      readonly session: Session
+      readonly scopes: readonly string[]
+    }
   | {
       readonly ok: false
       readonly code: LoginFault
@@ -59,51 +71,19 @@ export type LoginResult =
       readonly tenants?: readonly string[]
     }
 
-/** What a boundary learns of a session. */
-export interface ResolvedIdentity {
-  readonly sub: string
-  readonly tenant: string
-  readonly principal: PrincipalKind
-  readonly act: readonly Actor[]
-  readonly credential: CredentialKind
-  readonly scopes: readonly string[]
-  readonly scopeVersion: number
-  readonly session: string
-  readonly device?: string
-  readonly targets: readonly VersionedTarget[]
-  readonly authTime: number
-  readonly acr?: string
-  readonly amr: readonly string[]
-  /** Highest position acknowledged when this was read; null before any. */
-  readonly position: LogPosition | null
-  readonly expiresAt: number
-}
-
-/** A live session and whose it is. */
-export interface Known extends ResolvedSession {
-  readonly scopes: readonly string[]
-}
-
 export interface LoginOptions {
   readonly store: SessionStore
+  readonly sessions: Sessions
   readonly view: OwnView
-  readonly authority: Authority
-  readonly delivery: Pick<Delivery, 'kick'>
+  readonly authority: Pick<Authority, 'step'>
   readonly passwords: Passwords
   readonly clock: Clock
   readonly random: Random
   readonly metrics: Metrics
   readonly journey: Journey
-  readonly lives: SessionLives
   readonly grants: Grants
-  readonly repair: () => Promise<void>
 }
 
-const COOKIE_BYTES = 32
-// One household or office shares an address, so it gets more than one account does.
-const FREE_PER_ACCOUNT = 5
-const FREE_PER_SOURCE = 50
-const SLOWING: Omit<AttemptRule, 'keys'> = { baseMs: seconds(1), maxMs: minutes(5), forgetMs: minutes(30) }
 const MOST_CHECKS = 256
 
 export class Logins {
@@ -113,145 +93,152 @@ export class Logins {
     this.#options = options
   }
 
-  /** Judges a login and begins a session. @throws {SESSION_STORE_UNAVAILABLE}. */
+  /** Judges a login and begins a session of kind `admin` for who may administer, `browser` for others. @throws {SESSION_STORE_UNAVAILABLE}. */
   async login(request: LoginRequest): Promise<LoginResult> {
-    const { clock, metrics, journey } = this.#options
-    const began = clock.monotonic()
-    const result = await this.#login(request)
-    const outcome = result.ok ? 'issued' : result.code
-    metrics.counter('countersign_logins_total', { result: outcome }).add()
-    journey.issuance({
-      actor: result.ok ? result.session.sub : 'unknown',
-      ...(result.ok ? { sub: result.session.sub, session: result.session.handle, tenant: result.session.tenant } : {}),
-      ...(result.ok ? { scopes: result.scopes } : {}),
-      ...(request.requestId === undefined ? {} : { requestId: request.requestId }),
-      outcome,
-      latencyMs: clock.monotonic() - began,
-    })
-    return result
+    return this.#told('issuance', { requestId: request.requestId, actor: 'unknown' }, () => this.#login(request))
   }
 
-  /** @returns the live session of a cookie value, and moves its idle expiry on; null for none. @throws {SESSION_STORE_UNAVAILABLE}. */
-  async known(cookie: string): Promise<Known | null> {
-    const { store, view, clock, lives, grants } = this.#options
-    const hash = cookieHash(cookie)
-    if (hash === null) return null
-    const now = clock.now()
-    const resolved = await store.resolveSession(hash, now)
-    // The log has the last word: a store that was rolled back may still think this session alive.
-    if (resolved === null || isEndedOnLog(view, resolved.session)) return null
-    const { handle, lastSeenAt } = resolved.session
-    // Not on every use: each move is a synced write.
-    if (now - lastSeenAt > Math.min(minutes(1), lives.idleMs / 10))
-      await store.touchSession(handle, now, now + lives.idleMs)
-    const { sub, tenant } = resolved.session
-    const left = scopesLeft(
-      view,
-      affiliationTarget(tenant, sub),
-      resolved.scopeVersion,
-      scopesOf(resolved.roles, grants),
-    )
-    return { ...resolved, scopes: left }
-  }
-
-  /** @returns what a boundary needs of a cookie value; null for one that is not live. @throws {SESSION_STORE_UNAVAILABLE}. */
-  async resolve(cookie: string): Promise<ResolvedIdentity | null> {
-    const known = await this.known(cookie)
-    if (known === null) return null
-    // Read after the session: whatever ended before it was read, and is acknowledged, is at or below it.
-    const position = await this.#options.store.acknowledgedPosition()
-    const { session, scopes, scopeVersion } = known
-    return {
-      sub: session.sub,
-      tenant: session.tenant,
-      principal: 'user',
-      act: [],
-      credential: 'session_cookie',
-      scopes,
-      scopeVersion,
-      session: session.handle,
-      ...(session.device === null ? {} : { device: session.device }),
-      targets: session.targets,
-      authTime: session.authTime,
-      ...(session.acr === null ? {} : { acr: session.acr }),
-      amr: session.amr,
-      position,
-      expiresAt: session.absoluteExpiresAt,
-    }
+  /**
+   * Judges the password once more: the session goes on under a new id and cookie, freshly authenticated, and the old
+   * one ends in the same step. @throws {SESSION_STORE_UNAVAILABLE}.
+   */
+  async reauthenticate(request: ReauthenticationRequest): Promise<LoginResult> {
+    const actor = request.known.session.sub
+    return this.#told('reauthentication', { requestId: request.requestId, actor }, () => this.#reauthenticate(request))
   }
 
   async #login(request: LoginRequest): Promise<LoginResult> {
-    const { store, view, passwords, clock } = this.#options
-    if (!view.started) return { ok: false, code: 'view_starting', retryAfterMs: seconds(1) }
-    if (passwords.load >= MOST_CHECKS) return { ok: false, code: 'login_busy', retryAfterMs: seconds(1) }
+    const { store } = this.#options
     const email = addressOf(request.email)
-    const byAccount = attemptKey('account', email)
-    const bySource = attemptKey('source', request.source)
-    const keys = [
-      { key: byAccount, free: FREE_PER_ACCOUNT },
-      { key: bySource, free: FREE_PER_SOURCE },
-    ]
-    const wait = await store.admitAttempt({ ...SLOWING, keys, now: clock.now() })
+    const busy = this.#busy()
+    if (busy !== null) return busy
+    const { wait, succeeded } = await attempt(this.#options, email, request.source)
     if (wait > 0) return { ok: false, code: 'login_slowed', retryAfterMs: wait }
 
     const account = await store.accountByEmail(email)
-    const matches = await passwords.verify(request.password, account?.password ?? null)
-    if (!account || !matches || account.state !== 'active') return { ok: false, code: 'login_failed' }
+    if (!(await this.#matches(request.password, account)) || account === null)
+      return { ok: false, code: 'login_failed' }
     const places = (await store.affiliationsOf(account.sub)).filter((place) => place.state === 'active')
     const place = request.tenant === null ? onlyOne(places) : places.find((p) => p.tenant === request.tenant)
     if (!place && request.tenant === null && places.length > 1) {
-      await store.settleAttempt({ cleared: [byAccount], refunded: [bySource] })
+      await succeeded()
       return { ok: false, code: 'tenant_required', tenants: places.map((p) => p.tenant) }
     }
     if (!place) return { ok: false, code: 'login_failed' }
-    const result = await this.#issue(request, account, place)
-    if (result.ok) await store.settleAttempt({ cleared: [byAccount], refunded: [bySource] })
+    const device = request.browser === null ? null : await this.#deviceOf(account.sub, request.browser)
+    const result = await this.#begin(account, place, device, await this.#replaced(request.replacing))
+    if (result.ok) await succeeded()
     return result
   }
 
-  async #issue(request: LoginRequest, account: Account, place: Affiliation, repaired = false): Promise<LoginResult> {
-    const { store, view, authority, delivery, clock, random, lives, grants, repair } = this.#options
-    const now = clock.now()
-    const secret = random.bytes(COOKIE_BYTES)
-    const { sub, revision } = account
-    const { tenant } = place
-    const replacing = request.replacing === null ? null : await this.known(request.replacing)
-    const targets: Target[] = [tenantTarget(tenant), target('subject', sub), affiliationTarget(tenant, sub)]
-    const result = await store.createSession({
-      handle: newHandle(random, 'ses'),
-      secretHash: hashOf(secret),
-      sub,
-      tenant,
-      device: null,
-      authTime: now,
-      amr: ['pwd'],
-      acr: null,
-      idleExpiresAt: now + lives.idleMs,
-      absoluteExpiresAt: now + lives.absoluteMs,
-      accountRevision: revision,
-      atLeast: seenVersions(view, targets),
-      seenSeq: view.outboxSeq,
-      now,
-      replaces: replacing === null ? null : authority.step('relogin', replacement(replacing.session)),
-    })
-    if (!('refused' in result)) {
-      delivery.kick()
-      return {
-        ok: true,
-        cookie: secret.toString('base64url'),
-        session: result.session,
-        scopes: scopesOf(place.roles, grants),
-      }
-    }
-    if (result.refused !== 'store_behind_log') return { ok: false, code: 'login_failed' }
-    if (repaired) return { ok: false, code: 'store_behind_log', retryAfterMs: seconds(1) }
-    await repair()
-    // What was checked is from before the repair: look again, the password may be void now.
-    const [again, placeAgain] = [await store.account(sub), await store.affiliation(tenant, sub)]
-    if (again?.state !== 'active' || again.revision !== revision || placeAgain?.state !== 'active')
-      return { ok: false, code: 'login_failed' }
-    return this.#issue(request, again, placeAgain, true)
+  async #reauthenticate({ known, password, source, browser }: ReauthenticationRequest): Promise<LoginResult> {
+    const { store } = this.#options
+    const { session } = known
+    const busy = this.#busy()
+    if (busy !== null) return busy
+    const { wait, succeeded } = await attempt(this.#options, known.account.email, source)
+    if (wait > 0) return { ok: false, code: 'login_slowed', retryAfterMs: wait }
+    const account = await store.account(session.sub)
+    if (!(await this.#matches(password, account)) || account === null) return { ok: false, code: 'login_failed' }
+    const place = await store.affiliation(session.tenant, session.sub)
+    if (place?.state !== 'active') return { ok: false, code: 'login_failed' }
+    const result = await this.#begin(account, place, await this.#deviceOf(account.sub, browser), [session])
+    if (result.ok) await succeeded()
+    return result
   }
+
+  async #begin(
+    account: Account,
+    { tenant, roles }: Affiliation,
+    device: FoundDevice | null,
+    replaced: readonly Session[],
+  ): Promise<LoginResult> {
+    const { sessions, authority, random, grants } = this.#options
+    const cookie = mintCookie(random)
+    const ends: Ending[] = replaced.map((session) => authority.step('relogin', ended('relogin', session)))
+    const scopes = scopesOf(roles, grants)
+    const begun = await sessions.begin({
+      kind: scopes.includes(ADMIN_SCOPE) ? 'admin' : 'browser',
+      credential: { kind: 'secret', hash: cookie.hash },
+      sub: account.sub,
+      tenant,
+      device: device?.device ?? null,
+      amr: ['pwd'],
+      accountRevision: account.revision,
+      ends,
+    })
+    if (begun.ok) {
+      return { ok: true, cookie: cookie.value, deviceCookie: device?.cookie ?? null, session: begun.session, scopes }
+    }
+    const { code } = begun
+    if (code === 'view_starting' || code === 'store_behind_log') return { ok: false, code, retryAfterMs: seconds(1) }
+    // Whatever changed meanwhile, it reads as if it had been so before.
+    return { ok: false, code: code === 'session_limit' ? code : 'login_failed' }
+  }
+
+  #busy(): LoginResult | null {
+    const { view, passwords } = this.#options
+    if (!view.started) return { ok: false, code: 'view_starting', retryAfterMs: seconds(1) }
+    return passwords.load >= MOST_CHECKS ? { ok: false, code: 'login_busy', retryAfterMs: seconds(1) } : null
+  }
+
+  async #matches(password: string, account: Account | null): Promise<boolean> {
+    const matches = await this.#options.passwords.verify(password, account?.password ?? null)
+    return matches && account?.state === 'active'
+  }
+
+  async #replaced(cookies: readonly string[]): Promise<readonly Session[]> {
+    const { sessions } = this.#options
+    const known = await Promise.all(cookies.map((value) => sessions.known({ as: 'cookie', value })))
+    return known.flatMap((one) => (one === null ? [] : [one.session]))
+  }
+
+  // A device cookie counts only for the person it was made for: on a shared machine each has their own.
+  async #deviceOf(sub: string, browser: Browser): Promise<FoundDevice> {
+    const { store, random } = this.#options
+    const hash = browser.device === null ? null : deviceHash(browser.device)
+    const found = hash === null ? null : await store.device(hash)
+    if (found !== null && hash !== null && found.sub === sub) {
+      return { device: { handle: found.handle, secretHash: hash, name: found.name }, cookie: null }
+    }
+    const minted = mintDevice(random)
+    const device = { handle: newHandle(random, 'dev'), secretHash: minted.hash, name: browser.name }
+    return { device, cookie: minted.value }
+  }
+
+  async #told(
+    action: 'issuance' | 'reauthentication',
+    { requestId, actor }: { requestId: string | undefined; actor: string },
+    judge: () => Promise<LoginResult>,
+  ): Promise<LoginResult> {
+    const { clock, metrics, journey } = this.#options
+    const began = clock.monotonic()
+    const result = await judge()
+    const outcome = result.ok ? 'issued' : result.code
+    metrics.counter('countersign_logins_total', { result: outcome }).add()
+    const session = result.ok ? result.session : null
+    const event = {
+      actor: session?.sub ?? actor,
+      ...(session && {
+        sub: session.sub,
+        session: session.handle,
+        tenant: session.tenant,
+        device: session.device,
+      }),
+      ...(result.ok && { scopes: result.scopes }),
+      ...(requestId !== undefined && { requestId }),
+      outcome,
+      latencyMs: clock.monotonic() - began,
+    }
+    journey.record(action === 'issuance' && outcome === 'login_failed' ? 'login_failed' : action, event)
+    if (session?.newDevice) journey.device(event)
+    return result
+  }
+}
+
+interface FoundDevice {
+  readonly device: NonNullable<NewSession['device']>
+  readonly cookie: string | null
 }
 
 /** One spelling per address: people do not type theirs the same way twice. */
@@ -259,33 +246,6 @@ export function addressOf(email: string): string {
   return email.trim().normalize('NFC').toLowerCase()
 }
 
-/** SHA-256 of what a cookie value stands for; null for what cannot be one. */
-export function cookieHash(cookie: string): Buffer | null {
-  const secret = Buffer.from(cookie, 'base64url')
-  // One spelling per value: base64url decoding skips what it does not know.
-  return secret.length === COOKIE_BYTES && secret.toString('base64url') === cookie ? hashOf(secret) : null
-}
-
-function hashOf(secret: Buffer): Buffer {
-  return createHash('sha256').update(secret).digest()
-}
-
-function replacement({ handle, sub, tenant }: Session): Parameters<Authority['step']>[1] {
-  return {
-    id: derivedId('relogin', handle),
-    request: requestDigest(['relogin', handle]),
-    initiator: sub,
-    tenant,
-    change: { kind: 'session_ended', handle },
-    facts: { target: target('session', handle) },
-  }
-}
-
 function onlyOne<T>(items: readonly T[]): T | undefined {
   return items.length === 1 ? items[0] : undefined
-}
-
-// What people type into an address field is sometimes their password: only its hash is kept.
-function attemptKey(kind: string, text: string): string {
-  return `${kind}:${createHash('sha256').update(text).digest('base64url')}`
 }

@@ -1,13 +1,11 @@
 import { FakeClock, SeededRandom } from '@countersign/kernel/testing'
 import { type FloorEntry, target, targetKey } from '@countersign/revocation'
 import type { ResolvedSession, SessionStore } from '@countersign/session-store'
-import { createMetrics, silentLogger } from '@countersign/telemetry'
 import { expect, it } from 'vitest'
 import type { Authority } from './authority.ts'
-import { journeyLog } from './journey.ts'
-import { Logins } from './logins.ts'
+import { SESSION_KINDS } from './kinds.ts'
 import { highestFloor, type OwnView, scopesLeft, seenVersions } from './own-view.ts'
-import { passwords } from './passwords.ts'
+import { Sessions } from './sessions.ts'
 
 const ann = target('subject', 'sub_ann')
 
@@ -39,6 +37,13 @@ it('leaves no scope that the log has taken since the store read its roles', () =
 it('knows no session that the log has ended, whatever the store says', async () => {
   const session = {
     handle: 'ses_1',
+    kind: 'browser' as const,
+    client: null,
+    act: [],
+    parent: null,
+    scope: null,
+    newDevice: false,
+    refresh: null,
     sub: 'sub_ann',
     tenant: 'acme',
     device: null,
@@ -51,23 +56,25 @@ it('knows no session that the log has ended, whatever the store says', async () 
     acr: null,
     targets: [{ ...ann, version: 10 }],
   }
-  const resolved: ResolvedSession = { session, account: { sub: 'sub_ann', email: 'a' }, roles: [], scopeVersion: 10 }
+  const resolved: ResolvedSession = {
+    session,
+    account: { sub: 'sub_ann', email: 'a', principal: 'user' },
+    roles: [],
+    scopeVersion: 10,
+  }
   const random = new SeededRandom(1)
   const known = (floors: Parameters<typeof viewOf>[0]) =>
-    new Logins({
+    new Sessions({
       store: { resolveSession: async () => resolved } as unknown as SessionStore,
       view: viewOf(floors),
       authority: {} as Authority,
       delivery: { kick: () => {} },
-      passwords: passwords({ random, cost: 10 }),
       clock: new FakeClock(),
       random,
-      metrics: createMetrics(),
-      journey: journeyLog(silentLogger),
-      lives: { idleMs: 1e9, absoluteMs: 1e9 },
+      kinds: SESSION_KINDS,
       grants: {},
       repair: async () => {},
-    }).known(random.bytes(32).toString('base64url'))
+    }).known({ as: 'cookie', value: random.bytes(32).toString('base64url') })
   expect(await known([])).not.toBeNull()
   expect(await known([{ effect: 'reason:suspension', higher: 10 }])).not.toBeNull()
   expect(await known([{ effect: 'scope:x', higher: 11 }])).not.toBeNull()

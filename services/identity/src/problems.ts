@@ -68,6 +68,7 @@ export const problems = {
   SESSION_STORE_CLOSED: away,
   SESSION_STORE_SEALER_MISSING: { status: 500, title: 'This instance cannot sign signals' },
   SESSION_STORE_SCHEMA_UNKNOWN: { status: 503, title: 'The session store was written by a newer version' },
+  SESSION_STORE_EVICTION_POSSIBLE: { status: 500, title: 'The session store may forget by itself' },
   SESSION_STORE_ENGINE_UNSAFE: { status: 500, title: 'The session store cannot be used with this SQLite' },
 
   EVENT_LOG_UNAVAILABLE: logAway,

@@ -11,7 +11,7 @@ import { type Signal, signalCodec } from '@countersign/schemas'
 import type { Ending, LostSignal, SessionStore } from '@countersign/session-store'
 import type { Logger } from '@countersign/telemetry'
 import { derivedId, requestDigest } from './answers.ts'
-import { raisesOf } from './endings.ts'
+import { type RaisesOf, raisesOf } from './endings.ts'
 import { rolesWithout } from './grants.ts'
 import type { Delivery } from './outbox.ts'
 import { highestFloor, type OwnView } from './own-view.ts'
@@ -23,6 +23,8 @@ export interface RepairOptions {
   readonly logger: Logger
   readonly clock: Clock
   readonly delivery: Pick<Delivery, 'kick'>
+  /** Default: the table of ending paths. */
+  readonly raisesOf?: RaisesOf
 }
 
 /** @returns a function that repairs if needed; calls at the same time share one run. */
@@ -36,7 +38,8 @@ export function repairer(options: RepairOptions): () => Promise<void> {
   }
 }
 
-async function repair({ store, log, view, logger, clock, delivery }: RepairOptions): Promise<void> {
+async function repair(options: RepairOptions): Promise<void> {
+  const { store, log, view, logger, delivery } = options
   const have = await store.highestSeq()
   const seen = view.outboxSeq
   if (have >= seen) return
@@ -45,14 +48,15 @@ async function repair({ store, log, view, logger, clock, delivery }: RepairOptio
   // Those written since make up for none of those seen.
   const missing = seen - have - lost.filter(({ signal }) => signal.seq <= seen).length
   const affected = missing > 0 ? await store.tenants() : []
-  const endings = affected.map((tenant) => tenantEnding(tenant, seen, view, clock))
+  const endings = affected.map((tenant) => tenantEnding(tenant, seen, options))
   await store.adopt(await withRoles(store, lost), seen, endings)
   delivery.kick()
   logger.warn({ found: lost.length, missing }, 'the session store was repaired from the signals log')
 }
 
 // One id per gap and tenant, so that instances that repair at the same time raise once.
-function tenantEnding(tenant: string, seen: number, view: OwnView, clock: Clock): Ending {
+function tenantEnding(tenant: string, seen: number, options: RepairOptions): Ending {
+  const { view, clock, raisesOf: raised = raisesOf } = options
   const target = tenantTarget(tenant)
   return {
     id: derivedId('store_rollback', `${tenant}\0${seen}`),
@@ -62,7 +66,7 @@ function tenantEnding(tenant: string, seen: number, view: OwnView, clock: Clock)
     tenant: null,
     now: clock.now(),
     change: { kind: 'none' },
-    raises: raisesOf('store_rollback', { target, atLeast: highestFloor(view, target) }),
+    raises: raised('store_rollback', { target, atLeast: highestFloor(view, target) }),
     seenSeq: seen,
   }
 }

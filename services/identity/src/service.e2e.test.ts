@@ -22,7 +22,7 @@ describe('logging in', () => {
   it('gives a cookie that pages cannot read, and ends the session it replaces', async () => {
     const client = await world.start({ COUNTERSIGN_INSECURE_COOKIES: 'false' })
     const login = await client.login('bob')
-    expect(login.headers.get('set-cookie')).toMatch(
+    expect(login.headers.getSetCookie()[0]).toMatch(
       /^__Host-session=[\w-]{43}; Max-Age=43200; Path=\/; HttpOnly; Secure; SameSite=Lax$/,
     )
     expect(login.headers.get('cache-control')).toBe('no-store')
@@ -128,7 +128,13 @@ describe('resolving a session', () => {
       amr: ['pwd'],
       position: null,
     })
-    expect(before.targets.map((t: { kind: string }) => t.kind)).toEqual(['tenant', 'subject', 'affiliation', 'session'])
+    expect(before.targets.map((t: { kind: string }) => t.kind)).toEqual([
+      'tenant',
+      'subject',
+      'affiliation',
+      'session',
+      'device',
+    ])
 
     const changed = await client.operate('PUT', '/v1/affiliations/acme/sub_bob/roles', { roles: ['viewer'] })
     const after = (await client.resolve()).json

@@ -204,15 +204,26 @@ export interface Reply {
   readonly json: any
 }
 
-/** Talks to one identity over HTTP, keeping one browser's cookie. */
+/** Talks to one identity over HTTP, keeping one browser's cookies. */
 export class Client {
   readonly identity: Identity
   readonly close: () => Promise<void>
-  cookie: string | null = null
+  /** Values of the cookies by name. */
+  readonly jar: Map<string, string> = new Map()
 
   constructor(identity: Identity, close: () => Promise<void>) {
     this.identity = identity
     this.close = close
+  }
+
+  /** The session cookie. */
+  get cookie(): string | null {
+    return this.jar.get('session') ?? null
+  }
+
+  set cookie(value: string | null) {
+    if (value === null) this.jar.delete('session')
+    else this.jar.set('session', value)
   }
 
   /** Another browser at the same identity. */
@@ -251,7 +262,8 @@ export class Client {
   ): Promise<Reply> {
     const sent: RequestInit = { method, redirect: 'manual', headers: { ...headers } }
     const all = sent.headers as Record<string, string>
-    if (this.cookie !== null && !all.cookie) all.cookie = `session=${this.cookie}`
+    const kept = [...this.jar].map(([name, value]) => `${name}=${value}`).join('; ')
+    if (kept !== '' && !all.cookie && !all.authorization) all.cookie = kept
     if (method !== 'GET' && typeof body === 'string') {
       all['content-type'] ??= 'application/x-www-form-urlencoded'
       sent.body = body
@@ -261,8 +273,9 @@ export class Client {
     }
     const response = await fetch(`${this.identity.address}${path}`, sent)
     for (const line of response.headers.getSetCookie()) {
-      const value = /^(?:__Host-)?session=([^;]*)/.exec(line)?.[1]
-      if (value !== undefined) this.cookie = value === '' ? null : value
+      const [, name = '', value = ''] = /^(?:__Host-)?([a-z]+)=([^;]*)/.exec(line) ?? []
+      if (value === '') this.jar.delete(name)
+      else this.jar.set(name, value)
     }
     const text = await response.text()
     const isJson = response.headers.get('content-type')?.includes('json') ?? false

@@ -1,37 +1,28 @@
 /** What operators and administrators use. JSON only. */
 import { isTarget, REASONS, reasonEffect, reasonOf, scopeOf, TARGET_KINDS, type Target } from '@countersign/revocation'
 import type { SessionStore } from '@countersign/session-store'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
-import type { Administration, Asked } from '../administration.ts'
+import type { Administration } from '../administration.ts'
 import { answerOf, parseId } from '../answers.ts'
 import type { Authority } from '../authority.ts'
 import { GRANTS, scopesOf } from '../grants.ts'
+import { targetOf } from '../kinds.ts'
 import type { ProblemCode } from '../problems.ts'
-import type { Caller, CallerFault, Guard } from './guard.ts'
+import type { SessionEndings } from '../session-endings.ts'
+import { Asking, actBody, asked, idField, name, rolesField } from './asking.ts'
+import type { Guard } from './guard.ts'
 import { parsed, problem, sendAnswer } from './replies.ts'
 
 export interface AdminRoutesOptions {
   readonly store: Pick<SessionStore, 'affiliationsOf' | 'affiliation'>
   readonly administration: Administration
+  readonly sessionEndings: Pick<SessionEndings, 'session'>
   readonly authority: Pick<Authority, 'status'>
   readonly guard: Guard
 }
 
-const idField = z
-  .string()
-  .refine((text) => parseId(text) !== null)
-  .optional()
-const name = z
-  .string()
-  .min(1)
-  .max(200)
-  .refine((text) => text.isWellFormed())
-const actBody = z.strictObject({ id: idField })
-const rolesBody = z.strictObject({
-  id: idField,
-  roles: z.array(z.string().refine((role) => Object.hasOwn(GRANTS, role))).max(32),
-})
+const rolesBody = z.strictObject({ id: idField, roles: rolesField })
 const revocationBody = z
   .strictObject({
     id: idField,
@@ -49,22 +40,23 @@ type SubjectParams = { Params: { sub: string } }
 type AffiliationParams = { Params: { tenant: string; sub: string } }
 
 export async function adminRoutes(app: FastifyInstance, options: AdminRoutesOptions): Promise<void> {
-  const { store, administration, authority, guard } = options
+  const { store, administration, sessionEndings, authority, guard } = options
+  const asking = new Asking(guard)
 
   app.post<SubjectParams>('/v1/subjects/:sub/suspend', async (request, reply) => {
-    const [caller, asked] = await askedBy(request, reply)
+    const [caller, act] = await asking.act('takes', request, reply)
     if (caller === null) return reply
     const { sub } = request.params
     // An administrator's word ends at their tenant: elsewhere the person may be somebody else's concern.
     const answer =
       caller.kind === 'operator'
-        ? await administration.suspendAccount(sub, asked)
-        : await administration.suspendAffiliation(caller.tenant, sub, asked)
+        ? await administration.suspendAccount(sub, act)
+        : await administration.suspendAffiliation(caller.tenant, sub, act)
     return sendAnswer(reply, answer)
   })
 
   app.post<SubjectParams>('/v1/subjects/:sub/unsuspend', async (request, reply) => {
-    const [caller] = await askedBy(request, reply)
+    const [caller] = await asking.act('gives', request, reply)
     if (caller === null) return reply
     const { sub } = request.params
     const restored =
@@ -75,14 +67,14 @@ export async function adminRoutes(app: FastifyInstance, options: AdminRoutesOpti
   })
 
   app.delete<SubjectParams>('/v1/subjects/:sub', async (request, reply) => {
-    const [caller, asked] = await askedBy(request, reply)
+    const [caller, act] = await asking.act('takes', request, reply)
     if (caller === null) return reply
     if (caller.kind !== 'operator') return problem(reply, 'not_permitted')
-    return sendAnswer(reply, await administration.deleteAccount(request.params.sub, asked))
+    return sendAnswer(reply, await administration.deleteAccount(request.params.sub, act))
   })
 
   app.post<SubjectParams>('/v1/subjects/:sub/password-reset-codes', async (request, reply) => {
-    const [caller] = await askedBy(request, reply)
+    const [caller] = await asking.act('gives', request, reply)
     if (caller === null) return reply
     const { sub } = request.params
     if (caller.kind === 'administrator') {
@@ -99,18 +91,18 @@ export async function adminRoutes(app: FastifyInstance, options: AdminRoutesOpti
     const body = parsed(reply, rolesBody, request.body)
     if (body === null) return reply
     const { tenant, sub } = request.params
-    const caller = await within(tenant, request, reply)
+    const caller = await asking.within(tenant, 'gives', request, reply)
     if (caller === null) return reply
-    return sendAnswer(reply, await administration.setRoles(tenant, sub, body.roles, asking(caller, body.id, request)))
+    return sendAnswer(reply, await administration.setRoles(tenant, sub, body.roles, asked(caller, body.id, request)))
   })
 
   app.delete<AffiliationParams>('/v1/affiliations/:tenant/:sub', async (request, reply) => {
     const body = parsed(reply, actBody, request.body)
     if (body === null) return reply
     const { tenant, sub } = request.params
-    const caller = await within(tenant, request, reply)
+    const caller = await asking.within(tenant, 'takes', request, reply)
     if (caller === null) return reply
-    return sendAnswer(reply, await administration.removeAffiliation(tenant, sub, asking(caller, body.id, request)))
+    return sendAnswer(reply, await administration.removeAffiliation(tenant, sub, asked(caller, body.id, request)))
   })
 
   app.post('/v1/revocations', async (request, reply) => {
@@ -122,21 +114,18 @@ export async function adminRoutes(app: FastifyInstance, options: AdminRoutesOpti
     // Scopes carry the affiliation's version, so a scope can be taken from nothing else.
     if (scopeOf(effect) !== null && target.kind !== 'affiliation')
       return problem(reply, 'not_acceptable', { fields: ['effect'] })
-    const caller = await permitted(request, reply)
+    const caller = await asking.caller('takes', request, reply)
     if (caller === null) return reply
     const refusal = caller.kind === 'administrator' ? await refusalOf(caller.tenant, target, effect) : null
     if (refusal !== null) return problem(reply, refusal)
     const fallback = reasonOf(effect) ?? 'role_change'
     const tenant = caller.kind === 'administrator' ? caller.tenant : target.tenant || null
-    const asked = asking(caller, body.id, request)
-    return sendAnswer(
-      reply,
-      await administration.revoke({ target, effect, fallback, cause: body.cause ?? null, tenant }, asked),
-    )
+    const what = { target, effect, fallback, cause: body.cause ?? null, tenant }
+    return sendAnswer(reply, await administration.revoke(what, asked(caller, body.id, request)))
   })
 
   app.get<{ Params: { id: string } }>('/v1/revocations/:id', async (request, reply) => {
-    const caller = await permitted(request, reply)
+    const caller = await asking.caller('takes', request, reply)
     if (caller === null) return reply
     const id = parseId(request.params.id)
     const revocation = id === null ? null : await authority.status(id)
@@ -160,30 +149,8 @@ export async function adminRoutes(app: FastifyInstance, options: AdminRoutesOpti
   /** The tenant an administrator must belong to to revoke the target; null for targets only operators may. */
   async function tenantOf(target: Target): Promise<string | null> {
     if (target.kind === 'tenant' || target.kind === 'affiliation') return target.tenant
-    return target.kind === 'session' ? ((await administration.session(target.id))?.tenant ?? null) : null
+    if (target.kind !== 'session' && target.kind !== 'family') return null
+    const session = await sessionEndings.session(target.id)
+    return session !== null && targetOf(session).kind === target.kind ? session.tenant : null
   }
-
-  async function permitted(request: FastifyRequest, reply: FastifyReply): Promise<Caller | null> {
-    const caller: Caller | CallerFault = await guard.caller(request)
-    if (typeof caller !== 'string') return caller
-    problem(reply, caller)
-    return null
-  }
-
-  async function within(tenant: string, request: FastifyRequest, reply: FastifyReply): Promise<Caller | null> {
-    const caller = await permitted(request, reply)
-    if (caller === null || caller.kind === 'operator' || caller.tenant === tenant) return caller
-    problem(reply, 'not_permitted')
-    return null
-  }
-
-  async function askedBy(request: FastifyRequest, reply: FastifyReply): Promise<[Caller, Asked] | [null, null]> {
-    const body = parsed(reply, actBody, request.body)
-    const caller = body === null ? null : await permitted(request, reply)
-    return body === null || caller === null ? [null, null] : [caller, asking(caller, body.id, request)]
-  }
-}
-
-function asking({ initiator }: Caller, id: string | undefined, request: FastifyRequest): Asked {
-  return { id: id === undefined ? null : parseId(id), initiator, requestId: request.id }
 }

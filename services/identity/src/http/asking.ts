@@ -1,0 +1,69 @@
+/** What administrative routes ask of a request before they act: body, caller, tenant. */
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { z } from 'zod'
+import type { Asked } from '../administration.ts'
+import { parseId } from '../answers.ts'
+import { GRANTS } from '../grants.ts'
+import type { Caller, Guard } from './guard.ts'
+import { parsed, problem } from './replies.ts'
+
+export const idField: z.ZodOptional<z.ZodString> = z
+  .string()
+  .refine((text) => parseId(text) !== null)
+  .optional()
+
+export const name: z.ZodString = z
+  .string()
+  .min(1)
+  .max(200)
+  .refine((text) => text.isWellFormed())
+
+export const rolesField: z.ZodArray<z.ZodString> = z
+  .array(z.string().refine((role) => Object.hasOwn(GRANTS, role)))
+  .max(32)
+
+/** Body of an act that says nothing but its id. */
+export const actBody: z.ZodObject<{ id: typeof idField }, z.core.$strict> = z.strictObject({ id: idField })
+
+/** `gives` for acts that give authority. */
+export type Weight = 'takes' | 'gives'
+
+/** Asks for callers on behalf of one guard; each answer null means a problem was sent. */
+export class Asking {
+  readonly #guard: Guard
+
+  constructor(guard: Guard) {
+    this.#guard = guard
+  }
+
+  async caller(weight: Weight, request: FastifyRequest, reply: FastifyReply): Promise<Caller | null> {
+    const caller = await (weight === 'gives' ? this.#guard.giver(request) : this.#guard.caller(request))
+    if (typeof caller !== 'string') return caller
+    problem(reply, caller)
+    return null
+  }
+
+  /** As `caller`, of this tenant. */
+  async within(tenant: string, weight: Weight, request: FastifyRequest, reply: FastifyReply): Promise<Caller | null> {
+    const caller = await this.caller(weight, request, reply)
+    if (caller === null || caller.kind === 'operator' || caller.tenant === tenant) return caller
+    problem(reply, 'not_permitted')
+    return null
+  }
+
+  /** Caller and id of an act without further fields. */
+  async act(weight: Weight, request: FastifyRequest, reply: FastifyReply): Promise<[Caller, Asked] | [null, null]> {
+    const body = parsed(reply, actBody, request.body)
+    const caller = body === null ? null : await this.caller(weight, request, reply)
+    return body === null || caller === null ? [null, null] : [caller, asked(caller, body.id, request)]
+  }
+}
+
+/** Tenant the caller's word ends at; null for operators. */
+export function boundOf(caller: Caller): string | null {
+  return caller.kind === 'operator' ? null : caller.tenant
+}
+
+export function asked({ initiator }: { initiator: string }, id: string | undefined, request: FastifyRequest): Asked {
+  return { id: id === undefined ? null : parseId(id), initiator, requestId: request.id }
+}
