@@ -1,12 +1,19 @@
 /** Composition root: one log, one view, one boundary, and the routes. */
-import { type Boundary, createBoundary, httpSessions } from '@countersign/boundary'
+import {
+  type Boundary,
+  type BoundaryOptions,
+  createBoundary,
+  httpIntrospection,
+  httpSessions,
+  type OwnIssuerConfig,
+} from '@countersign/boundary'
 import { fastifyHook } from '@countersign/boundary/fastify'
 import { ed25519Key } from '@countersign/envelope'
 import type { EventLog } from '@countersign/event-log'
 import { openKafkaLog } from '@countersign/event-log/kafka'
 import { openSqliteLog } from '@countersign/event-log/sqlite'
 import { createServer, type Running } from '@countersign/host'
-import { mebibytes, seconds, systemClock, systemRandom } from '@countersign/kernel'
+import { type Clock, mebibytes, seconds, systemClock, systemRandom } from '@countersign/kernel'
 import { Replica } from '@countersign/replica'
 import { exampleCatalogue } from '@countersign/schemas'
 import { createMetrics, type Logger } from '@countersign/telemetry'
@@ -18,6 +25,9 @@ import { pageRoutes } from './http/page-routes.ts'
 import { Nightly } from './nightly.ts'
 import { Outcomes } from './outcomes.ts'
 import { answerDenials, problems } from './problems.ts'
+
+// Identity's live for five minutes; older ones are not its.
+const MOST_TOKEN_AGE_S = 3600
 
 export interface Api extends Running {
   /** Where it answers. */
@@ -49,6 +59,7 @@ export async function startApi(config: ApiConfig, logger: Logger): Promise<Api> 
     clock,
     random,
     sessions: httpSessions({ url: identityUrl, secret: config.identitySecret, clock }),
+    ...tokensOf(config, clock),
     cookieName: config.insecureCookies ? 'session' : '__Host-session',
     maxEnvelopeLifeMs: config.envelopeLife,
     logger: logger.child({ component: 'boundary' }),
@@ -94,6 +105,27 @@ export async function startApi(config: ApiConfig, logger: Logger): Promise<Api> 
       await replica.stop()
       await log.close()
     },
+  }
+}
+
+/** Access tokens of identity: self-contained ones judged here, opaque ones asked about. */
+function tokensOf(config: ApiConfig, clock: Clock): Pick<BoundaryOptions, 'issuers' | 'introspection'> {
+  const { issuer, audience, identityUrl, introspectionClient: clientId, introspectionSecret: clientSecret } = config
+  if (issuer === undefined) return {}
+  const own: OwnIssuerConfig = {
+    identifiers: 'own',
+    issuer,
+    audience,
+    keys: config.jwksUrl ?? new URL('/jwks.json', identityUrl).href,
+    algorithms: ['ES256', 'EdDSA', 'RS256'],
+    typ: 'at+jwt',
+    maxAgeS: MOST_TOKEN_AGE_S,
+  }
+  if (clientId === undefined || clientSecret === undefined) return { issuers: [own] }
+  const endpoint = config.introspectionUrl ?? new URL('/introspect', identityUrl).href
+  return {
+    issuers: [own],
+    introspection: httpIntrospection({ endpoint, issuer, audience, clientId, clientSecret, clock }),
   }
 }
 

@@ -53,6 +53,21 @@ export const config = z
     envelopeKey: field.secret().describe('the key that seals, PKCS#8 PEM; use _FILE'),
     identityUrl: field.url().describe('address of identity'),
     identitySecret: field.secret().describe('secret identity knows this service by; use _FILE'),
+    issuer: field.text().optional().describe('issuer of identity’s access tokens, exactly; default: none are taken'),
+    audience: field.text().default('api').describe('audience access tokens must name; default api'),
+    jwksUrl: field
+      .url()
+      .optional()
+      .describe('key set of the issuer, https or on loopback; default IDENTITY_URL/jwks.json'),
+    introspectionUrl: field
+      .url()
+      .optional()
+      .describe('where opaque tokens are asked about; default IDENTITY_URL/introspect'),
+    introspectionClient: field
+      .text()
+      .optional()
+      .describe('client id of this service at the issuer; default: opaque tokens are not taken'),
+    introspectionSecret: field.secret().optional().describe('secret of that client; use _FILE'),
     logPath: field.text().optional().describe('file of the embedded log; give this or KAFKA_BROKERS'),
     kafkaBrokers: field.list().optional().describe('addresses of brokers; give these or LOG_PATH'),
     registryUrl: field.url().optional().describe('schema registry with its path; needed with KAFKA_BROKERS'),
@@ -75,12 +90,16 @@ export const config = z
       .describe('development only: the cookie is `session`, as identity’s'),
     trustedProxies: field.list().optional().describe('addresses whose X-Forwarded-For counts; default none'),
   })
-  .superRefine(({ logPath, kafkaBrokers, registryUrl }, ctx) => {
+  .superRefine(({ logPath, kafkaBrokers, registryUrl, issuer, introspectionClient, introspectionSecret }, ctx) => {
     const complain = (key: string, message: string): void => ctx.addIssue({ code: 'custom', path: [key], message })
     if (logPath === undefined && kafkaBrokers === undefined)
       complain('logPath', 'give it, or COUNTERSIGN_KAFKA_BROKERS')
     if (logPath !== undefined && kafkaBrokers !== undefined) complain('logPath', 'not together with KAFKA_BROKERS')
     if (kafkaBrokers !== undefined && registryUrl === undefined) complain('registryUrl', 'needed with KAFKA_BROKERS')
+    if ((introspectionClient === undefined) !== (introspectionSecret === undefined))
+      complain('introspectionSecret', 'goes with INTROSPECTION_CLIENT')
+    if (introspectionClient !== undefined && issuer === undefined)
+      complain('issuer', 'needed with INTROSPECTION_CLIENT')
   })
 
 export type ApiConfig = Readonly<z.output<typeof config>>

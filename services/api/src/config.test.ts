@@ -1,0 +1,30 @@
+import { generateKeyPairSync } from 'node:crypto'
+import { loadConfig } from '@countersign/kernel'
+import { expect, test } from 'vitest'
+import { config } from './config.ts'
+
+const BASE = {
+  ROOT_KEY: Buffer.alloc(32, 1).toString('base64'),
+  ENVELOPE_KEY: generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+  IDENTITY_URL: 'http://127.0.0.1:1',
+  IDENTITY_SECRET: 'a secret',
+  LOG_PATH: 'log.db',
+}
+const load = (more: Record<string, string> = {}) =>
+  loadConfig(
+    config,
+    Object.fromEntries(Object.entries({ ...BASE, ...more }).map(([name, value]) => [`COUNTERSIGN_${name}`, value])),
+  )
+
+test('without an issuer no access tokens are taken', () => {
+  expect(load()).toMatchObject({ audience: 'api' })
+  expect(load().issuer).toBeUndefined()
+})
+
+test.each<[string, Record<string, string>, string]>([
+  ['a client without its secret', { ISSUER: 'https://i', INTROSPECTION_CLIENT: 'api' }, 'INTROSPECTION_SECRET'],
+  ['a secret without its client', { ISSUER: 'https://i', INTROSPECTION_SECRET: 's' }, 'INTROSPECTION_SECRET'],
+  ['a client without an issuer', { INTROSPECTION_CLIENT: 'api', INTROSPECTION_SECRET: 's' }, 'ISSUER'],
+])('%s is refused', (_name, more, key) => {
+  expect(() => load(more)).toThrow(key)
+})
