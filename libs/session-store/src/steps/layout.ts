@@ -77,11 +77,38 @@ export function encode<R extends object>({ bytes }: Kind<R>, record: R): string 
   return JSON.stringify(kept)
 }
 
+interface Parsed {
+  readonly kind: unknown
+  readonly text: string
+  readonly record: object
+}
+
+// Most of what a request reads has not changed since the last one. Two halves: what the younger one cannot hold makes it
+// the older, and what nobody has asked for since is forgotten with that.
+const MOST_PARSED = 4096
+let parsed = new Map<string, Parsed>()
+let parsedBefore = new Map<string, Parsed>()
+
 /**
+ * The record a text says. The same object for the same text: nobody may change it.
  * @throws {StoreFault} for text another schema gave another meaning, and for text of another key: an answer that went astray
  * must never be taken for the record asked for.
  */
 export function decode<R extends object>(kind: Kind<R>, key: string, text: string): Kept<R> {
+  const young = parsed.get(key)
+  const known = young ?? parsedBefore.get(key)
+  const same = known?.text === text && known.kind === kind
+  if (same && young) return known.record as Kept<R>
+  const record = same ? (known.record as Kept<R>) : parse(kind, key, text)
+  if (parsed.size >= MOST_PARSED) {
+    parsedBefore = parsed
+    parsed = new Map()
+  }
+  parsed.set(key, { kind, text, record })
+  return record
+}
+
+function parse<R extends object>(kind: Kind<R>, key: string, text: string): Kept<R> {
   let record = JSON.parse(text) as Kept<R>
   if (!(record.schema < RECORD_SCHEMA_REFUSED))
     throw new StoreFault('schema_unknown', `${kind.name} of schema ${record.schema}`)
@@ -98,10 +125,13 @@ export function bufferOf(bytes: Uint8Array): Buffer {
 
 // A colon ends a part and a line break a reference; the others do not survive every store. Nothing else is changed.
 const UNSAFE = /[%:\n\0\p{Cs}]/gu
+// Or half of a pair; much quicker to look for.
+const SUSPECT = /[%:\n\0\ud800-\udfff]/
 
 function partText(part: Part): string {
   if (typeof part === 'number') return String(part)
   if (typeof part !== 'string') return bufferOf(part).toString('base64url')
+  if (!SUSPECT.test(part)) return part
   return part.replace(UNSAFE, (char) => `%${char.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
