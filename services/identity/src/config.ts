@@ -85,6 +85,19 @@ const fields = {
     .enum(['record', 'reauthenticate'])
     .default('record')
     .describe('reauthenticate: on a device not seen before, acts that give authority ask once more; default record'),
+  issuer: z
+    .string()
+    .refine(isIssuer, 'must be an http or https address without query, fragment, user or slash at its end')
+    .optional()
+    .describe('address that clients and tokens know this server by; default http://HTTP_HOST:HTTP_PORT'),
+  accessTokenLife: duration('5m', 'life of a self-contained access token; less than WINDOW'),
+  opaqueTokenLife: duration('10m', 'life of an opaque access token'),
+  refreshGrace: duration('10s', 'how long after its answer a used refresh token gives that answer again'),
+  codeLife: duration('1m', 'life of an authorization code'),
+  tokenAlgorithm: z
+    .enum(['ES256', 'EdDSA', 'RS256'])
+    .default('ES256')
+    .describe('ES256, EdDSA or RS256: what access tokens are signed with; default ES256'),
   resetCodeLife: duration('15m', 'life of a password reset code'),
   sweepInterval: duration('1s', 'between sweeps for expired sessions'),
   passwordCost: field.integer({ min: 10, max: 20 }).prefault('17').describe('log2 of scrypt N; default 17'),
@@ -107,6 +120,17 @@ export function sessionKinds(config: IdentityConfig): SessionKinds {
   }
 }
 
+/** The issuer identifier. */
+export function issuerOf({ issuer, httpHost, httpPort }: IdentityConfig): string {
+  return issuer ?? new URL(`http://${httpHost.includes(':') ? `[${httpHost}]` : httpHost}:${httpPort || 80}`).origin
+}
+
+function isIssuer(text: string): boolean {
+  if (!URL.canParse(text) || text.endsWith('/')) return false
+  const { protocol, origin, pathname } = new URL(text)
+  return (protocol === 'https:' || protocol === 'http:') && text === origin + (pathname === '/' ? '' : pathname)
+}
+
 /** What no field can say alone. */
 export function contradictions(config: IdentityConfig, nodeEnv: string | undefined): string[] {
   const wrong = storeContradictions(config)
@@ -122,6 +146,10 @@ export function contradictions(config: IdentityConfig, nodeEnv: string | undefin
     const name = `COUNTERSIGN_${kind.toUpperCase()}`
     if (config[`${kind}Idle`] > config[`${kind}Absolute`]) wrong.push(`${name}_IDLE: at most ${name}_ABSOLUTE`)
   }
+  if (nodeEnv === 'production' && !config.issuer?.startsWith('https://') && config.roles.includes('http')) {
+    wrong.push('COUNTERSIGN_ISSUER: an https address with NODE_ENV=production')
+  }
+  if (config.accessTokenLife >= config.window) wrong.push('COUNTERSIGN_ACCESS_TOKEN_LIFE: less than COUNTERSIGN_WINDOW')
   if (config.maxStaleness < 3 * config.checkpointInterval + config.epsilon) {
     wrong.push('COUNTERSIGN_MAX_STALENESS: at least three checkpoint intervals and epsilon')
   }

@@ -11,20 +11,24 @@ import { Accounts } from './accounts.ts'
 import { Administration } from './administration.ts'
 import { ApiSessions } from './api-sessions.ts'
 import { Authority } from './authority.ts'
-import { sessionKinds } from './config.ts'
+import { issuerOf, sessionKinds } from './config.ts'
 import { GRANTS } from './grants.ts'
 import { adminRoutes } from './http/admin-routes.ts'
 import { browserRoutes } from './http/browser-routes.ts'
+import { clientRoutes } from './http/client-routes.ts'
 import { Cookies } from './http/cookies.ts'
 import { Guard, isCrossSite } from './http/guard.ts'
+import { oauthRoutes } from './http/oauth-routes.ts'
 import { personRoutes } from './http/person-routes.ts'
 import { problem } from './http/replies.ts'
 import { serviceRoutes } from './http/service-routes.ts'
 import { sessionRoutes } from './http/session-routes.ts'
 import { Impersonations } from './impersonations.ts'
 import type { Journey } from './journey.ts'
+import { readStoreSecrets } from './key-files.ts'
 import { logClock } from './log-clock.ts'
 import { Logins } from './logins.ts'
+import { openOAuth } from './oauth/service.ts'
 import { Delivery } from './outbox.ts'
 import { type OwnView, ownView } from './own-view.ts'
 import type { Closers, Parts } from './parts.ts'
@@ -93,8 +97,30 @@ export async function startHttpRole(parts: Parts, journey: Journey, closers: Clo
   const sessions = new Sessions({ ...base, authority })
   const sessionEndings = new SessionEndings({ ...base, authority })
   const administration = new Administration({ ...base, authority, resetCodeMs: config.resetCodeLife })
+  const oauth = await openOAuth({
+    ...base,
+    authority,
+    sessions,
+    secrets: readStoreSecrets(config.keysDir, random),
+    terms: {
+      issuer: issuerOf(config),
+      algorithm: config.tokenAlgorithm,
+      accessTokenMs: config.accessTokenLife,
+      opaqueTokenMs: config.opaqueTokenLife,
+      refreshGraceMs: config.refreshGrace,
+      codeMs: config.codeLife,
+    },
+  })
+  closers.push(() => oauth.stop())
   const { sweepInterval: everyMs, window: windowMs, newDevice } = config
-  const sweeper = new Sweeper({ ...base, sessionEndings, view: replica, everyMs, windowMs })
+  const sweeper = new Sweeper({
+    ...base,
+    sessionEndings,
+    view: replica,
+    everyMs,
+    windowMs,
+    also: [() => oauth.keys.tend()],
+  })
 
   delivery.start()
   sweeper.start()
@@ -109,7 +135,7 @@ export async function startHttpRole(parts: Parts, journey: Journey, closers: Clo
   if (config.insecureCookies) logger.warn({}, 'cookies are sent without Secure: for development only')
   const cookies = new Cookies({ secure: !config.insecureCookies })
   const guard = new Guard({ store, sessions, cookies, kinds, newDevice, clock })
-  const routed = { ...base, authority, sessions, sessionEndings, administration, guard, cookies }
+  const routed = { ...base, authority, sessions, sessionEndings, administration, guard, cookies, oauth }
   const mount = async (app: FastifyInstance): Promise<void> => {
     // Fastify reads text/plain too, which any site's form can send without asking.
     app.removeContentTypeParser('text/plain')
@@ -124,6 +150,8 @@ export async function startHttpRole(parts: Parts, journey: Journey, closers: Clo
     const acting = { accounts: new Accounts(routed), impersonations: new Impersonations(routed) }
     await app.register(personRoutes, { ...routed, ...acting })
     await app.register(serviceRoutes, routed)
+    await app.register(oauthRoutes, routed)
+    await app.register(clientRoutes, routed)
   }
   return { mount, sweeper, readiness: () => readiness(store, view) }
 }

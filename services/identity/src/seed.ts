@@ -1,22 +1,52 @@
-/** Accounts and secrets made at the start, if missing; for development, tests and the first operator. */
+/** Accounts, clients and secrets made at the start, if missing; for development, tests and the first operator. */
 import { CountersignError, newHandle, type Random } from '@countersign/kernel'
 import type { SessionStore } from '@countersign/session-store'
 import { z } from 'zod'
+import { ADMIN_SCOPE, scopesOf } from './grants.ts'
 import { secretHash } from './http/guard.ts'
 import { addressOf } from './logins.ts'
+import { clientSecretHash } from './oauth/client-authentication.ts'
+import { clientId, newClientFields } from './oauth/client-terms.ts'
+import { contradictions, hasSecret } from './oauth/clients.ts'
 import type { Passwords } from './passwords.ts'
+
+// Looked up or compared by plain hash, so it must be long and random.
+const longSecret = z
+  .string()
+  .min(32)
+  .max(512)
+  .regex(/^[\x21-\x7e]+$/)
 
 const seedSchema = z.strictObject({
   accounts: z
     .array(
-      z.strictObject({
-        sub: z.string().min(1).max(128).optional(),
-        email: z.string().min(3).max(254).transform(addressOf),
-        password: z.string().min(8).max(256),
-        affiliations: z.array(
-          z.strictObject({ tenant: z.string().min(1).max(128), roles: z.array(z.string().min(1)) }),
+      z
+        .strictObject({
+          sub: z.string().min(1).max(128).optional(),
+          principal: z.enum(['user', 'service']).default('user'),
+          email: z.string().min(3).max(254).transform(addressOf),
+          password: z.string().min(8).max(256).nullable().default(null),
+          affiliations: z.array(
+            z.strictObject({ tenant: z.string().min(1).max(128), roles: z.array(z.string().min(1)) }),
+          ),
+        })
+        .refine(({ principal, password }) => (principal === 'user') === (password !== null), { path: ['password'] })
+        // To administer takes a person who shows themselves.
+        .refine(
+          ({ principal, affiliations }) =>
+            principal === 'user' || affiliations.every(({ roles }) => !scopesOf(roles).includes(ADMIN_SCOPE)),
+          { path: ['affiliations'] },
         ),
-      }),
+    )
+    .default([]),
+  clients: z
+    .array(
+      z
+        .strictObject({ ...newClientFields, id: clientId, secret: longSecret.nullable().default(null) })
+        .refine((client) => hasSecret(client) === (client.secret !== null), { path: ['secret'] })
+        .superRefine((client, context) => {
+          for (const member of contradictions(client)) context.addIssue({ code: 'custom', path: [member] })
+        }),
     )
     .default([]),
   secrets: z
@@ -24,12 +54,7 @@ const seedSchema = z.strictObject({
       z.strictObject({
         name: z.string().regex(/^[a-z0-9-]{1,64}$/),
         use: z.enum(['service', 'operator']),
-        // Looked up by plain hash, so it must be long and random.
-        secret: z
-          .string()
-          .min(32)
-          .max(512)
-          .regex(/^[\x21-\x7e]+$/),
+        secret: longSecret,
       }),
     )
     .default([]),
@@ -57,13 +82,13 @@ export async function applySeed(
 ): Promise<number> {
   for (const { name, use, secret } of seed.secrets) await store.putSecret({ name, use, hash: secretHash(secret) })
   const made = await Promise.all(
-    seed.accounts.map(async ({ sub, email, password, affiliations }) => {
+    seed.accounts.map(async ({ sub, principal, email, password, affiliations }) => {
       const existing = await store.accountByEmail(email)
       if (existing === null) {
-        const hash = await passwords.hash(password)
+        const hash = password === null ? null : await passwords.hash(password)
         const account = {
-          sub: sub ?? newHandle(random, 'sub'),
-          principal: 'user' as const,
+          sub: sub ?? newHandle(random, principal === 'service' ? 'svc' : 'sub'),
+          principal,
           email,
           password: hash,
           affiliations,
@@ -79,6 +104,9 @@ export async function applySeed(
       return 0
     }),
   )
+  for (const { secret, ...client } of seed.clients) {
+    await store.createClient({ ...client, secretHash: secret === null ? null : clientSecretHash(secret) }, now)
+  }
   return made.reduce<number>((sum, one) => sum + one, 0)
 }
 

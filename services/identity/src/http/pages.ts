@@ -149,6 +149,17 @@ export function loggedOutPage(state: Answer['state']): string {
   return page('Log out', `<p role="status">${LOGGED_OUT[state]}</p><p><a href="/login">Log in</a></p>`)
 }
 
+const NOT_SENT_ON = {
+  client: 'The application that sent you here is not known, or is not allowed to log people in.',
+  redirect_uri: 'The application that sent you here asked for an answer at an address that is not its own.',
+  request: 'The application that sent you here asked for something that cannot be read.',
+} as const
+
+/** For when there is nobody to tell but the person: an answer to an unknown address could go to anybody. */
+export function authorizationRefusedPage(why: keyof typeof NOT_SENT_ON): string {
+  return page('You cannot be sent on', `<p role="alert">${NOT_SENT_ON[why]}</p><p>Go back and tell its makers.</p>`)
+}
+
 function noteOf(note: string | undefined): string {
   return note === undefined ? '' : `<p class="note" role="alert" id="note">${asText(note)}</p>`
 }
