@@ -239,6 +239,8 @@ export interface SessionStore extends OutboxPort {
   resolveSession(secretHash: Buffer, now: number): Promise<ResolvedSession | null>
   /** @returns the live session of that handle, null as above. */
   session(handle: string, now: number): Promise<Session | null>
+  /** @returns the live session of that handle with what its owner may do, null as above. */
+  resolveHandle(handle: string, now: number): Promise<ResolvedSession | null>
   /** Moves last use and idle expiry of a live session on, never back and never past its absolute end. */
   touchSession(handle: string, now: number, idleExpiresAt: number): Promise<void>
   /** @returns the live sessions of a person, of all kinds and tenants, newest first. */
@@ -277,7 +279,7 @@ export interface SessionStore extends OutboxPort {
   /** @returns all clients, by id. */
   clients(): Promise<readonly Client[]>
 
-  /** Keeps an opaque token until it expires. */
+  /** Keeps an opaque token until it expires. Its hash and handle are new: nothing is asked before they are written. */
   putToken(hash: Buffer, token: Token): Promise<void>
   /** @returns the token with this hash; null when unknown, expired at `now`, or ended by any of its targets. Hot: one round trip. */
   resolveToken(hash: Buffer, now: number): Promise<ResolvedToken | null>

@@ -32,6 +32,7 @@ const READING = {
   code: codes.code,
   resolveSession: sessions.resolveSession,
   session: sessions.session,
+  resolveHandle: sessions.resolveHandle,
   sessionsOf: sessions.sessionsOf,
   devicesOf: devices.devicesOf,
   device: devices.device,

@@ -175,6 +175,12 @@ export function* session(tx: Tx, handle: string, now: number): Step<Session | nu
   return found && shown.session(found)
 }
 
+export function* resolveHandle(tx: Tx, handle: string, now: number): Step<ResolvedSession | null> {
+  yield* tx.follow(keyOf(SESSION, handle))
+  const found = yield* tx.get(SESSION, handle)
+  return found && (yield* resolved(tx, found, now))
+}
+
 export function* liveSession(tx: Tx, handle: string, now: number): Step<Kept<SessionRecord> | null> {
   yield* tx.follow(keyOf(SESSION, handle))
   const found = yield* tx.get(SESSION, handle)
