@@ -40,6 +40,8 @@ export class Connection {
   /** Why there is no connection, for whoever is refused. */
   #away = 'no connection'
   #requests = 0
+  readonly #sink: NonNullable<Parameters<Redis['sendCommand']>[1]>
+  #held: { readonly socket: Redis['stream']; data: string } | null = null
   #waiting: ((error: SessionStoreError | null) => void)[] = []
 
   constructor(options: ConnectionOptions) {
@@ -66,6 +68,11 @@ export class Connection {
         return most * (0.5 + (random.bytes(1)[0] as number) / 512)
       },
     })
+    this.#sink = {
+      isPipeline: true,
+      destination: { redis: this.#client },
+      write: (data: string | Buffer) => this.#hold(String(data)),
+    }
     this.#client.on('connect', () => this.#guard())
     this.#client.on('ready', () => void this.#prepare())
     this.#client.on('close', () => this.#lost('connection lost'))
@@ -113,7 +120,7 @@ export class Connection {
       command.setTimeout(left)
       let reply: unknown
       try {
-        reply = await this.#client.sendCommand(command)
+        reply = await this.#client.sendCommand(command, this.#sink)
       } catch (error) {
         // Not run, so it may be sent again.
         if (replyCode(error) === 'NOSCRIPT' && this.#live === socket) {
@@ -140,6 +147,20 @@ export class Connection {
     this.#live = null
     this.#client.disconnect()
     this.#settle(closed())
+  }
+
+  // Commands of one moment are written together.
+  #hold(data: string): void {
+    const socket = this.#client.stream
+    if (this.#held?.socket !== socket) {
+      const held = { socket, data: '' }
+      this.#held = held
+      process.nextTick(() => {
+        if (this.#held === held) this.#held = null
+        held.socket.write(held.data)
+      })
+    }
+    if (this.#held) this.#held.data += data
   }
 
   #usable(): object {

@@ -43,12 +43,18 @@ export function kind<R extends object>(
 
 /** @returns a key that no other kind or id has, without line breaks. */
 export function keyOf<R extends object>({ name }: Pick<Kind<R>, 'name'>, ...id: readonly Part[]): string {
-  return [name, ...id.map(partText)].join(':')
+  return joined(name, id)
 }
 
 /** @returns the name of an index, one for each id. */
 export function indexOf(name: string, ...id: readonly Part[]): string {
-  return [name, ...id.map(partText)].join(':')
+  return joined(name, id)
+}
+
+function joined(name: string, id: readonly Part[]): string {
+  let key = name
+  for (const part of id) key += `:${partText(part)}`
+  return key
 }
 
 // Indexes that steps rely on to be complete: what was read of one must still stand when the step is written. From all
@@ -109,11 +115,10 @@ export function decode<R extends object>(kind: Kind<R>, key: string, text: strin
 }
 
 function parse<R extends object>(kind: Kind<R>, key: string, text: string): Kept<R> {
-  let record = JSON.parse(text) as Kept<R>
+  const record = JSON.parse(text) as Kept<R>
   if (!(record.schema < RECORD_SCHEMA_REFUSED))
     throw new StoreFault('schema_unknown', `${kind.name} of schema ${record.schema}`)
-  for (const path of kind.bytes)
-    record = mapped(record, path.split('.'), (value) => Buffer.from(value as string, 'base64')) as Kept<R>
+  for (const path of kind.bytes) revive(record, path)
   if (keyOf(kind, ...kind.id(record)) !== key) throw new StoreFault('damaged', `a ${kind.name} under another key`)
   return record
 }
@@ -133,6 +138,17 @@ function partText(part: Part): string {
   if (typeof part !== 'string') return bufferOf(part).toString('base64url')
   if (!SUSPECT.test(part)) return part
   return part.replace(UNSAFE, (char) => `%${char.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}
+
+/** Makes one member bytes again, in a record nobody else has yet. */
+function revive(record: object, path: string): void {
+  const dot = path.indexOf('.')
+  const name = dot < 0 ? path : path.slice(0, dot)
+  const holder = record as Record<string, unknown>
+  const value = holder[name]
+  if (value === null || value === undefined) return
+  if (dot < 0) holder[name] = Buffer.from(value as string, 'base64')
+  else revive(value, path.slice(dot + 1))
 }
 
 function mapped(record: object, [name, ...rest]: string[], change: (value: unknown) => unknown): object {
