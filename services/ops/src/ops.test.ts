@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { SIGNALS_TOPIC } from '@countersign/replica'
+import { frame, journeyEventCodec } from '@countersign/schemas'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { EmbeddedLog, run } from './testing.ts'
 
@@ -92,8 +93,10 @@ describe('topics', () => {
     expect((await run(['topics', 'drift', ...data, '--window', '1h'])).code, 'kept longer than asked').toBe(0)
     const { code, out } = await run(['topics', 'drift', ...data, '--window', '30d', '-o', 'json'])
     expect(code).toBe(3)
+    const short = { property: 'retention.ms', wanted: '2592000000', found: '604800000', breaks: true }
     expect(JSON.parse(out)).toEqual([
-      { topic: SIGNALS_TOPIC, property: 'retention.ms', wanted: '2592000000', found: '604800000', breaks: true },
+      { topic: SIGNALS_TOPIC, ...short },
+      { topic: 'countersign.journey.v1', ...short },
     ])
   })
 
@@ -111,6 +114,47 @@ describe('topics', () => {
       talk: expect.stringContaining('is not a module that exports a catalogue'),
     })
   })
+})
+
+it('tails the journey of identities, partitions merged by time', async () => {
+  const log = await embedded.open()
+  const event = { actor: 'unknown', audience: [], scopes: [], outcome: 'issued', latency_ms: 1 }
+  const nothing = { sub: null, tenant: null, session: null, family: null, token: null, device: null, client: null }
+  const more = {
+    cause: null,
+    target: null,
+    effect: null,
+    revocation: null,
+    rule: null,
+    request_id: null,
+    trace_id: null,
+  }
+  const id = Buffer.alloc(16, 7)
+  const schemaId = log.schemas.idOf('countersign.JourneyEvent')
+  for (const [i, action] of (['login_failed', 'issuance', 'refresh', 'reuse', 'logout'] as const).entries()) {
+    const body = journeyEventCodec.encode({
+      id,
+      at: i,
+      action,
+      ...nothing,
+      ...more,
+      ...event,
+      sub: `u_${i}`,
+      session: 'ses_1',
+    })
+    const key = Buffer.from(`u_${i}`)
+    await log.append('countersign.journey.v1', [{ key, value: frame(schemaId, body), headers: [], partition: 5 - i }])
+    await sleep(2)
+  }
+  const journey = [...data, '--topic', 'journey']
+  const { code, out } = await run(['tail', ...journey, '--from', 'start', '-e', '-o', 'json'])
+  const shown = out.split('\n').map((line) => JSON.parse(line) as { partition: number; event: Record<string, unknown> })
+  expect(code).toBe(0)
+  expect(shown.map((one) => one.event.action)).toEqual(['login_failed', 'issuance', 'refresh', 'reuse', 'logout'])
+  expect(shown[0]).toMatchObject({ partition: 5, offset: 0, event: { id: '07'.repeat(16), sub: 'u_0' } })
+  const some = await run(['tail', ...journey, '--from', 'start', '-e', '--kind', 'reuse,logout', '-c', '1'])
+  expect(some.out).toMatch(/reuse {2,}issued {2,}unknown for u_3 session:ses_1$/)
+  expect((await run(['tail', ...journey, '-e'])).out).toBe('')
 })
 
 describe('tail', () => {

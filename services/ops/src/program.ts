@@ -6,6 +6,7 @@ import { doctor } from './doctor.ts'
 import { EXIT, EXIT_HELP, type ExitCode } from './exit-codes.ts'
 import { revocation, revoke } from './revoke.ts'
 import { tailSignals } from './tail.ts'
+import { tailJourney } from './tail-journey.ts'
 import type { Terminal } from './terminal.ts'
 import { applyTopics, driftTopics } from './topics.ts'
 
@@ -69,12 +70,19 @@ function build({ env, terminal, clock, signal }: ProgramContext, end: (code: Exi
     async (options) => end(await driftTopics(placed(options), terminal)),
   )
 
-  withRoot(withLog(program.command('tail').description('Show the signals log, decoded.')))
+  withRoot(withLog(program.command('tail').description('Show the signals log, or the journey of identities, decoded.')))
+    .addOption(new Option('--topic <topic>', 'which').choices(['signals', 'journey']).default('signals'))
     .option('--from <place>', 'start, end, an offset, -<duration> or an RFC 3339 time', 'end')
     .option('-e, --until-end', 'stop at the end of what is there now')
     .option('-c, --count <n>', 'stop after as many')
-    .option('--kind <kinds>', 'only these: signal, checkpoint, epochclaim, trustbundle, unreadable')
-    .action(async (options) => end(await tailSignals(placed(options), terminal, clock, signal)))
+    .option(
+      '--kind <kinds>',
+      'only these: signal, checkpoint, epochclaim, trustbundle, unreadable; actions of the journey',
+    )
+    .action(async ({ topic, ...options }) => {
+      const tail = topic === 'journey' ? tailJourney : tailSignals
+      end(await tail(placed(options), terminal, clock, signal))
+    })
 
   withIdentity(program.command('revoke').description('Revoke everything that depends on a target.'), env)
     .argument('<target>', 'session:<handle>, subject:<id>, tenant:<id>, affiliation:<tenant>/<subject>, …')

@@ -94,7 +94,7 @@ function line({ timestamp, offset, kind, signature, summary }: Described): strin
 }
 
 /** Whether a record lies at or behind the wanted place. */
-function startOf(from: string, clock: Clock): (record: LogRecord, end: number) => boolean {
+export function startOf(from: string, clock: Clock): (record: LogRecord, end: number) => boolean {
   if (from === 'start') return () => true
   if (from === 'end') return (record, end) => record.offset >= end
   if (/^\d+$/.test(from)) return (record) => record.offset >= Number(from)
