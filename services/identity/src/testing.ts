@@ -1,4 +1,5 @@
 /** A running identity in a folder of its own, with a log that can be taken away; for tests. */
+import { randomUUID } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -244,6 +245,14 @@ export class Client {
     return new Client(this.identity, this.close).send(method, path, body, {
       authorization: `Bearer ${OPERATOR_SECRET}`,
     })
+  }
+
+  /** A new person of a tenant, logged in nowhere; the name serves `login`. */
+  async person(roles: readonly string[] = ['member'], tenant = 'acme'): Promise<{ name: string; sub: string }> {
+    const name = `p${randomUUID()}`
+    const body = { email: `${name}@example.test`, password: PASSWORD, affiliations: [{ tenant, roles }] }
+    const { json } = await this.operate('POST', '/v1/accounts', body)
+    return { name, sub: json.sub }
   }
 
   async login(name: string, more: Readonly<Record<string, string>> = {}): Promise<Reply> {
