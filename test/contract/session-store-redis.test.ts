@@ -1,0 +1,50 @@
+/** The Redis adapter passes the contract of the store, on the Redis this run found or one of its own. */
+import { randomUUID } from 'node:crypto'
+import { sessionStoreContract } from '@countersign/session-store/contract'
+import { openRedisStore } from '@countersign/session-store/redis'
+import { Redis } from 'ioredis'
+import { afterAll, beforeAll, describe, it } from 'vitest'
+import { kafka } from '../brokers.ts'
+import { noRedisServer, RedisServer } from './redis-server.ts'
+
+const found = kafka()?.redisUrl ?? null
+const none = found === null ? noRedisServer : null
+
+if (none !== null) it.skip(`session store: redis (${none})`)
+
+describe.skipIf(none !== null)('on Redis', () => {
+  let own: RedisServer | null = null
+  let client: Redis
+  beforeAll(async () => {
+    if (found === null) own = await RedisServer.start()
+    client = new Redis(found ?? (own as RedisServer).url)
+  })
+  afterAll(async () => {
+    client.disconnect()
+    await own?.destroy()
+  })
+
+  sessionStoreContract({
+    name: 'redis',
+    create: async () => {
+      const prefix = `contract-${randomUUID()}`
+      return {
+        open: (seal) => openRedisStore({ url: found ?? (own as RedisServer).url, seal, prefix }),
+        rewrite: async (key, change) => {
+          const name = `{${prefix}}:r:${key}`
+          const value = (await client.get(name)) ?? ''
+          const text = value.lastIndexOf('\n') + 1
+          await client.set(name, value.slice(0, text) + change(value.slice(text)))
+        },
+        destroy: async () => {
+          for (let cursor = '0'; ; ) {
+            const [next, keys] = await client.scan(cursor, 'MATCH', `{${prefix}}:*`, 'COUNT', 1000)
+            if (keys.length > 0) await client.del(keys)
+            if (next === '0') return
+            cursor = next
+          }
+        },
+      }
+    },
+  })
+})
