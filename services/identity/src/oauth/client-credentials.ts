@@ -33,7 +33,7 @@ export class ClientCredentialsGrant implements TokenGrant {
   }
 
   async #answer(client: Client, asked: Asked, request: OAuthRequest): Promise<Granted | OAuthFault> {
-    const { store, view, clock, grants } = this.#options
+    const { store, view, clock, grants, accessTokens } = this.#options
     const { service } = client
     if (service === null || client.authMethod === 'none') return NOBODY
     const audience = audienceFor(client, asked.resource)
@@ -76,8 +76,8 @@ export class ClientCredentialsGrant implements TokenGrant {
       scopeVersion: stands.scopeVersion,
       notAfter: null,
     }
-    const outgoing = { action: 'issuance', outcome: 'issued' } as const
-    const response = await respond(this.#options, { grant, format: client.tokenFormat, request }, outgoing)
-    return response === null ? NOBODY : { response }
+    const issued = await accessTokens.issue(grant, client.tokenFormat)
+    if (issued === null) return NOBODY
+    return { response: respond(this.#options, request, issued, { action: 'issuance', outcome: 'issued' }) }
   }
 }

@@ -82,26 +82,20 @@ export class CodeGrant implements TokenGrant {
     session: Session,
     request: OAuthRequest,
   ): Promise<Granted | OAuthFault> {
-    const { store, view, grants, refreshTokens } = this.#options
-    const { handle, sub, tenant, targets, refresh } = session
-    const [stands, again] = await Promise.all([store.resolveTargets({ targets, sub, tenant }), store.client(client.id)])
+    const { store, view, grants, refreshTokens, accessTokens, clock } = this.#options
+    const { handle, sub, tenant, refresh } = session
+    const [resolved, again] = await Promise.all([store.resolveHandle(handle, clock.now()), store.client(client.id)])
     // The session has the client's version of its own beginning: a secret or scope taken away just before would live on in it.
-    if (stands === null || again?.revision !== client.revision) return GRANT_INVALID
-    const scopes = narrowed(scopesNow(view, grants, { sub, tenant, ...stands }), session.scope, client.scopes)
-    const account = { sub, email: '', principal: 'user' } as const
-    const grant = sessionGrant({ session, account, ...stands }, { client: client.id, scopes, audience: code.audience })
+    if (resolved === null || again?.revision !== client.revision) return GRANT_INVALID
+    const { roles, scopeVersion } = resolved
+    const scopes = narrowed(scopesNow(view, grants, { sub, tenant, roles, scopeVersion }), session.scope, client.scopes)
+    const grant = sessionGrant(resolved, { client: client.id, scopes, audience: code.audience })
+    const issued = await accessTokens.issue(grant, client.tokenFormat)
+    if (issued === null) return GRANT_INVALID
     const refreshToken = client.grants.includes('refresh_token') && refresh && refreshTokens.format(handle, refresh, 1)
-    const response = await respond(
-      this.#options,
-      { grant, format: client.tokenFormat, request },
-      {
-        action: 'issuance',
-        outcome: 'issued',
-        refreshToken: refreshToken || null,
-        offline: code.scope.includes(OFFLINE_ACCESS),
-      },
-    )
-    return response === null ? GRANT_INVALID : { response }
+    const offline = code.scope.includes(OFFLINE_ACCESS)
+    const outgoing = { action: 'issuance', outcome: 'issued', refreshToken: refreshToken || null, offline } as const
+    return { response: respond(this.#options, request, issued, outgoing) }
   }
 
   async #reused(handle: string, client: Client, request: OAuthRequest): Promise<OAuthFault> {

@@ -7,7 +7,7 @@ import type { Grants } from '../grants.ts'
 import type { Journey } from '../journey.ts'
 import type { SessionKinds } from '../kinds.ts'
 import type { OwnView } from '../own-view.ts'
-import type { AccessTokens, Grant, RefreshTokens } from '../tokens/index.ts'
+import type { AccessTokens, IssuedToken, RefreshTokens } from '../tokens/index.ts'
 import type { OAuthRequest } from './asking.ts'
 import { GRANT_INVALID, type OAuthFault } from './faults.ts'
 import type { Parameters } from './parameters.ts'
@@ -72,33 +72,20 @@ export interface Outgoing {
   readonly offline?: boolean
 }
 
-/** Issues an access token, notes it and puts the answer together. */
-export async function respond(
-  { accessTokens, journey, clock }: Pick<GrantOptions, 'accessTokens' | 'journey' | 'clock'>,
-  { grant, format, request }: { grant: Grant; format: Client['tokenFormat']; request: OAuthRequest },
+/** Notes that an access token goes out, and puts the answer together. */
+export function respond(
+  { journey, clock }: Pick<GrantOptions, 'journey' | 'clock'>,
+  request: OAuthRequest,
+  { text, token, expiresInS }: IssuedToken,
   { action, outcome, refreshToken = null, offline = false }: Outgoing,
-): Promise<TokenResponse | null> {
-  const issued = await accessTokens.issue(grant, format)
-  if (issued === null) return null
-  const { handle, session, sub, tenant, client, device, audience, scopes } = issued.token
-  journey[action]({
-    actor: `client:${client}`,
-    sub,
-    tenant,
-    client,
-    device,
-    family: session,
-    token: handle,
-    audience,
-    scopes,
-    outcome,
-    requestId: request.id,
-    latencyMs: clock.monotonic() - request.began,
-  })
+): TokenResponse {
+  const { handle, session, sub, tenant, client, device, audience, scopes } = token
+  const what = { client, device, family: session, token: handle, audience, scopes, outcome, requestId: request.id }
+  journey[action]({ actor: `client:${client}`, sub, tenant, ...what, latencyMs: clock.monotonic() - request.began })
   return {
-    access_token: issued.text,
+    access_token: text,
     token_type: 'Bearer',
-    expires_in: issued.expiresInS,
+    expires_in: expiresInS,
     ...(refreshToken !== null && { refresh_token: refreshToken }),
     scope: (offline ? [...scopes, OFFLINE_ACCESS] : scopes).join(' '),
   }

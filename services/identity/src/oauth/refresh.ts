@@ -11,15 +11,7 @@ import { type PresentedRefresh, sessionGrant } from '../tokens/index.ts'
 import type { OAuthRequest } from './asking.ts'
 import type { Deliveries } from './deliveries.ts'
 import { fault, GRANT_INVALID, type OAuthFault, STARTING, STORE_AWAY } from './faults.ts'
-import {
-  type Granted,
-  type GrantOptions,
-  GUESSED,
-  type PreparedGrant,
-  respond,
-  type TokenGrant,
-  type TokenResponse,
-} from './grant.ts'
+import { type Granted, type GrantOptions, GUESSED, type PreparedGrant, respond, type TokenGrant } from './grant.ts'
 import { type Parameters, readScope } from './parameters.ts'
 import { audienceFor, narrowed, OFFLINE_ACCESS, scopesNow } from './scopes.ts'
 
@@ -31,7 +23,7 @@ export interface RefreshOptions extends GrantOptions {
 
 interface Asked {
   readonly presented: PresentedRefresh
-  readonly session: Session | null
+  readonly resolved: ResolvedSession | null
   readonly scope: readonly string[] | null
   readonly resource: string | undefined
 }
@@ -57,59 +49,60 @@ export class RefreshGrant implements TokenGrant {
     if (presented === null) return { begin: async () => async () => GRANT_INVALID }
     return {
       begin: async () => {
-        const session = await store.session(presented.handle, clock.now())
+        const resolved = await store.resolveHandle(presented.handle, clock.now())
         const asked = { scope, resource: values.get('resource') }
-        return (client, request) => this.#answer(client, request, { presented, session, ...asked })
+        return (client, request) => this.#answer(client, request, { presented, resolved, ...asked })
       },
     }
   }
 
   async #answer(client: Client, request: OAuthRequest, asked: Asked): Promise<Granted | OAuthFault> {
-    const { store, refreshTokens, view, clock, kinds, graceMs } = this.#options
-    const { presented, session } = asked
+    const { store, refreshTokens, accessTokens, view, grants, clock, kinds, graceMs } = this.#options
+    const { presented, resolved } = asked
+    const session = resolved?.session ?? null
     if (!refreshTokens.isGenuine(presented, session)) return session === null ? GRANT_INVALID : GUESSED
-    if (session === null || session.client !== client.id || isEndedOnLog(view, session)) return GRANT_INVALID
+    if (resolved === null || session === null || session.client !== client.id || isEndedOnLog(view, session))
+      return GRANT_INVALID
     // Refused before the token is used up: the client still has it.
     if (asked.scope?.some((scope) => !session.scope?.includes(scope)))
       return fault('invalid_scope', 'a refresh cannot widen the scope')
     const audience = audienceFor(client, asked.resource)
     if (audience === null) return fault('invalid_target', 'the client may not name this resource')
+
     const now = clock.now()
-    const rotated = await store.rotate({
-      handle: session.handle,
-      client: client.id,
-      generation: presented.generation,
-      graceMs,
-      idleExpiresAt: Math.min(now + kinds[session.kind].idleMs, session.absoluteExpiresAt),
-      now,
-    })
+    const { handle, sub, tenant, refresh } = session
+    const { roles, scopeVersion } = resolved
+    const idleExpiresAt = Math.min(now + kinds[session.kind].idleMs, session.absoluteExpiresAt)
+    const scopes = narrowed(
+      scopesNow(view, grants, { sub, tenant, roles, scopeVersion }),
+      session.scope,
+      client.scopes,
+      asked.scope,
+    )
+    const used = { ...resolved, session: { ...session, idleExpiresAt } }
+    // Together: an access token for a rotation that is refused is known to nobody, and what ends the family in between
+    // ends the token too, which carries the versions read before.
+    const [rotated, issued] = await Promise.all([
+      store.rotate({ handle, client: client.id, generation: presented.generation, graceMs, idleExpiresAt, now }),
+      accessTokens.issue(sessionGrant(used, { client: client.id, scopes, audience }), client.tokenFormat),
+    ])
     this.#count(rotated?.outcome ?? 'ended')
     if (rotated === null) return GRANT_INVALID
     if (rotated.outcome === 'reused') return this.#reused(rotated.session, request)
     if (rotated.outcome === 'ahead') return this.#ahead(rotated.session)
-    const response = await this.#respond(client, request, rotated, { scope: asked.scope, audience })
-    if (response === null) return GRANT_INVALID
+    const refreshToken = refresh && refreshTokens.format(handle, refresh, rotated.generation)
+    if (issued === null || refreshToken === null) return GRANT_INVALID
     this.#keepParent(session)
-    return { response, sent: () => this.#options.deliveries.note(session.handle, presented.generation) }
-  }
-
-  async #respond(
-    client: Client,
-    request: OAuthRequest,
-    { resolved, generation, outcome }: Extract<Rotated, { resolved: ResolvedSession }>,
-    { scope, audience }: { readonly scope: readonly string[] | null; readonly audience: readonly string[] },
-  ): Promise<TokenResponse | null> {
-    const { refreshTokens, view, grants } = this.#options
-    const { session, roles, scopeVersion } = resolved
-    const { handle, sub, tenant, refresh } = session
-    const refreshToken = refresh && refreshTokens.format(handle, refresh, generation)
-    if (refreshToken === null) return null
-    const now = scopesNow(view, grants, { sub, tenant, roles, scopeVersion })
-    const scopes = narrowed(now, session.scope, client.scopes, scope)
-    const grant = sessionGrant(resolved, { client: client.id, scopes, audience })
     const offline = session.scope?.includes(OFFLINE_ACCESS) ?? false
-    const outgoing = { action: 'refresh', outcome, refreshToken, offline } as const
-    return respond(this.#options, { grant, format: client.tokenFormat, request }, outgoing)
+    return {
+      response: respond(this.#options, request, issued, {
+        action: 'refresh',
+        outcome: rotated.outcome,
+        refreshToken,
+        offline,
+      }),
+      sent: () => this.#options.deliveries.note(handle, presented.generation),
+    }
   }
 
   /** Somebody uses this family, so its browser session is in use. After the answer, and not each time. */

@@ -1,6 +1,7 @@
 /** The authorization server put together: what its routes answer with. */
 import type { Clock, Millis, Random } from '@countersign/kernel'
 import { ClientAssertions } from '@countersign/tokens'
+import { ADMIN_SCOPE, type Grants, scopesOf } from '../grants.ts'
 import type { Delivery } from '../outbox.ts'
 import type { Sessions } from '../sessions.ts'
 import { AccessTokens, RefreshTokens, TokenKeys } from '../tokens/index.ts'
@@ -88,7 +89,13 @@ export async function openOAuth(options: OAuthOptions): Promise<OAuth> {
     revocations: new Revocations(shared),
     clients: new Clients(options),
     keys,
-    metadata: metadataOf(issuer, [...new Set([...Object.values(grants).flat(), OFFLINE_ACCESS])].sort()),
+    metadata: metadataOf(issuer, scopesOffered(grants)),
     stop: () => deliveries.stop(),
   }
+}
+
+/** What tokens can carry, and what can be asked for besides. */
+function scopesOffered(grants: Grants): readonly string[] {
+  const granted = scopesOf(Object.keys(grants), grants).filter((scope) => scope !== ADMIN_SCOPE)
+  return [...granted, OFFLINE_ACCESS]
 }
