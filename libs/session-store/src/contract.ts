@@ -1,9 +1,16 @@
 /** What every adapter of the session store promises; run it with vitest against a fresh store per test. */
 import { afterEach, describe } from 'vitest'
+import { clientCases } from './contract/client-cases.ts'
+import { credentialCases } from './contract/credential-cases.ts'
 import { endingCases } from './contract/ending-cases.ts'
+import { familyCases } from './contract/family-cases.ts'
 import { type Seeded, type StoreUnderTest, seed } from './contract/fixture.ts'
+import { forgettingCases } from './contract/forgetting-cases.ts'
+import { layoutCases } from './contract/layout-cases.ts'
+import { listCases } from './contract/list-cases.ts'
 import { outboxCases } from './contract/outbox-cases.ts'
 import { recordCases } from './contract/record-cases.ts'
+import { sessionCases } from './contract/session-cases.ts'
 
 export type { StoreUnderTest } from './contract/fixture.ts'
 
@@ -22,7 +29,14 @@ export function sessionStoreContract({ name, create }: SessionStoreContractOptio
     })
     const seeded = async (): Promise<Seeded> => seed(await create(), cleanups)
     recordCases(seeded)
+    layoutCases(seeded)
+    sessionCases(seeded)
+    familyCases(seeded)
+    clientCases(seeded)
+    credentialCases(seeded)
     endingCases(seeded)
+    listCases(seeded)
     outboxCases(seeded)
+    forgettingCases(seeded)
   })
 }

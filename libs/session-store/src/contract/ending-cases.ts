@@ -1,8 +1,24 @@
 /** What ends authority: one step each, versions that rise, ids that repeat. */
 import type { SignalTarget } from '@countersign/schemas'
 import { expect, it } from 'vitest'
-import type { SessionStore } from '../port.ts'
-import { affiliation, begin, bytes, ended, login, NOW, raise, type Seed, signals, step, subject } from './fixture.ts'
+import type { Change, Ending, SessionStore } from '../port.ts'
+import {
+  affiliation,
+  begin,
+  bytes,
+  ended,
+  ending,
+  family,
+  login,
+  NOW,
+  newDevice,
+  password,
+  raise,
+  type Seed,
+  signals,
+  step,
+  subject,
+} from './fixture.ts'
 
 export function endingCases(seeded: Seed): void {
   it('ends a session in one step with its row; the same id gives the first answer, never a second row', async () => {
@@ -130,6 +146,63 @@ export function endingCases(seeded: Seed): void {
     expect(result).toMatchObject({ ended: [{ seqs: [1] }] })
     expect(await store.resolveSession(old.secretHash, NOW)).toBeNull()
     expect(await store.createSession(login(1, { ends: [{ ...replaces, id: bytes(16) }] }))).toMatchObject({ ended: [] })
+  })
+
+  it('ends those of many that are live, and says nothing of the others', async () => {
+    const { store } = await seeded()
+    const [one, two, three] = [await begin(store, login()), await begin(store, family()), await begin(store, login())]
+    await ended(store, ending(one))
+    const handles = [one, two, three].map(({ handle }) => handle)
+    const raises = [raise(subject, 'scope:x'), ...[one, two, three].flatMap((session) => ending(session).raises)]
+    const change = { kind: 'sessions_ended', handles: [...handles, 'nobody'] } as const
+    const asked = step({ change, raises })
+    const { revocation } = await ended(store, asked)
+    expect((await signals(store)).slice(1).map(({ target }) => target.id)).toEqual(['sub-1', two.handle, three.handle])
+    expect(revocation.seqs).toEqual([2, 3, 4])
+    expect(await ended(store, asked)).toEqual({ revocation, repeated: true })
+    expect(await store.sessionsOf('sub-1', NOW)).toEqual([])
+    expect(await store.end({ ...asked, id: bytes(16) })).toEqual({ refused: 'session_unknown' })
+    expect(await store.highestSeq()).toBe(4)
+  })
+
+  it('ends what was begun on a lost device, and refuses one that is not that person’s to lose', async () => {
+    const { store } = await seeded()
+    const device = newDevice('dev_1')
+    const here = await begin(store, login(1, { device }))
+    const there = await begin(store, login(1, { device: newDevice('dev_2') }))
+    const target: SignalTarget = { kind: 'device', tenant: '', id: 'dev_1' }
+    const lost = (sub: string, name = 'dev_1'): Ending =>
+      step({ change: { kind: 'device_lost', sub, device: name }, raises: [raise(target, 'reason:device_lost')] })
+    expect(await store.end(lost('sub-2'))).toEqual({ refused: 'device_unknown' })
+    expect(await store.end(lost('sub-1', 'dev_9'))).toEqual({ refused: 'device_unknown' })
+    await ended(store, lost('sub-1'))
+    expect(await store.end(lost('sub-1'))).toEqual({ refused: 'device_unknown' })
+    expect((await store.sessionsOf('sub-1', NOW)).map(({ handle }) => handle)).toEqual([there.handle])
+    expect(await store.session(here.handle, NOW)).toBeNull()
+    expect(await store.device(device.secretHash)).toBeNull()
+    expect(await store.devicesOf('sub-1')).toContainEqual(expect.objectContaining({ handle: 'dev_1', state: 'lost' }))
+    expect(await store.createSession(login(1, { device }))).toEqual({ refused: 'device_unknown' })
+  })
+
+  it('refuses changes to what is not there', async () => {
+    const { store } = await seeded()
+    const codeHash = bytes(32)
+    const changes: [Change, string][] = [
+      [{ kind: 'session_ended', handle: 'nobody' }, 'session_unknown'],
+      [{ kind: 'account_suspended', sub: 'nobody' }, 'account_unknown'],
+      [{ kind: 'account_deleted', sub: 'nobody' }, 'account_unknown'],
+      [{ kind: 'affiliation_suspended', tenant: 'acme', sub: 'nobody' }, 'affiliation_unknown'],
+      [{ kind: 'affiliation_removed', tenant: 'beta', sub: 'sub-1' }, 'affiliation_unknown'],
+      [{ kind: 'roles_set', tenant: 'beta', sub: 'sub-1', roles: [], revision: 1 }, 'affiliation_unknown'],
+      [{ kind: 'password_reset', sub: 'sub-1', codeHash, password }, 'reset_code_unknown'],
+    ]
+    for (const [change, refused] of changes) {
+      expect(await store.end(step({ change, raises: [raise(subject)] }))).toEqual({ refused })
+    }
+    expect(await store.highestSeq()).toBe(0)
+    expect(await store.restoreAffiliation('acme', 'nobody')).toEqual({ refused: 'affiliation_unknown' })
+    const missing = { tenant: 'acme', sub: 'nobody', roles: [], atLeast: [], now: NOW }
+    expect(await store.createAffiliation(missing)).toEqual({ refused: 'account_unknown' })
   })
 
   it('changes nothing when the step is refused or cannot be signed', async () => {

@@ -1,11 +1,13 @@
 /** What the cases of the contract share: a seeded store, steps and logins with defaults. */
 import { type Signal, type SignalTarget, signalCodec } from '@countersign/schemas'
-import type { Ended, Ending, NewSession, Raise, Sealer, SessionStore } from '../port.ts'
+import type { Ended, Ending, NewClient, NewSession, Raise, Sealer, SessionStore } from '../port.ts'
 import type { Account, PasswordHash, Session } from '../records.ts'
 
 /** An empty store; `open` gives further handles on it, as other processes would have. */
 export interface StoreUnderTest {
   readonly open: (seal: Sealer) => Promise<SessionStore>
+  /** Changes the text of a record in place, as a version other than this one would have left it. */
+  readonly rewrite: (key: string, change: (text: string) => string) => Promise<void>
   readonly destroy: () => Promise<void>
 }
 
@@ -15,6 +17,7 @@ export interface Seeded {
   readonly account: Account
   /** A further handle on the same store. */
   readonly open: (seal?: Sealer) => Promise<SessionStore>
+  readonly rewrite: StoreUnderTest['rewrite']
 }
 
 /** Gives each case a seeded store of its own. */
@@ -35,7 +38,10 @@ export const bytes = (length: number): Buffer => {
 }
 
 /** Fills a fresh store; everything opened is pushed to `cleanups`. */
-export async function seed({ open, destroy }: StoreUnderTest, cleanups: (() => Promise<void>)[]): Promise<Seeded> {
+export async function seed(
+  { open, destroy, rewrite }: StoreUnderTest,
+  cleanups: (() => Promise<void>)[],
+): Promise<Seeded> {
   cleanups.push(destroy)
   const handle = async (sealer: Sealer = seal): Promise<SessionStore> => {
     const store = await open(sealer)
@@ -44,7 +50,7 @@ export async function seed({ open, destroy }: StoreUnderTest, cleanups: (() => P
   }
   const store = await handle()
   const affiliations = [{ tenant: 'acme', roles: ['member', 'admin', 'member'] }]
-  return { store, account: (await store.createAccount(person({ affiliations }))) as Account, open: handle }
+  return { store, account: (await store.createAccount(person({ affiliations }))) as Account, open: handle, rewrite }
 }
 
 type NewAccount = Parameters<SessionStore['createAccount']>[0]
@@ -93,6 +99,33 @@ export const login = (accountRevision: number | null = 1, changes: Partial<NewSe
   }
 }
 
+/** A family of refresh tokens to begin. */
+export const family = (changes: Partial<NewSession> = {}): NewSession =>
+  login(null, { kind: 'family', credential: { kind: 'refresh', keyId: 'k1', nonce: bytes(16) }, ...changes })
+
+export const newDevice = (handle: string): NonNullable<NewSession['device']> => ({
+  handle,
+  secretHash: bytes(32),
+  name: 'Firefox on Linux',
+})
+
+export const newClient = (id: string, changes: Partial<NewClient> = {}): NewClient => ({
+  id,
+  name: 'Reports',
+  authMethod: 'client_secret_basic',
+  secretHash: Buffer.from('secret hash'),
+  jwks: null,
+  redirectUris: ['https://reports.test/cb'],
+  grants: ['authorization_code', 'refresh_token'],
+  scopes: ['reports:read', 'invoices:read'],
+  audiences: ['api'],
+  tokenFormat: 'jwt',
+  sessionKind: 'family',
+  service: null,
+  introspects: [],
+  ...changes,
+})
+
 export const step = (changes: Partial<Ending> = {}): Ending => ({
   id: bytes(16),
   request: Buffer.alloc(32, 1),
@@ -117,6 +150,12 @@ export async function begin(store: SessionStore, session: NewSession): Promise<S
   const begun = await store.createSession(session)
   if ('refused' in begun) throw new Error(begun.refused)
   return begun.session
+}
+
+/** What ends a session as its kind asks. */
+export function ending({ handle, refresh }: Session, changes: Partial<Ending> = {}): Ending {
+  const target: SignalTarget = { kind: refresh === null ? 'session' : 'family', tenant: '', id: handle }
+  return step({ change: { kind: 'session_ended', handle }, raises: [raise(target, 'reason:logout')], ...changes })
 }
 
 export async function ended(store: SessionStore, ending: Ending): Promise<Ended> {

@@ -1,7 +1,24 @@
 /** The log named, rows acknowledged, bundles kept, what a rollback lost. */
 import type { Signal, SignalTarget } from '@countersign/schemas'
 import { expect, it } from 'vitest'
-import { affiliation, bytes, ended, login, NOW, raise, type Seed, seal, step, subject } from './fixture.ts'
+import type { LostSignal } from '../port.ts'
+import {
+  affiliation,
+  begin,
+  bytes,
+  ended,
+  family,
+  HOUR,
+  login,
+  NOW,
+  newClient,
+  newDevice,
+  raise,
+  type Seed,
+  seal,
+  step,
+  subject,
+} from './fixture.ts'
 
 export function outboxCases(seeded: Seed): void {
   it('names a log once; a replacement names its predecessor and makes every kept row pending', async () => {
@@ -102,5 +119,45 @@ export function outboxCases(seeded: Seed): void {
     expect(await store.target(subject)).toMatchObject({ version: NOW + 4, endedBelow: NOW + 4 })
     const repeated = await store.end(step({ id: Buffer.from(signalsLost[1]?.signal.id as Uint8Array), seenSeq: 6 }))
     expect(repeated).toMatchObject({ repeated: true, revocation: { seqs: [4], state: 'acknowledged' } })
+  })
+
+  it('takes back what lost signals say of sessions, devices and clients', async () => {
+    const { store } = await seeded()
+    await store.nameLog({ log_id: 'log', predecessor: null }, null)
+    const device = newDevice('dev_1')
+    const [cookie, token] = [login(1, { device }), family()]
+    const [session, tokens] = [await begin(store, cookie), await begin(store, token)]
+    for (const id of ['off', 'rotated', 'narrowed', 'same']) await store.createClient(newClient(id), NOW)
+    let seq = 0
+    const lost = (target: Partial<SignalTarget>, effect: string): LostSignal => {
+      const base = { fallback: 'admin', cause: 'c', initiator: 'i', effect } as const
+      const full = { kind: 'client', tenant: '', id: '', ...target } as const
+      const signal: Signal = { ...base, id: bytes(16), seq: ++seq, target: full, floor: NOW + 1 }
+      return { signal, ...seal(signal), position: { log_id: 'log', offset: seq } }
+    }
+    const all = [
+      lost({ kind: 'session', id: session.handle }, 'reason:logout'),
+      lost({ kind: 'family', id: tokens.handle }, 'reason:token_reuse'),
+      lost({ kind: 'device', id: 'dev_1' }, 'reason:device_lost'),
+      lost({ id: 'off' }, 'reason:suspension'),
+      lost({ id: 'rotated' }, 'reason:password_reset'),
+      lost({ id: 'narrowed' }, 'reason:role_change'),
+      lost({ id: 'same' }, 'reason:logout'),
+      lost({ id: 'unknown' }, 'reason:suspension'),
+    ]
+    await store.adopt(all, 8, [])
+    const clients = await store.clients()
+    await store.adopt(all, 8, [])
+    expect(await store.clients()).toEqual(clients)
+    expect(clients.map(({ id, state, secretHash }) => `${id} ${state} ${secretHash !== null}`)).toEqual([
+      ...['narrowed disabled true', 'off disabled true', 'rotated active false', 'same active true'],
+    ])
+    expect(await store.device(device.secretHash)).toBeNull()
+    expect(await store.sessionsOf('sub-1', NOW)).toEqual([])
+    // They say so themselves, once their targets are forgotten.
+    await store.dropRows(NOW + 2)
+    expect(await store.resolveSession(cookie.secretHash, NOW)).toBeNull()
+    expect(await store.session(tokens.handle, NOW)).toBeNull()
+    expect(await store.expiredSessions(NOW + 100 * HOUR, 9)).toEqual([])
   })
 }

@@ -79,16 +79,19 @@ export class ThreadLink implements Link {
 /** The engine on the caller's own thread: for tools with nothing else to do, and for deterministic runs. */
 export class InlineLink implements Link {
   readonly #engine: Engine
+  #closed = false
 
   constructor(path: string) {
     this.#engine = new Engine(path)
   }
 
   async ask(body: Body<Request>): Promise<Reply> {
+    if (this.#closed) throw errorOf({ code: 'SESSION_STORE_CLOSED', outcome: 'none', reason: 'the store is closed' })
     return this.#engine.answer({ ...body, id: 0 })
   }
 
   async close(): Promise<void> {
+    this.#closed = true
     this.#engine.close()
   }
 }

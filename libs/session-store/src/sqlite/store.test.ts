@@ -37,53 +37,6 @@ it.each([1, 3])('refuses a file of layout %i', async (layout) => {
   })
 })
 
-const person = {
-  sub: 'ann:1',
-  principal: 'user',
-  email: 'ann@acme.test',
-  password: null,
-  affiliations: [],
-  atLeast: [],
-  now: 1,
-} as const
-
-it('refuses a record that means something else, and gives none that stands under another key', async () => {
-  const store = await openSqliteStore({ path })
-  await store.createAccount(person)
-  const file = new DatabaseSync(path)
-  file.exec(`UPDATE record SET value = replace(value, 'ann:1', 'ann:2') WHERE key LIKE 'account:%'`)
-  await expect(store.account('ann:1')).rejects.toMatchObject({ code: 'SESSION_STORE_UNAVAILABLE' })
-  file.exec(`UPDATE record SET value = json_set(value, '$.schema', 100)`)
-  await expect(store.account('ann:1')).rejects.toMatchObject({ code: 'SESSION_STORE_SCHEMA_UNKNOWN' })
-  file.close()
-  await store.close()
-})
-
-it('keeps what a newer version wrote when it writes a record again', async () => {
-  const store = await openSqliteStore({ path })
-  await store.createAccount({ ...person, affiliations: [{ tenant: 'acme', roles: [] }] })
-  const file = new DatabaseSync(path)
-  file.exec(
-    `UPDATE record SET value = json_set(value, '$.schema', 7, '$.later', json('{"a":[1]}')) WHERE key LIKE 'a%'`,
-  )
-  const change = { kind: 'account_suspended', sub: 'ann:1' } as const
-  const base = { request: Buffer.alloc(32), cause: 'c', initiator: 'i', tenant: null, now: 1, seenSeq: 0, raises: [] }
-  await store.end({ ...base, id: Buffer.alloc(16, 1), change })
-  const roles = { kind: 'roles_set', tenant: 'acme', sub: 'ann:1', roles: ['x'], revision: 1 } as const
-  await store.end({ ...base, id: Buffer.alloc(16, 2), change: roles })
-  expect(await store.account('ann:1')).toEqual({
-    ...{ sub: 'ann:1', principal: 'user', email: 'ann@acme.test', password: null },
-    ...{ state: 'suspended', revision: 2, createdAt: 1 },
-  })
-  const kept = file.prepare(`SELECT value FROM record WHERE key LIKE 'a%' ORDER BY key`).all()
-  expect(kept.map((row) => JSON.parse(row.value as string))).toMatchObject([
-    { schema: 7, later: { a: [1] }, state: 'suspended' },
-    { schema: 7, later: { a: [1] }, roles: ['x'] },
-  ])
-  file.close()
-  await store.close()
-})
-
 it('refuses to raise anything without a sealer, and says why', async () => {
   const store = await openSqliteStore({ path })
   const target = { kind: 'token', tenant: '', id: 't' } as const

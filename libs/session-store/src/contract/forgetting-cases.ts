@@ -1,0 +1,82 @@
+/** What the horizon passes is forgotten; what lives, waits or depends on it is not. */
+import type { SignalTarget } from '@countersign/schemas'
+import { expect, it } from 'vitest'
+import type { SessionStore } from '../port.ts'
+import { tokenOf } from './credential-cases.ts'
+import { begin, bytes, ended, ending, family, HOUR, login, NOW, raise, type Seed, step, subject } from './fixture.ts'
+
+const LATER = NOW + 200 * HOUR
+
+async function acknowledgeAll(store: SessionStore): Promise<void> {
+  const log = (await store.logName()) ?? (await store.nameLog({ log_id: 'log', predecessor: null }, null))
+  const rows = await store.pendingRows({ fromSeq: 1, limit: 1000 })
+  await store.acknowledge(rows.map(({ seq }) => ({ seq, position: { log_id: log.log_id, offset: seq } })))
+}
+
+export function forgettingCases(seeded: Seed): void {
+  it('keeps live sessions and tokens whatever the horizon, and what was ended stays ended', async () => {
+    const { store } = await seeded()
+    const lives = { idleExpiresAt: LATER + HOUR, absoluteExpiresAt: LATER + HOUR }
+    const live = login(1, lives)
+    const session = await begin(store, live)
+    const over = login(1, lives)
+    const parent = await begin(store, over)
+    const child = family({ ...lives, parent: parent.handle })
+    await begin(store, child)
+    const [kept, revoked, orphan] = [bytes(32), bytes(32), bytes(32)]
+    await store.putToken(kept, tokenOf(session, 'tok_1', { expiresAt: LATER + HOUR }))
+    await store.putToken(revoked, tokenOf(session, 'tok_2', { expiresAt: LATER + HOUR }))
+    await store.putToken(orphan, tokenOf(parent, 'tok_3', { expiresAt: LATER + HOUR }))
+    await ended(store, ending(parent))
+    const token: SignalTarget = { kind: 'token', tenant: '', id: 'tok_2' }
+    await ended(store, step({ raises: [raise(token, 'reason:logout')] }))
+    await acknowledgeAll(store)
+    expect(await store.dropRows(LATER)).toBe(2)
+    expect(await store.dropRows(LATER)).toBe(0)
+    expect(await store.resolveSession(live.secretHash, LATER)).toMatchObject({ session: { handle: session.handle } })
+    expect(await store.resolveToken(kept, LATER)).not.toBeNull()
+    expect(await store.resolveToken(revoked, LATER)).toBeNull()
+    expect(await store.resolveToken(orphan, LATER)).toBeNull()
+    expect(await store.resolveSession(over.secretHash, LATER)).toBeNull()
+    expect(await store.session(child.handle, LATER)).toBeNull()
+    expect((await store.sessionsOf('sub-1', LATER)).map(({ handle }) => handle)).toEqual([session.handle])
+    // Nothing else ended it again when its time came.
+    expect(await store.expiredSessions(LATER + HOUR, 9)).toMatchObject([{ handle: session.handle }])
+    // A clock that stepped back makes no floor that misses what lives.
+    await ended(store, ending(session, { change: { kind: 'none' }, now: NOW - HOUR }))
+    expect(await store.resolveSession(live.secretHash, LATER)).toBeNull()
+  })
+
+  it('keeps what waits for the log, and forgets it with its revocation once the horizon has passed both', async () => {
+    const { store } = await seeded()
+    const first = await ended(store, step({ raises: [raise(subject)], now: NOW + 10 }))
+    const nothing = await ended(store, step({ now: NOW + 10 }))
+    expect(await store.dropRows(LATER)).toBe(0)
+    expect(await store.keptRows(1, 9)).toHaveLength(1)
+    expect(await store.revocation(first.revocation.id)).toMatchObject({ state: 'pending' })
+    expect(await store.revocation(nothing.revocation.id)).toBeNull()
+    await acknowledgeAll(store)
+    expect(await store.dropRows(NOW + 10)).toBe(0)
+    expect(await store.revocation(first.revocation.id)).toMatchObject({
+      state: 'acknowledged',
+      position: { offset: 1 },
+    })
+    expect(await store.dropRows(NOW + 11)).toBe(1)
+    expect(await store.revocation(first.revocation.id)).toBeNull()
+    expect(await store.target(subject)).toMatchObject({ endedBelow: NOW + 10 })
+    expect(await store.highestSeq()).toBe(1)
+  })
+
+  it('forgets however much has piled up', async () => {
+    const { store } = await seeded()
+    const target = (i: number): SignalTarget => ({ kind: 'transaction', tenant: '', id: `txn ${i}` })
+    await Promise.all(
+      Array.from({ length: 300 }, (_, i) => ended(store, step({ raises: [raise(target(i)), raise(target(i + 300))] }))),
+    )
+    await acknowledgeAll(store)
+    expect(await store.dropRows(LATER)).toBe(600)
+    expect(await store.keptRows(1, 9)).toEqual([])
+    expect(await store.target(target(0))).toBeNull()
+    expect(await store.target(target(599))).toBeNull()
+  })
+}
