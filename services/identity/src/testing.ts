@@ -11,6 +11,7 @@ import { exampleCatalogue, type Signal, signalCodec } from '@countersign/schemas
 import { createLogger } from '@countersign/telemetry'
 import { type Identity, startIdentity } from './app.ts'
 import { identityConfig } from './config.ts'
+import type { RaisesOf } from './endings.ts'
 import { initKeys } from './key-files.ts'
 
 export const OPERATOR_SECRET = 'canary-operator-secret-0123456789abcdef'
@@ -105,6 +106,8 @@ export class World {
   readonly clock: MovedClock = new MovedClock()
   readonly #running = new Set<Identity>()
   log: TestLog | null = null
+  /** What identities started from now on raise; null for what the table says. */
+  raisesOf: RaisesOf | null = null
 
   constructor() {
     initKeys({
@@ -155,6 +158,7 @@ export class World {
       journey: createLogger({ name: 'journey', level: 'info', destination }),
       clock: this.clock,
       log: this.log.facade(),
+      ...(this.raisesOf && { raisesOf: this.raisesOf }),
     })
     this.#running.add(identity)
     const client = new Client(identity, () => this.#close(identity))
