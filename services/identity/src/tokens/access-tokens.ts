@@ -2,14 +2,15 @@
 import { createHash } from 'node:crypto'
 import { type Clock, type Millis, minutes, newHandle, type Random } from '@countersign/kernel'
 import type { ResolvedToken, SessionStore, Token } from '@countersign/session-store'
-import { createLocalVerifier, type LocalVerifier, type TokenFault } from '@countersign/tokens'
+import { createLocalVerifier, type LocalVerifier, type TokenFault, type VerifyResult } from '@countersign/tokens'
 import { type AccessToken, claimsOf, type Grant, tokenOf } from './access-claims.ts'
 import type { TokenKeys } from './token-keys.ts'
 
 export interface AccessTokensOptions {
   readonly store: Pick<SessionStore, 'putToken' | 'resolveToken' | 'resolveTargets'>
   readonly keys: Pick<TokenKeys, 'signer' | 'local' | 'learn'>
-  readonly issuer: string
+  /** Asked for when it is needed: it may be the address we listen on. */
+  readonly issuer: string | (() => string)
   readonly clock: Clock
   readonly random: Random
   /** Life of a self-contained token. Default 5 minutes. */
@@ -49,21 +50,11 @@ const TYP = 'at+jwt'
 export class AccessTokens {
   readonly #options: AccessTokensOptions
   readonly #lives: Readonly<Record<'jwt' | 'opaque', Millis>>
-  readonly #verifier: LocalVerifier
+  #verifier: LocalVerifier | null = null
 
   constructor(options: AccessTokensOptions) {
     this.#options = options
     this.#lives = { jwt: options.jwtLifeMs ?? JWT_LIFE, opaque: options.opaqueLifeMs ?? OPAQUE_LIFE }
-    this.#verifier = createLocalVerifier({
-      issuer: options.issuer,
-      audience: null,
-      algorithms: ['ES256', 'EdDSA', 'RS256'],
-      typ: TYP,
-      maxAgeS: this.#lives.jwt / 1000,
-      keys: options.keys.local,
-      clock: options.clock,
-      requiredClaims: ['jti', 'client_id', 'tenant', 'targets'],
-    })
   }
 
   /**
@@ -72,7 +63,7 @@ export class AccessTokens {
    * @throws {IDENTITY_TOKEN_KEYS_STALE} retriable, when no key may sign; {SESSION_STORE_UNAVAILABLE} for opaque ones.
    */
   async issue(grant: Grant, format: 'jwt' | 'opaque'): Promise<IssuedToken | null> {
-    const { store, keys, issuer, clock, random } = this.#options
+    const { store, keys, clock, random } = this.#options
     const { kind, notAfter, ...what } = grant
     const issuedAt = clock.now()
     const expiresAt = Math.min(issuedAt + this.#lives[format], notAfter ?? Number.POSITIVE_INFINITY)
@@ -81,7 +72,7 @@ export class AccessTokens {
     const handle = newHandle(random, 'tok')
     const targets = [...what.targets, { kind: 'token', tenant: '', id: handle, version: issuedAt } as const]
     const token: AccessToken = { ...what, handle, targets, issuedAt, expiresAt }
-    if (format === 'jwt') return { text: keys.signer(TYP).sign(claimsOf(issuer, token)), token, expiresInS }
+    if (format === 'jwt') return { text: keys.signer(TYP).sign(claimsOf(this.#issuer, token)), token, expiresInS }
     const secret = random.bytes(OPAQUE_BYTES)
     const { scopeVersion: _, ...record } = token
     await store.putToken(hashOf(secret), { ...record, kind } satisfies Token)
@@ -92,13 +83,32 @@ export class AccessTokens {
   async read(text: string): Promise<PresentedAccess> {
     const opaque = opaqueHash(text)
     if (opaque) return { kind: 'opaque', hash: opaque }
-    let result = this.#verifier.verify(text)
+    let result = this.#verify(text)
     // Another instance may have begun to sign with a key of its own a moment ago.
     if (!result.ok && result.code === 'token_key_unknown' && (await this.#options.keys.learn()))
-      result = this.#verifier.verify(text)
+      result = this.#verify(text)
     if (!result.ok) return { kind: 'refused', code: result.code }
     const token = tokenOf(result.claims.all)
     return token ? { kind: 'jwt', token } : { kind: 'refused', code: 'token_claim_missing' }
+  }
+
+  #verify(text: string): VerifyResult {
+    this.#verifier ??= createLocalVerifier({
+      issuer: this.#issuer,
+      audience: null,
+      algorithms: ['ES256', 'EdDSA', 'RS256'],
+      typ: TYP,
+      maxAgeS: this.#lives.jwt / 1000,
+      keys: this.#options.keys.local,
+      clock: this.#options.clock,
+      requiredClaims: ['jti', 'client_id', 'tenant', 'targets'],
+    })
+    return this.#verifier.verify(text)
+  }
+
+  get #issuer(): string {
+    const { issuer } = this.#options
+    return typeof issuer === 'string' ? issuer : issuer()
   }
 
   /** @returns the token if it stands now, null for any other text. @throws {SESSION_STORE_UNAVAILABLE}. */

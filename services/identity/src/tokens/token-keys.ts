@@ -181,6 +181,7 @@ export class TokenKeys {
 
   async #take(records: readonly TokenKey[]): Promise<void> {
     const { clock, logger } = this.#options
+    const { publishMs } = this.#times
     const starting = this.#loadedAt === Number.NEGATIVE_INFINITY
     const known = new Map(this.#held.map((held) => [held.record.kid, held]))
     const held: Held[] = []
@@ -189,9 +190,8 @@ export class TokenKeys {
       const pair = already?.pair ?? (await this.#seal.open(record))
       if (already) held.push(already)
       else if (pair) {
-        const lead = Math.max(0, record.signsFrom - record.createdAt)
         // One that comes up while we run has been published for no time at all, whatever the clock of its maker said.
-        const waits = starting ? Math.min(lead, Math.max(0, record.signsFrom - clock.now())) : lead
+        const waits = starting ? Math.min(publishMs, Math.max(0, record.signsFrom - clock.now())) : publishMs
         held.push({ pair, record, readyAt: clock.monotonic() + waits, signers: new Map() })
       } else logger.error({ kid: record.kid }, 'a token key in the store is not sealed by us; it is not used')
     }
@@ -202,7 +202,7 @@ export class TokenKeys {
     this.local.replace(this.#document)
   }
 
-  /** The newest key that has been published for long enough; the oldest when none has. */
+  /** The newest key that has been published for long enough; the oldest when none has, such as the first there ever was. */
   #current(): Held | undefined {
     const now = this.#options.clock.monotonic()
     return this.#held.findLast(({ readyAt }) => readyAt <= now) ?? this.#held[0]
