@@ -1,5 +1,5 @@
 /** The Redis adapter passes the contract of the store, on the Redis this run found or one of its own. */
-import { randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { sessionStoreContract } from '@countersign/session-store/contract'
 import { openRedisStore } from '@countersign/session-store/redis'
 import { Redis } from 'ioredis'
@@ -34,7 +34,9 @@ describe.skipIf(none !== null)('on Redis', () => {
           const name = `{${prefix}}:r:${key}`
           const value = (await client.get(name)) ?? ''
           const text = value.lastIndexOf('\n') + 1
-          await client.set(name, value.slice(0, text) + change(value.slice(text)))
+          // With an etag of its own, as every write has.
+          const etag = randomBytes(15).toString('base64url')
+          await client.set(name, etag + value.slice(etag.length, text) + change(value.slice(text)))
         },
         destroy: async () => {
           for (let cursor = '0'; ; ) {

@@ -75,7 +75,8 @@ export class Connection {
     }
     this.#client.on('connect', () => this.#guard())
     this.#client.on('ready', () => void this.#prepare())
-    this.#client.on('close', () => this.#lost('connection lost'))
+    // What was wrong may have been said before.
+    this.#client.on('close', () => this.#live && this.#lost('connection lost'))
     // Its text can quote replies.
     this.#client.on('error', (error) => {
       const code = replyCode(error)

@@ -9,6 +9,8 @@ export interface Read {
   /** Of the write that left it so; empty where nothing is. */
   readonly etag: string
   readonly text: string | null
+  /** Keys it refers to, one a line. */
+  readonly refs: string
 }
 
 /** What a step has read: keys as Redis knows them, with their etags. What is first read of each stands. */
@@ -52,14 +54,16 @@ export function etags(random: Random): () => string {
 /** @returns null for a value that is no record. */
 export function readOf(value: unknown): Read | null {
   if (typeof value !== 'string') return null
-  if (value.startsWith('!')) return { key: value.slice(1), etag: '', text: null }
+  if (value.startsWith('!')) return { key: value.slice(1), etag: '', text: null, refs: '' }
   const head = value.indexOf('\n')
   if (head <= ETAG_LENGTH) return null
+  // The references stand between, and the text has no line break.
+  const last = value.lastIndexOf('\n')
   return {
     key: value.slice(ETAG_LENGTH, head),
     etag: value.slice(0, ETAG_LENGTH),
-    // The references stand between, and the text has no line break.
-    text: value.slice(value.lastIndexOf('\n') + 1),
+    text: value.slice(last + 1),
+    refs: value.slice(head + 1, last),
   }
 }
 

@@ -10,6 +10,7 @@ import { isExact, StoreFault } from '../steps/layout.ts'
 import { type Answer, type Ask, type Changes, type Step, Tx } from '../steps/tx.ts'
 import type { Connection } from './connection.ts'
 import { errorOf, unavailable } from './failure.ts'
+import { Recent } from './recent.ts'
 import { commitOf, etags, type Names, type Read, type ReadSet, readOf, scoresOf } from './records.ts'
 import { COMMIT, RANGE, READ } from './scripts.ts'
 
@@ -49,16 +50,24 @@ class Run {
   readonly read: ReadSet = new Map()
   readonly #runner: Runner
   readonly #deadline: number
+  readonly #recent: Recent | null
   #asks = 0
+  #recalled = false
 
-  constructor(runner: Runner, deadline: number) {
+  /** @param recent what may be used instead of asking; null to ask always. */
+  constructor(runner: Runner, deadline: number, recent: Recent | null = null) {
     this.#runner = runner
     this.#deadline = deadline
+    this.#recent = recent
   }
 
-  /** True when answers of different moments were put together. */
+  /** True when answers of different moments, or of earlier ones, were put together. */
   get isPatched(): boolean {
-    return this.#asks > 1
+    return this.#asks > 1 || this.#recalled
+  }
+
+  get isRecalled(): boolean {
+    return this.#recalled
   }
 
   async drive<T>(step: Step<T>): Promise<T> {
@@ -80,10 +89,20 @@ class Run {
       return scores
     }
     const texts: [string, string | null][] = []
+    const levels = ask.ask === 'follow' ? 2 : 0
+    const recalled = this.#recent?.recall(ask.keys, levels)
+    if (recalled) {
+      this.#recalled = true
+      for (const { key, etag, text } of recalled) {
+        this.#note(this.#runner.names.record(key), etag)
+        texts.push([key, text])
+      }
+      return texts
+    }
     for (let from = 0; from < ask.keys.length; from += KEYS_PER_SCRIPT) {
       this.#asks++
       const keys = ask.keys.slice(from, from + KEYS_PER_SCRIPT)
-      for (const { key, etag, text } of await this.#runner.fetch(keys, ask.ask === 'follow' ? 2 : 0, this.#deadline)) {
+      for (const { key, etag, text } of await this.#runner.fetch(keys, levels, this.#deadline)) {
         this.#note(this.#runner.names.record(key), etag)
         texts.push([key, text])
       }
@@ -106,6 +125,7 @@ export class Runner {
   readonly #clock: Clock
   readonly #random: Random
   readonly #etag: () => string
+  readonly #recent: Recent
   readonly #running = new Set<Promise<unknown>>()
   #line: Waiting[] = []
   #moving: Promise<void> | null = null
@@ -118,6 +138,7 @@ export class Runner {
     this.#clock = clock
     this.#random = random
     this.#etag = etags(random)
+    this.#recent = new Recent(clock)
   }
 
   /** Runs a step that changes nothing. What it answers stood at one moment. */
@@ -149,7 +170,9 @@ export class Runner {
       if (read === null || (i < keys.length && read.key !== keys[i])) return this.#astray()
       found.push(read)
     }
-    return found.length < keys.length ? this.#astray() : found
+    if (found.length < keys.length) return this.#astray()
+    this.#recent.note(found)
+    return found
   }
 
   async range(
@@ -166,7 +189,11 @@ export class Runner {
   async commit(read: ReadSet, changes: Changes, deadline: number): Promise<boolean> {
     const etag = this.#etag()
     const { keys, args } = commitOf(this.names, read, changes, etag)
+    // Until it is known what became of it, nobody begins with what it changes.
+    this.#recent.forget(changes.drops)
+    this.#recent.forget(changes.puts.map(({ key }) => key))
     const [answer] = await this.#connection.run(COMMIT, keys, args, deadline)
+    if (answer === etag) this.#recent.note(changes.puts.map((put) => ({ ...put, etag })))
     if (answer === '' || answer === etag) return answer === etag
     this.#connection.drop('an answer to something else')
     throw unavailable('an answer to something else', 'unknown')
@@ -182,7 +209,7 @@ export class Runner {
     for (let count = 0; count < RUNS; count++) {
       if (count > 0) await this.#pause(count)
       const run = new Run(this, deadline)
-      const value = await this.#alone(run, begin)
+      const value = resultOf<T>(await this.#one(run, begin))
       if (!run.isPatched || (await run.commit(NOTHING))) return value
     }
     throw unavailable('writers were faster')
@@ -191,8 +218,10 @@ export class Runner {
   async #write<T>(begin: Begin<T>): Promise<T> {
     const deadline = this.#clock.monotonic() + this.#timeoutMs
     for (let count = 0; count < FREE_RUNS; count++) {
-      const run = new Run(this, deadline)
-      const value = await this.#alone(run, begin)
+      const run = new Run(this, deadline, count === 0 ? this.#recent : null)
+      const result = await this.#one(run, begin)
+      if (run.isRecalled && 'error' in result) continue
+      const value = resultOf<T>(result)
       if (run.tx.drafts.length > 0) break
       const changes = run.tx.changes()
       if (isNothing(changes) && !run.isPatched) return value
@@ -253,12 +282,6 @@ export class Runner {
     }
   }
 
-  async #alone<T>(run: Run, begin: Begin<T>): Promise<T> {
-    const result = await this.#one(run, begin)
-    if ('error' in result) throw result.error
-    return result.value as T
-  }
-
   #pause(count: number): Promise<void> {
     const most = Math.min(2 ** (count - 1), LONGEST_PAUSE_MS)
     return this.#clock.sleep((most * (this.#random.bytes(1)[0] as number)) / 256)
@@ -272,6 +295,11 @@ export class Runner {
     running.then(done, done)
     return running
   }
+}
+
+function resultOf<T>(result: Result): T {
+  if ('error' in result) throw result.error
+  return result.value as T
 }
 
 function isNothing({ puts, drops, entries }: Changes): boolean {

@@ -23,19 +23,24 @@ local reply, level, seen = { ARGV[1] }, KEYS, {}
 for _, key in ipairs(KEYS) do seen[key] = true end
 for depth = 0, levels do
   local below = {}
-  for _, key in ipairs(level) do
-    local value = redis.call('GET', key)
-    reply[#reply + 1] = value or '!' .. string.sub(key, #prefix + 1)
-    if value and depth < levels then
-      local from = string.find(value, '\\n', 1, true)
-      local to = from and string.find(value, '\\n', from + 1, true)
-      while to do
-        local ref = prefix .. string.sub(value, from + 1, to - 1)
-        if not seen[ref] then
-          seen[ref] = true
-          below[#below + 1] = ref
+  -- One call for many keys: each call costs more than what it reads.
+  for first = 1, #level, 200 do
+    local last = math.min(first + 199, #level)
+    local values = redis.call('MGET', unpack(level, first, last))
+    for i = first, last do
+      local value = values[i - first + 1]
+      reply[#reply + 1] = value or '!' .. string.sub(level[i], #prefix + 1)
+      if value and depth < levels then
+        local from = string.find(value, '\\n', 1, true)
+        local to = from and string.find(value, '\\n', from + 1, true)
+        while to do
+          local ref = prefix .. string.sub(value, from + 1, to - 1)
+          if not seen[ref] then
+            seen[ref] = true
+            below[#below + 1] = ref
+          end
+          from, to = to, string.find(value, '\\n', to + 1, true)
         end
-        from, to = to, string.find(value, '\\n', to + 1, true)
       end
     end
   end
@@ -64,9 +69,14 @@ return { ARGV[1], redis.call('GET', KEYS[2]) or '', found }
 export const COMMIT: Script = script(`
 local etag, read = ARGV[2], tonumber(ARGV[3])
 local at = 7
-for i = 1, read do
-  if redis.call('GETRANGE', KEYS[i], 0, #etag - 1) ~= ARGV[at] then return { ARGV[1], '' } end
-  at = at + 1
+for first = 1, read, 200 do
+  local last = math.min(first + 199, read)
+  local values = redis.call('MGET', unpack(KEYS, first, last))
+  for i = first, last do
+    local value = values[i - first + 1]
+    if (value and string.sub(value, 1, #etag) or '') ~= ARGV[at] then return { ARGV[1], '' } end
+    at = at + 1
+  end
 end
 local puts = at
 at = at + 2 * tonumber(ARGV[4])
