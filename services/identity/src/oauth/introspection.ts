@@ -8,6 +8,7 @@ import type { LogPosition } from '@countersign/schemas'
 import type { Client, Session, SessionStore } from '@countersign/session-store'
 import type { Metrics } from '@countersign/telemetry'
 import type { Grants } from '../grants.ts'
+import type { Journey } from '../journey.ts'
 import { isEndedOnLog, type OwnView } from '../own-view.ts'
 import {
   type AccessTokens,
@@ -30,6 +31,7 @@ export interface IntrospectionOptions {
   readonly clock: Clock
   readonly grants: Grants
   readonly metrics: Metrics
+  readonly journey: Journey
 }
 
 /** Members of an answer. */
@@ -57,7 +59,7 @@ export class Introspection {
     if (isFault(asked)) return asked
     // RFC 7662 §2.1: who asks is authenticated; a name alone is not that.
     if (asked.client.authMethod === 'none') return CLIENT_UNKNOWN
-    const result = this.#judge(asked.client, asked.read)
+    const result = this.#judge(asked.client, asked.read, request)
     metrics.counter('countersign_introspections_total', { result: result.active ? 'active' : 'inactive' }).add()
     return result
   }
@@ -72,18 +74,19 @@ export class Introspection {
     return { kind: 'access', live, position }
   }
 
-  #judge(client: Client, found: Found): Introspected {
+  #judge(client: Client, found: Found, request: OAuthRequest): Introspected {
     return found.kind === 'refresh'
       ? this.#refresh(client, found.presented, found.session)
-      : this.#access(client, found.live, found.position)
+      : this.#access(client, found.live, found.position, request)
   }
 
-  #access(client: Client, live: LiveAccess | null, position: LogPosition | null): Introspected {
+  #access(client: Client, live: LiveAccess | null, position: LogPosition | null, request: OAuthRequest): Introspected {
     const { view, issuer, grants, clock } = this.#options
     if (live === null) return INACTIVE
     const { token, roles, scopeVersion } = live
     const mine = token.client === client.id || token.audience.some((audience) => client.introspects.includes(audience))
-    if (!mine || token.expiresAt <= clock.now() || isEndedOnLog(view, token)) return INACTIVE
+    if (!mine) return this.#denied(client, live, request)
+    if (token.expiresAt <= clock.now() || isEndedOnLog(view, token)) return INACTIVE
     const { sub, tenant } = token
     const scopes = narrowed(scopesNow(view, grants, { sub, tenant, roles, scopeVersion }), token.scopes)
     return {
@@ -92,6 +95,21 @@ export class Introspection {
       ...claimsOf(issuer, { ...token, scopes, scopeVersion }),
       position,
     }
+  }
+
+  /** Somebody holds a token that is not meant for them. */
+  #denied(client: Client, { token }: LiveAccess, request: OAuthRequest): Introspected {
+    const { journey, clock } = this.#options
+    journey.record('introspection_denied', {
+      actor: `client:${client.id}`,
+      sub: token.sub,
+      tenant: token.tenant,
+      token: token.handle,
+      outcome: 'not_for_this_client',
+      requestId: request.id,
+      latencyMs: clock.monotonic() - request.began,
+    })
+    return INACTIVE
   }
 
   #refresh(client: Client, presented: PresentedRefresh, session: Session | null): Introspected {
