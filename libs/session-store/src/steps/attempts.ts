@@ -43,8 +43,9 @@ export function* admitAttempt(
   if (wait > 0) return wait
   for (const { key, free, attempts } of counts) {
     const count = attempts + 1
-    const rest = count < free ? 0 : Math.min(maxMs, baseMs * 2 ** (count - free))
-    tx.put(ATTEMPT, { ...(yield* tx.get(ATTEMPT, key)), key, attempts: count, restsUntil: now + rest, lastAt: now })
+    // Not `now`, where nothing rests: steps of the same moment are written in any order of their clocks.
+    const restsUntil = count < free ? 0 : now + Math.min(maxMs, baseMs * 2 ** (count - free))
+    tx.put(ATTEMPT, { ...(yield* tx.get(ATTEMPT, key)), key, attempts: count, restsUntil, lastAt: now })
   }
   const idle = yield* tx.range('attempts', { to: now - forgetMs, limit: FORGOTTEN_AT_ONCE })
   for (const { key, lastAt } of yield* tx.all(ATTEMPT, idle)) if (lastAt <= now - forgetMs) tx.drop(ATTEMPT, key)
@@ -59,6 +60,6 @@ export function* settleAttempt(
   for (const key of cleared) tx.drop(ATTEMPT, key)
   for (const key of refunded) {
     const held = yield* tx.get(ATTEMPT, key)
-    if (held !== null) tx.put(ATTEMPT, { ...held, attempts: Math.max(0, held.attempts - 1), restsUntil: held.lastAt })
+    if (held !== null) tx.put(ATTEMPT, { ...held, attempts: Math.max(0, held.attempts - 1), restsUntil: 0 })
   }
 }
