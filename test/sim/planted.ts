@@ -94,9 +94,9 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'raise a floor that is not above what was issued',
-    file: 'libs/session-store/src/sqlite/endings.ts',
-    find: 'return Math.max((targetRow(db, target)?.version ?? 0) + 1, atLeast + 1, now)',
-    replace: 'return Math.min((targetRow(db, target)?.version ?? now) + (atLeast > now ? 1 : 0), now)',
+    file: 'libs/session-store/src/steps/targets.ts',
+    find: 'return Math.max((stored?.version ?? 0) + 1, atLeast + 1, now)',
+    replace: 'return Math.min((stored?.version ?? now) + (atLeast > now ? 1 : 0), now)',
   },
   {
     name: 'resolve the offset before the record',

@@ -1,5 +1,5 @@
 /** What ends authority: one step each, versions that rise, ids that repeat. */
-import type { SignalTarget } from '@countersign/schemas'
+import { type SignalTarget, signalCodec } from '@countersign/schemas'
 import { expect, it } from 'vitest'
 import type { Change, Ending, SessionStore } from '../port.ts'
 import {
@@ -163,6 +163,9 @@ export function endingCases(seeded: Seed): void {
     expect(await store.sessionsOf('sub-1', NOW)).toEqual([])
     expect(await store.end({ ...asked, id: bytes(16) })).toEqual({ refused: 'session_unknown' })
     expect(await store.highestSeq()).toBe(4)
+    const fourth = await begin(store, login())
+    await ended(store, step({ change: { kind: 'sessions_ended', handles: [fourth.handle] } }))
+    expect(await store.session(fourth.handle, NOW)).toBeNull()
   })
 
   it('ends what was begun on a lost device, and refuses one that is not that person’s to lose', async () => {
@@ -225,6 +228,24 @@ export function endingCases(seeded: Seed): void {
     expect(await store.highestSeq()).toBe(0)
     expect(await store.keptRows(1, 10)).toEqual([])
     expect(await store.resolveSession(asked.secretHash, NOW)).not.toBeNull()
+  })
+
+  it('writes each signal into its own row, also beside a step of the same moment that is refused', async () => {
+    const { store } = await seeded()
+    const session = await begin(store, login())
+    const refused = login(1, { ends: [ending(session)], parent: 'nobody' })
+    const results = await Promise.all([
+      store.createSession(refused),
+      ended(store, step({ raises: [raise(subject, 'scope:a'), raise(subject, 'scope:b')] })),
+      store.createSession(refused),
+      ended(store, step({ raises: [raise(affiliation, 'scope:c')] })),
+    ])
+    expect(results).toMatchObject([{ refused: 'parent_ended' }, {}, { refused: 'parent_ended' }, {}])
+    const rows = await store.keptRows(1, 9)
+    const signed = rows.map(({ body }) => signalCodec.decode(body))
+    expect(signed.map(({ seq, id }) => [seq, Buffer.from(id)])).toEqual(rows.map(({ seq, id }) => [seq, id]))
+    expect(signed.map(({ effect }) => effect)).toEqual(['scope:a', 'scope:b', 'scope:c'])
+    expect(await store.session(session.handle, NOW)).not.toBeNull()
   })
 
   it('gives each sequence and each version once to handles that write at the same time', async () => {

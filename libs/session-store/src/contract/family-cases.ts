@@ -79,9 +79,9 @@ export function familyCases(seeded: Seed): void {
     await ask(1, 0)
     const plain = await begin(store, login())
     await store.delivered([
+      { handle, from: 5, at: NOW + 5 },
       { handle, from: 1, at: NOW + 7 },
       { handle, from: 1, at: NOW + 9 },
-      { handle, from: 5, at: NOW + 9 },
       { handle: 'nobody', from: 1, at: NOW + 9 },
       { handle: plain.handle, from: 1, at: NOW + 9 },
     ])

@@ -3,7 +3,21 @@ import type { SignalTarget } from '@countersign/schemas'
 import { expect, it } from 'vitest'
 import type { SessionStore } from '../port.ts'
 import { tokenOf } from './credential-cases.ts'
-import { begin, bytes, ended, ending, family, HOUR, login, NOW, raise, type Seed, step, subject } from './fixture.ts'
+import {
+  begin,
+  bytes,
+  ended,
+  ending,
+  family,
+  HOUR,
+  login,
+  NOW,
+  raise,
+  type Seed,
+  signals,
+  step,
+  subject,
+} from './fixture.ts'
 
 const LATER = NOW + 200 * HOUR
 
@@ -40,10 +54,15 @@ export function forgettingCases(seeded: Seed): void {
     expect(await store.resolveSession(over.secretHash, LATER)).toBeNull()
     expect(await store.session(child.handle, LATER)).toBeNull()
     expect((await store.sessionsOf('sub-1', LATER)).map(({ handle }) => handle)).toEqual([session.handle])
+    // Nothing is left of the others: their secrets mean nothing any more.
+    const again = login(null, { ...lives, credential: over.credential, now: LATER })
+    expect((await begin(store, again)).handle).toBe(again.handle)
+    await ended(store, ending(await begin(store, again), { now: LATER }))
     // Nothing else ended it again when its time came.
     expect(await store.expiredSessions(LATER + HOUR, 9)).toMatchObject([{ handle: session.handle }])
     // A clock that stepped back makes no floor that misses what lives.
     await ended(store, ending(session, { change: { kind: 'none' }, now: NOW - HOUR }))
+    expect((await signals(store)).at(-1)?.floor).toBeGreaterThan(NOW)
     expect(await store.resolveSession(live.secretHash, LATER)).toBeNull()
   })
 

@@ -13,6 +13,7 @@ import {
   NOW,
   newClient,
   newDevice,
+  person,
   raise,
   type Seed,
   seal,
@@ -101,7 +102,7 @@ export function outboxCases(seeded: Seed): void {
       lost(3, affiliation, 'scope:x', ['member']),
       lost(4, subject, 'reason:password_reset'),
       lost(5, { ...subject, id: 'gone' }, 'reason:suspension'),
-    ]
+    ] as const
     const tenant: SignalTarget = { kind: 'tenant', tenant: 'acme', id: '' }
     const missing = step({ seenSeq: 6, raises: [raise(tenant)] })
     await store.adopt(signalsLost, 6, [missing])
@@ -117,8 +118,42 @@ export function outboxCases(seeded: Seed): void {
     expect((await store.account('sub-1'))?.password).toBeNull()
     expect((await store.affiliation('acme', 'sub-1'))?.roles).toEqual(['member'])
     expect(await store.target(subject)).toMatchObject({ version: NOW + 4, endedBelow: NOW + 4 })
-    const repeated = await store.end(step({ id: Buffer.from(signalsLost[1]?.signal.id as Uint8Array), seenSeq: 6 }))
+    const repeated = await store.end(step({ id: Buffer.from(signalsLost[1].signal.id), seenSeq: 6 }))
     expect(repeated).toMatchObject({ repeated: true, revocation: { seqs: [4], state: 'acknowledged' } })
+    // A retry under the same id that took another sequence is the same signal.
+    await store.adopt([{ ...signalsLost[1], signal: { ...signalsLost[1].signal, seq: 2 } }], 7, [])
+    expect((await store.keptRows(1, 9)).map(({ seq }) => seq)).toEqual([3, 4, 5, 7])
+  })
+
+  it('takes back what lost signals say of people and their places', async () => {
+    const { store } = await seeded()
+    await store.nameLog({ log_id: 'log', predecessor: null }, null)
+    const affiliations = ['acme', 'beta', 'gamma'].map((tenant) => ({ tenant, roles: ['member'] }))
+    for (const sub of ['sub-2', 'sub-3'])
+      await store.createAccount(person({ sub, email: `${sub}@acme.test`, affiliations }))
+    let seq = 0
+    const lost = (kind: SignalTarget['kind'], tenant: string, id: string, effect: string): LostSignal => {
+      const base = { fallback: 'admin', cause: 'c', initiator: 'i', effect } as const
+      const signal: Signal = { ...base, id: bytes(16), seq: ++seq, target: { kind, tenant, id }, floor: NOW + 1 }
+      return { signal, ...seal(signal), position: { log_id: 'log', offset: seq } }
+    }
+    const all = [
+      lost('subject', '', 'sub-1', 'reason:suspension'),
+      lost('subject', '', 'sub-2', 'reason:offboarding'),
+      lost('affiliation', 'acme', 'sub-3', 'reason:suspension'),
+      lost('affiliation', 'beta', 'sub-3', 'reason:offboarding'),
+      lost('subject', '', 'sub-3', 'reason:logout'),
+    ]
+    for (let times = 0; times < 2; times++) {
+      await store.adopt(all, 5, [])
+      expect(await store.account('sub-1')).toMatchObject({ state: 'suspended', revision: 2 })
+      expect(await store.account('sub-2')).toMatchObject({ state: 'deleted', password: null })
+      expect(await store.affiliationsOf('sub-2')).toEqual([])
+      expect(await store.account('sub-3')).toMatchObject({ state: 'active', revision: 1 })
+      expect((await store.affiliationsOf('sub-3')).map(({ tenant, state }) => `${tenant} ${state}`)).toEqual([
+        ...['acme suspended', 'gamma active'],
+      ])
+    }
   })
 
   it('takes back what lost signals say of sessions, devices and clients', async () => {

@@ -85,6 +85,8 @@ export function recordCases(seeded: Seed): void {
     expect(await store.resetCodeOwner(codeHash, NOW + 1000)).toBeNull()
     const change = { kind: 'password_reset', sub: 'sub-1', codeHash, password: { ...password, n: 32768 } } as const
     expect(await store.end(step({ change, now: NOW + 1000 }))).toEqual({ refused: 'reset_code_unknown' })
+    const guessed = { ...change, codeHash: bytes(32) }
+    expect(await store.end(step({ change: guessed }))).toEqual({ refused: 'reset_code_unknown' })
     await ended(store, step({ change, raises: [raise(subject, 'reason:password_reset')] }))
     expect(await store.end(step({ change }))).toEqual({ refused: 'reset_code_unknown' })
     expect(await store.createSession(login(1))).toEqual({ refused: 'account_changed' })
@@ -120,7 +122,10 @@ export function recordCases(seeded: Seed): void {
     // Ended for good, whatever the clock says next.
     expect(await store.session(first.handle, NOW)).toBeNull()
     await ended(store, step({ raises: [raise(subject)], now: NOW + 30 }))
-    expect(await store.expiredSessions(NOW + 2 * HOUR, 9)).toEqual([])
+    // Those ended otherwise give way to the next, however few are asked for.
+    const next = await begin(store, login(1, { now: NOW + 30, idleExpiresAt: NOW + 3 * HOUR }))
+    expect(await store.expiredSessions(NOW + 4 * HOUR, 1)).toEqual([])
+    expect(await store.expiredSessions(NOW + 4 * HOUR, 1)).toMatchObject([{ handle: next.handle }])
   })
 
   it('slows attempts per key, also when they come at once, and forgets them', async () => {
@@ -147,6 +152,14 @@ export function recordCases(seeded: Seed): void {
     for (let i = 0; i < 3; i++) await attempt(store, NOW + 2000)
     expect(await attempt(store, NOW + 2000)).toBeGreaterThan(0)
     expect(await attempt(store, NOW + 70_000)).toBe(0)
+  })
+
+  it('does not slow attempts of one moment whose clocks are in another order', async () => {
+    const { store } = await seeded()
+    const rule = { keys: [{ key: 'source', free: 50 }], baseMs: 1000, maxMs: 5000, forgetMs: 60_000 }
+    for (const now of [NOW + 5, NOW, NOW + 3]) expect(await store.admitAttempt({ ...rule, now })).toBe(0)
+    await store.settleAttempt({ cleared: [], refunded: ['source'] })
+    expect(await store.admitAttempt({ ...rule, now: NOW + 1 })).toBe(0)
   })
 
   it('keeps secrets by hash', async () => {

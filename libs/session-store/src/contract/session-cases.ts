@@ -131,6 +131,26 @@ export function sessionCases(seeded: Seed): void {
     expect(await handlesOf(store)).toEqual([])
   })
 
+  it('lets nobody in whose account or place is suspended, whatever their targets say', async () => {
+    const { store } = await seeded()
+    const asked = login()
+    await begin(store, asked)
+    const changes = [
+      { kind: 'account_suspended', sub: 'sub-1' },
+      { kind: 'affiliation_suspended', tenant: 'acme', sub: 'sub-1' },
+    ] as const
+    for (const change of changes) {
+      expect(await store.resolveSession(asked.secretHash, NOW)).not.toBeNull()
+      await ended(store, step({ change }))
+      expect(await store.resolveSession(asked.secretHash, NOW)).toBeNull()
+      expect(await store.session(asked.handle, NOW)).toBeNull()
+      expect(await handlesOf(store)).toEqual([])
+      await store.restoreAccount('sub-1')
+      await store.restoreAffiliation('acme', 'sub-1')
+    }
+    expect(await handlesOf(store)).toEqual([asked.handle])
+  })
+
   it('lets a person have so many sessions of a kind, whoever asks at the same time', async () => {
     const { store, open } = await seeded()
     const stores = [store, await open()]
