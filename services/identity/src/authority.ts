@@ -61,25 +61,16 @@ export class Authority {
 
   /** Runs one ending path. Never throws for a store or log that is away: that is an answer. */
   async end(path: EndingPath, run: EndingRun): Promise<Answer> {
-    const { clock, metrics, journey } = this.#options
+    const { clock } = this.#options
     const began = clock.monotonic()
     const answer = await this.#answer(path, run)
-    const { target, effect } = run.facts
-    const event = {
-      actor: run.initiator,
-      tenant: run.tenant,
-      cause: run.cause ?? path,
-      ...about(target),
-      ...(effect === undefined ? {} : { effect }),
-      ...(run.requestId === undefined ? {} : { requestId: run.requestId }),
-      revocation: answer.id,
-      outcome: answer.state === 'refused' ? answer.code : answer.state,
-      latencyMs: clock.monotonic() - began,
-    }
-    if (path === 'logout') journey.logout(event)
-    else journey.revocation(event)
-    metrics.counter('countersign_revocations_total', { answer: answer.state, reason: reasonLabel(path, effect) }).add()
+    this.#tell(path, run, answer, clock.monotonic() - began)
     return answer
+  }
+
+  /** Notes a run whose step was part of a larger one. */
+  tell(path: EndingPath, run: EndingRun, revocation: Revocation): void {
+    this.#tell(path, run, answerOf(revocation), 0)
   }
 
   /** @returns where a revocation stands now, null when the id was never used. @throws {SESSION_STORE_UNAVAILABLE}. */
@@ -96,6 +87,25 @@ export class Authority {
     )
     const cause = run.cause ?? path
     return { id, request, cause, initiator, tenant, now: clock.now(), change, raises, seenSeq: view.outboxSeq }
+  }
+
+  #tell(path: EndingPath, run: EndingRun, answer: Answer, latencyMs: number): void {
+    const { metrics, journey } = this.#options
+    const { target, effect } = run.facts
+    const event = {
+      actor: run.initiator,
+      tenant: run.tenant,
+      cause: run.cause ?? path,
+      ...about(target),
+      ...(effect === undefined ? {} : { effect }),
+      ...(run.requestId === undefined ? {} : { requestId: run.requestId }),
+      revocation: answer.id,
+      outcome: answer.state === 'refused' ? answer.code : answer.state,
+      latencyMs,
+    }
+    if (path === 'logout') journey.logout(event)
+    else journey.revocation(event)
+    metrics.counter('countersign_revocations_total', { answer: answer.state, reason: reasonLabel(path, effect) }).add()
   }
 
   async #answer(path: EndingPath, run: EndingRun): Promise<Answer> {

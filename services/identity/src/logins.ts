@@ -3,16 +3,15 @@
  * long and read the same. Whatever cookie a request brought, a new one begins here: none is ever adopted.
  */
 import { type Clock, type Millis, newHandle, type Random, seconds } from '@countersign/kernel'
-import type { Account, Affiliation, Ending, NewSession, Session, SessionStore } from '@countersign/session-store'
+import type { Account, Affiliation, NewSession, Session, SessionStore } from '@countersign/session-store'
 import type { Metrics } from '@countersign/telemetry'
 import { attempt } from './attempts.ts'
-import type { Authority } from './authority.ts'
 import { deviceHash, mintCookie, mintDevice } from './credentials.ts'
 import { ADMIN_SCOPE, type Grants, scopesOf } from './grants.ts'
 import type { Journey } from './journey.ts'
 import type { OwnView } from './own-view.ts'
 import type { Passwords } from './passwords.ts'
-import { ended, type Known, type Sessions } from './sessions.ts'
+import type { Known, Sessions } from './sessions.ts'
 
 /** The browser a request came from. */
 export interface Browser {
@@ -75,7 +74,6 @@ export interface LoginOptions {
   readonly store: SessionStore
   readonly sessions: Sessions
   readonly view: OwnView
-  readonly authority: Pick<Authority, 'step'>
   readonly passwords: Passwords
   readonly clock: Clock
   readonly random: Random
@@ -153,9 +151,8 @@ export class Logins {
     device: FoundDevice | null,
     replaced: readonly Session[],
   ): Promise<LoginResult> {
-    const { sessions, authority, random, grants } = this.#options
+    const { sessions, random, grants } = this.#options
     const cookie = mintCookie(random)
-    const ends: Ending[] = replaced.map((session) => authority.step('relogin', ended('relogin', session)))
     const scopes = scopesOf(roles, grants)
     const begun = await sessions.begin({
       kind: scopes.includes(ADMIN_SCOPE) ? 'admin' : 'browser',
@@ -165,7 +162,7 @@ export class Logins {
       device: device?.device ?? null,
       amr: ['pwd'],
       accountRevision: account.revision,
-      ends,
+      replaces: replaced,
     })
     if (begun.ok) {
       return { ok: true, cookie: cookie.value, deviceCookie: device?.cookie ?? null, session: begun.session, scopes }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -167,7 +168,7 @@ describe('cookies and fixation', () => {
     expect((await theirs.browser.get('/session')).status).toBe(401)
   })
 
-  it('refuses what another site sends, on every route that changes something', async () => {
+  it('CVE-2020-10734: refuses what another site sends, on every route that changes something', async () => {
     const { browser } = await loggedIn(['admin'])
     const routes = changingRoutes()
     expect(routes.length).toBeGreaterThan(20)
@@ -211,6 +212,44 @@ describe('cookies and fixation', () => {
   })
 })
 
+describe('the login page', () => {
+  it('lets its form end at what the client it goes on to has registered, nowhere else', async () => {
+    const redirectUris = ['https://app.example.test/callback?a=1', 'com.example.app:/callback']
+    await client.operate('POST', '/v1/clients', {
+      id: 'csp',
+      name: 'An app',
+      authMethod: 'none',
+      grants: ['authorization_code'],
+      redirectUris,
+      audiences: ['billing'],
+    })
+    const policy = async (query: Record<string, string>) => {
+      const onward = encodeURIComponent(`/authorize?${new URLSearchParams(query)}`)
+      const page = await client.browser().get(`/login?continue=${onward}`)
+      return /form-action ([^;]*)/.exec(page.headers.get('content-security-policy') ?? '')?.[1]
+    }
+    const [web, app] = redirectUris as [string, string]
+    expect(await policy({ client_id: 'csp', redirect_uri: web })).toBe("'self' https://app.example.test")
+    expect(await policy({ client_id: 'csp', redirect_uri: app })).toBe("'self' com.example.app:")
+    expect(await policy({ client_id: 'csp' })).toBe("'self' https://app.example.test")
+    for (const redirect_uri of ['https://evil.test/', 'https://app.example.test/callback?a=1; script-src *'])
+      expect(await policy({ client_id: 'csp', redirect_uri })).toBe("'self'")
+    expect(await policy({ client_id: 'nobody', redirect_uri: web })).toBe("'self'")
+    const page = await client.browser().get('/login?continue=https://evil.test/')
+    expect(page.text).not.toContain('evil.test')
+  })
+
+  it('can be used by everybody: language, labels, errors told and tied to their fields', async () => {
+    const page = await client.browser().get('/login')
+    expect(page.text).toContain('<html lang="en">')
+    for (const [, id] of page.text.matchAll(/<input id="(\w+)"/g)) expect(page.text).toContain(`<label for="${id}">`)
+    const wrong = await client.browser().send('POST', '/login', 'email=nobody%40example.test&password=x')
+    expect(wrong.text).toMatch(/<p class="note" role="alert" id="note">/)
+    expect(wrong.text.match(/aria-describedby="note" aria-invalid="true"/g)).toHaveLength(2)
+    expect(wrong.text).not.toContain('<script')
+  })
+})
+
 describe('devices', () => {
   it('are known again by their cookie, and given up as lost with all that was begun on them', async () => {
     const { name, browser, login } = await loggedIn()
@@ -238,6 +277,25 @@ describe('devices', () => {
     expect((await one.browser.login(two.name)).json.newDevice).toBe(true)
     expect(one.browser.jar.get('device')).not.toBe(first)
   })
+})
+
+it('asks once more on a device not seen before, where the configuration says so', async () => {
+  const strict = new World()
+  try {
+    const there = await strict.start({ COUNTERSIGN_NEW_DEVICE: 'reauthenticate' })
+    const { name } = await there.person()
+    const browser = there.browser()
+    const act = () => browser.post('/v1/api-sessions', { name: 'x' })
+    await browser.login(name)
+    expect(code(await act())).toEqual([401, 'reauthentication_required'])
+    await browser.post('/reauthenticate', { password: PASSWORD })
+    expect((await act()).status).toBe(201)
+    await browser.login(name)
+    expect((await act()).status).toBe(201)
+    expect(strict.lines.filter((line) => line.includes('"action":"new_device"'))).toHaveLength(1)
+  } finally {
+    await strict.destroy()
+  }
 })
 
 describe('showing oneself again', () => {
@@ -307,6 +365,22 @@ describe('showing oneself again', () => {
       'account_unknown',
     ])
   })
+})
+
+it('says nothing of what is asked about under thousands of names that are nobody’s', async () => {
+  const { browser } = await loggedIn()
+  const answers = new Set<string>()
+  const ask = async (): Promise<void> => {
+    const [handle, cookie] = [`ses_${randomBytes(16).toString('base64url')}`, randomBytes(32).toString('base64url')]
+    const ended = await browser.send('DELETE', `/v1/sessions/${handle}`, {})
+    answers.add(JSON.stringify([ended.status, ended.json.code]))
+    for (const presented of [{ cookie }, { bearer: `api_${cookie}` }]) {
+      const resolved = await client.send('POST', '/v1/sessions/resolve', presented, service)
+      answers.add(JSON.stringify([resolved.status, resolved.json.code]))
+    }
+  }
+  for (let i = 0; i < 50; i++) await Promise.all(Array.from({ length: 20 }, ask))
+  expect([...answers]).toEqual(['[404,"session_unknown"]'])
 })
 
 describe('sessions as administrators see them', () => {

@@ -37,8 +37,8 @@ export interface Beginning extends Pick<NewSession, 'kind' | 'credential' | 'sub
   readonly codeHash?: Buffer | null
   /** Absolute end, epoch milliseconds, if before the kind's own. */
   readonly notAfter?: number
-  /** Sessions that end with this beginning, in the same step. */
-  readonly ends?: readonly Ending[]
+  /** Sessions that end with this beginning, in the same step: they go on as this one. */
+  readonly replaces?: readonly Session[]
 }
 
 export type Begun =
@@ -74,7 +74,7 @@ export interface Known extends ResolvedSession {
 export interface SessionsOptions {
   readonly store: SessionStore
   readonly view: OwnView
-  readonly authority: Pick<Authority, 'step'>
+  readonly authority: Pick<Authority, 'step' | 'tell'>
   readonly delivery: Pick<Delivery, 'kick'>
   readonly clock: Clock
   readonly random: Random
@@ -94,15 +94,22 @@ export class Sessions {
 
   /** Begins a session; those a limit lets go end in the same step, each with its signal. @throws {SESSION_STORE_UNAVAILABLE}. */
   async begin(beginning: Beginning): Promise<Begun> {
-    const { store, view, delivery, clock, kinds, repair } = this.#options
+    const { store, view, authority, delivery, clock, kinds, repair } = this.#options
     // A rolled-back store would give sequences out again that the log has, and nobody could tell any more.
     if (!view.started) return { ok: false, code: 'view_starting' }
     const rule = kinds[beginning.kind]
-    let leaving: readonly Ending[] = []
+    const replaced = (beginning.replaces ?? []).map((session) => endingOf('relogin', session))
+    let leaving: readonly EndingOf[] = []
     for (let tries = 1; ; tries++) {
-      const result = await store.createSession(this.#newSession(beginning, clock.now(), leaving))
+      const endings = [...replaced, ...leaving]
+      const ends = endings.map(({ path, run }) => authority.step(path, run))
+      const result = await store.createSession(this.#newSession(beginning, clock.now(), ends))
       if (!('refused' in result)) {
         delivery.kick()
+        for (const revocation of result.ended) {
+          const ending = endings.find(({ run }) => run.id.equals(revocation.id))
+          if (ending) authority.tell(ending.path, ending.run, revocation)
+        }
         return { ok: true, ...result }
       }
       const { refused } = result
@@ -177,10 +184,10 @@ export class Sessions {
     }
   }
 
-  #newSession(beginning: Beginning, now: number, leaving: readonly Ending[]): NewSession {
+  #newSession(beginning: Beginning, now: number, ends: readonly Ending[]): NewSession {
     const { view, random, kinds } = this.#options
     const { kind, credential, sub, tenant, amr, notAfter = Number.POSITIVE_INFINITY } = beginning
-    const { client = null, device = null, ends = [] } = beginning
+    const { client = null, device = null } = beginning
     const rule = kinds[kind]
     const absoluteExpiresAt = Math.min(now + rule.absoluteMs, notAfter)
     const targets: Target[] = [
@@ -211,21 +218,19 @@ export class Sessions {
       atLeast: seenVersions(view, targets),
       seenSeq: view.outboxSeq,
       now,
-      ends: [...ends, ...leaving],
+      ends,
       // An administrator who comes to act as somebody takes none of their own sessions.
       most: beginning.act?.length ? null : rule.most,
     }
   }
 
   // The store judges the limit; who goes is chosen from what it last showed, and chosen anew when that has changed.
-  async #leaving({ sub, kind, ends = [] }: Beginning): Promise<readonly Ending[]> {
-    const { store, authority, clock, kinds } = this.#options
-    const ending = new Set(ends.map(({ change }) => (change.kind === 'session_ended' ? change.handle : '')))
+  async #leaving({ sub, kind, replaces = [] }: Beginning): Promise<readonly EndingOf[]> {
+    const { store, clock, kinds } = this.#options
+    const replaced = new Set(replaces.map(({ handle }) => handle))
     const live = await store.sessionsOf(sub, clock.now())
-    const counted = live.filter((session) => session.kind === kind && !ending.has(session.handle))
-    return whoGoes(counted, kinds[kind]).map((session) =>
-      authority.step('session_limit', ended('session_limit', session)),
-    )
+    const counted = live.filter((session) => session.kind === kind && !replaced.has(session.handle))
+    return whoGoes(counted, kinds[kind]).map((session) => endingOf('session_limit', session))
   }
 
   #granted(tenant: string, sub: string, roles: readonly string[], version: number): readonly string[] {
@@ -234,10 +239,15 @@ export class Sessions {
   }
 }
 
-/** The run that ends one session as part of a beginning; its id follows from the session. */
-export function ended(path: 'relogin' | 'session_limit', session: Session): EndingRun {
+interface EndingOf {
+  readonly path: 'relogin' | 'session_limit'
+  readonly run: EndingRun
+}
+
+// Its id follows from the session: it ends once, whoever comes first.
+function endingOf(path: EndingOf['path'], session: Session): EndingOf {
   const { handle, sub, tenant } = session
-  return {
+  const run: EndingRun = {
     id: derivedId(path, handle),
     request: requestDigest([path, handle]),
     initiator: sub,
@@ -245,6 +255,7 @@ export function ended(path: 'relogin' | 'session_limit', session: Session): Endi
     change: { kind: 'session_ended', handle },
     facts: { target: targetOf(session) },
   }
+  return { path, run }
 }
 
 /** True when the person of this session showed themselves lately enough for an act that gives authority. */
