@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { verifyBundle } from '@countersign/envelope'
@@ -7,7 +7,7 @@ import { SeededRandom } from '@countersign/kernel/testing'
 import type { BundleRecord } from '@countersign/session-store'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { bundleSource } from './bundle.ts'
-import { initKeys, readGrants, readRootPublicKey, readSigningKey } from './key-files.ts'
+import { initKeys, readGrants, readRootPublicKey, readSigningKey, readStoreSecrets } from './key-files.ts'
 import { passwords } from './passwords.ts'
 
 const NOW = 1_800_000_000_000
@@ -46,6 +46,52 @@ describe('key files', () => {
     const orders = [{ name: '../x', use: 'envelope', tenants: ['*'], topics: ['*'] } as const]
     const bad = () => initKeys({ dir: join(dir, 'other'), checkpoints: 1, orders, now: NOW, random: systemRandom })
     expect(bad).toThrow(expect.objectContaining({ code: 'IDENTITY_KEY_NAME_INVALID' }))
+  })
+})
+
+describe('the secret of the store', () => {
+  const secretFiles = () => readdirSync(dir).filter((name) => name.startsWith('store'))
+
+  it('is made with the other keys, for its owner alone, and stays', () => {
+    init()
+    expect(secretFiles()).toEqual(['store.secret'])
+    expect(statSync(join(dir, 'store.secret')).mode & 0o777).toBe(0o600)
+    const [secret, ...others] = readStoreSecrets(dir, systemRandom)
+    expect([secret?.length, others]).toEqual([32, []])
+    expect(readStoreSecrets(dir, systemRandom)).toEqual([secret])
+  })
+
+  it('is made for a folder that lacks one, once, even when two find it missing together', () => {
+    let racing: Buffer[] | null = null
+    // The second comes while the first is between looking and writing.
+    const random = {
+      bytes: (length: number) => {
+        if (length === 32) racing ??= readStoreSecrets(dir, systemRandom)
+        return systemRandom.bytes(length)
+      },
+    }
+    expect(readStoreSecrets(dir, random)).toEqual(racing)
+    expect(secretFiles()).toEqual(['store.secret'])
+  })
+
+  it('gives way to another, and is known until it is taken away', () => {
+    const [old] = readStoreSecrets(dir, systemRandom)
+    renameSync(join(dir, 'store.secret'), join(dir, 'store.previous.secret'))
+    const [next, ...before] = readStoreSecrets(dir, systemRandom)
+    expect(next).not.toEqual(old)
+    expect(before).toEqual([old])
+  })
+
+  it('is refused when others may read it, when it is too short, and when none can be made', () => {
+    const path = join(dir, 'store.secret')
+    const unreadable = expect.objectContaining({ code: 'IDENTITY_KEYS_UNREADABLE' })
+    readStoreSecrets(dir, systemRandom)
+    chmodSync(path, 0o640)
+    expect(() => readStoreSecrets(dir, systemRandom)).toThrow(unreadable)
+    chmodSync(path, 0o600)
+    writeFileSync(path, Buffer.alloc(31).toString('base64'))
+    expect(() => readStoreSecrets(dir, systemRandom)).toThrow(unreadable)
+    expect(() => readStoreSecrets(join(dir, 'nowhere'), systemRandom)).toThrow(unreadable)
   })
 })
 
