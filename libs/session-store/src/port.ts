@@ -231,7 +231,10 @@ export interface SessionStore extends OutboxPort {
   /** @returns whose unused, unexpired code this is, null for none. */
   resetCodeOwner(codeHash: Buffer, now: number): Promise<string | null>
 
-  /** Begins a session; versions captured are the stored ones raised to `atLeast`. */
+  /**
+   * Begins a session; versions captured are the stored ones raised to `atLeast`. Asked again with the same handle and
+   * credential, the first answer is given again; with another, `id_reused`.
+   */
   createSession(
     session: NewSession,
   ): Promise<{ readonly session: Session; readonly ended: readonly Revocation[] } | Refused>
@@ -339,7 +342,7 @@ export interface SessionStore extends OutboxPort {
    * @param endings what must end because not everything was found again; the same step, so that a crash skips none.
    */
   adopt(lost: readonly LostSignal[], seq: number, endings: readonly Ending[]): Promise<void>
-  /** @returns all tenants with an affiliation, sorted. */
+  /** @returns all tenants that ever had an affiliation, sorted. */
   tenants(): Promise<readonly string[]>
   close(): Promise<void>
 }
