@@ -1,0 +1,176 @@
+/** An OAuth client as others wrote it, unmodified, against identity on each store; and its tokens read by jose. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Identity, identityConfig, initKeys, startIdentity } from '@countersign/identity'
+import { loadConfig, systemClock, systemRandom } from '@countersign/kernel'
+import { createLogger } from '@countersign/telemetry'
+import { createRemoteJWKSet, decodeProtectedHeader, exportJWK, generateKeyPair, jwtVerify } from 'jose'
+import * as oauth from 'oauth4webapi'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { freePort } from '../../day/processes.ts'
+import { hasRedis, RedisServer } from '../../redis-server.ts'
+import { PASSWORD, until } from '../site.ts'
+
+const SECRET = 'client+secret/with:signs%and&more=0123456789'
+const CALLBACK = 'http://127.0.0.1:9/callback'
+/** On this machine there is no TLS. */
+const plain = { [oauth.allowInsecureRequests]: true } as const
+
+describe.each(['sqlite', 'redis'] as const)('on %s', (store) => {
+  describe.skipIf(store === 'redis' && !hasRedis())('a foreign client', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'countersign-interop-'))
+    const signing = generateKeyPair('ES256', { extractable: true })
+    let redis: RedisServer | null = null
+    let identity: Identity
+    let issuer: URL
+    let server: oauth.AuthorizationServer
+
+    beforeAll(async () => {
+      if (store === 'redis') redis = await RedisServer.start()
+      const keys = join(folder, 'keys')
+      initKeys({ dir: keys, checkpoints: 1, orders: [], now: systemClock.now() - 1000, random: systemRandom })
+      const port = String(await freePort())
+      issuer = new URL(`http://127.0.0.1:${port}`)
+      const jwk = { ...(await exportJWK((await signing).publicKey)), kid: 'k1', alg: 'ES256' }
+      const values: Record<string, string> = {
+        HTTP_PORT: port,
+        ISSUER: issuer.origin,
+        LOG_PATH: join(folder, 'log.db'),
+        KEYS_DIR: keys,
+        PASSWORD_COST: '10',
+        CHECKPOINT_INTERVAL: '100ms',
+        MAX_STALENESS: '1s',
+        INSECURE_COOKIES: 'true',
+        SEED: JSON.stringify(seedOf(JSON.stringify({ keys: [jwk] }))),
+        ...(redis === null ? { STORE_PATH: join(folder, 'store.db') } : { STORE: 'redis', REDIS_URL: redis.url }),
+      }
+      const env = Object.fromEntries(Object.entries(values).map(([key, value]) => [`COUNTERSIGN_${key}`, value]))
+      const silent = createLogger({ name: 'identity', level: 'silent' })
+      identity = await startIdentity({ config: loadConfig(identityConfig, env), logger: silent, journey: silent })
+      await until('identity is ready', async () => (await fetch(new URL('/readyz', issuer))).ok)
+      const found = await oauth.discoveryRequest(issuer, { algorithm: 'oauth2', ...plain })
+      server = await oauth.processDiscoveryResponse(issuer, found)
+    }, 60_000)
+    afterAll(async () => {
+      await identity?.close()
+      await redis?.stop()
+      rmSync(folder, { recursive: true, force: true })
+    })
+
+    /** Logs in on the page that authorization shows. @returns where the client is called back. */
+    async function throughLogin(client: oauth.Client, verifier: string, state: string): Promise<URL> {
+      const asked = new URL(server.authorization_endpoint as string)
+      const challenge = await oauth.calculatePKCECodeChallenge(verifier)
+      asked.search = new URLSearchParams({
+        response_type: 'code',
+        client_id: client.client_id,
+        redirect_uri: CALLBACK,
+        scope: 'invoices:read invoices:export',
+        code_challenge: challenge,
+        code_challenge_method: 'S256',
+        state,
+      }).toString()
+      const page = await (await fetch(asked)).text()
+      const [, onward = ''] = /name="continue" value="([^"]*)"/.exec(page) ?? []
+      const form = { email: 'bob@example.com', password: PASSWORD, continue: onward.replaceAll('&#38;', '&') }
+      const login = { method: 'POST', body: new URLSearchParams(form), redirect: 'manual' } as const
+      const welcomed = await fetch(new URL('/login', issuer), login)
+      const cookie = welcomed.headers
+        .getSetCookie()
+        .map((line) => line.split(';')[0])
+        .join('; ')
+      const next = new URL(welcomed.headers.get('location') ?? '', issuer)
+      const answered = await fetch(next, { headers: { cookie }, redirect: 'manual' })
+      return new URL(answered.headers.get('location') ?? '')
+    }
+
+    async function tokens(client: oauth.Client, auth: oauth.ClientAuth): Promise<oauth.TokenEndpointResponse> {
+      const verifier = oauth.generateRandomCodeVerifier()
+      const state = oauth.generateRandomState()
+      const called = oauth.validateAuthResponse(server, client, await throughLogin(client, verifier, state), state)
+      const answer = await oauth.authorizationCodeGrantRequest(server, client, auth, called, CALLBACK, verifier, plain)
+      return oauth.processAuthorizationCodeResponse(server, client, answer)
+    }
+
+    async function introspected(token: string): Promise<oauth.IntrospectionResponse> {
+      const client = { client_id: 'reports' }
+      const auth = oauth.ClientSecretBasic(SECRET)
+      const answer = await oauth.introspectionRequest(server, client, auth, token, plain)
+      return oauth.processIntrospectionResponse(server, client, answer)
+    }
+
+    test('logs a person in, refreshes, is introspected and revokes, confidential or public', async () => {
+      for (const [client, auth] of [
+        [{ client_id: 'web' }, oauth.ClientSecretBasic(SECRET)],
+        [{ client_id: 'spa' }, oauth.None()],
+      ] as const) {
+        const first = await tokens(client, auth)
+        const answer = await oauth.refreshTokenGrantRequest(server, client, auth, first.refresh_token as string, plain)
+        const second = await oauth.processRefreshTokenResponse(server, client, answer)
+        expect(second.refresh_token).not.toBe(first.refresh_token)
+        expect(await introspected(second.access_token)).toMatchObject({
+          active: true,
+          client_id: client.client_id,
+          sub: 'sub_bob',
+          aud: 'reports',
+          scope: 'invoices:export invoices:read',
+        })
+        const refresh = second.refresh_token as string
+        await oauth.processRevocationResponse(await oauth.revocationRequest(server, client, auth, refresh, plain))
+        expect(await introspected(second.access_token)).toEqual({ active: false })
+        const again = await oauth.refreshTokenGrantRequest(server, client, auth, refresh, plain)
+        const refused = oauth.processRefreshTokenResponse(server, client, again)
+        await expect(refused).rejects.toMatchObject({ error: 'invalid_grant', status: 400 })
+      }
+    })
+
+    test('acts as itself, by secret and by assertion', async () => {
+      const key = { key: (await signing).privateKey, kid: 'k1' }
+      for (const [client_id, auth] of [
+        ['robot-secret', oauth.ClientSecretPost(SECRET)],
+        ['robot-key', oauth.PrivateKeyJwt(key)],
+      ] as const) {
+        const answer = await oauth.clientCredentialsGrantRequest(server, { client_id }, auth, {}, plain)
+        const { access_token } = await oauth.processClientCredentialsResponse(server, { client_id }, answer)
+        expect(await introspected(access_token)).toMatchObject({ active: true, client_id, sub: 'svc_robot' })
+      }
+      const wrong = oauth.ClientSecretPost(`${SECRET}x`)
+      const client = { client_id: 'robot-secret' }
+      const answer = await oauth.clientCredentialsGrantRequest(server, client, wrong, {}, plain)
+      const refused = oauth.processClientCredentialsResponse(server, client, answer)
+      await expect(refused).rejects.toThrow()
+    })
+
+    test('finds its tokens to be what RFC 9068 says, as jose does', async () => {
+      const { access_token } = await tokens({ client_id: 'web' }, oauth.ClientSecretBasic(SECRET))
+      const keys = createRemoteJWKSet(new URL(server.jwks_uri as string))
+      const pinned = { issuer: issuer.origin, audience: 'reports', typ: 'at+jwt', algorithms: ['ES256'] }
+      const { payload } = await jwtVerify(access_token, keys, pinned)
+      expect(payload).toMatchObject({ sub: 'sub_bob', client_id: 'web', tenant: 'acme', amr: ['pwd'] })
+      expect(decodeProtectedHeader(access_token)).toEqual({ alg: 'ES256', typ: 'at+jwt', kid: expect.any(String) })
+      await expect(jwtVerify(access_token, keys, { ...pinned, audience: 'mail' })).rejects.toThrow()
+      const request = new Request('http://127.0.0.1:9/', { headers: { authorization: `Bearer ${access_token}` } })
+      const claims = await oauth.validateJwtAccessToken(server, request, 'reports', plain)
+      expect(claims.jti).toBe(payload.jti)
+    })
+  })
+})
+
+function seedOf(jwks: string): object {
+  const person = { sub: 'sub_bob', email: 'bob@example.com', password: PASSWORD }
+  const robot = { sub: 'svc_robot', principal: 'service', email: 'robot@services.example.com' }
+  const code = { grants: ['authorization_code', 'refresh_token'], redirectUris: [CALLBACK] }
+  const own = { grants: ['client_credentials'], service: { sub: 'svc_robot', tenant: 'acme' } }
+  const may = { scopes: ['invoices:export', 'invoices:read'], audiences: ['reports'] }
+  return {
+    accounts: [person, robot].map((one) => ({ ...one, affiliations: [{ tenant: 'acme', roles: ['member'] }] })),
+    clients: [
+      { id: 'web', name: 'Web', authMethod: 'client_secret_basic', secret: SECRET, ...code, ...may },
+      { id: 'spa', name: 'Page', authMethod: 'none', tokenFormat: 'opaque', ...code, ...may },
+      { id: 'robot-secret', name: 'Robot', authMethod: 'client_secret_post', secret: SECRET, ...own, ...may },
+      { id: 'robot-key', name: 'Robot', authMethod: 'private_key_jwt', jwks, tokenFormat: 'opaque', ...own, ...may },
+      { id: 'reports', name: 'Reports', authMethod: 'client_secret_basic', secret: SECRET, introspects: ['reports'] },
+    ],
+  }
+}
