@@ -1,10 +1,10 @@
 /** A Redis that goes away, stands still, forgets scripts, fills up or changes its role; and writers that race on it. */
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Signal, signalCodec } from '@countersign/schemas'
 import type { Ending, NewSession, Rotated, SessionStore } from '@countersign/session-store'
 import { openRedisStore, type RedisStoreOptions } from '@countersign/session-store/redis'
 import { afterEach, describe, expect, it } from 'vitest'
+import { Wire } from '../wire.ts'
 import { noRedisServer, RedisServer } from './redis-server.ts'
 
 const NOW = 1_800_000_000_000
@@ -100,7 +100,7 @@ describe.skipIf(noRedisServer !== null)('a store on a Redis that fails', { timeo
     const redis = await start()
     const proxy = await Wire.start(redis.port)
     closers.push(() => proxy.stop())
-    const store = await open(proxy.url)
+    const store = await open(`redis://127.0.0.1:${proxy.port}`)
     await seed(store)
     const outcomes = new Set<string>()
     for (let n = 1; n <= 40; n++) {
@@ -222,7 +222,7 @@ describe.skipIf(noRedisServer !== null)('a store on a Redis that fails', { timeo
     const redis = await start()
     const proxies = [await Wire.start(redis.port), await Wire.start(redis.port)]
     for (const proxy of proxies) closers.push(() => proxy.stop())
-    const stores = await Promise.all(proxies.map((proxy) => open(proxy.url)))
+    const stores = await Promise.all(proxies.map((proxy) => open(`redis://127.0.0.1:${proxy.port}`)))
     await seed(stores[0] as SessionStore)
     for (let n = 0; n < 5; n++) await stores[0]?.createSession(family(n))
     let cuts = 0
@@ -266,61 +266,3 @@ describe.skipIf(noRedisServer !== null)('a store on a Redis that fails', { timeo
     expect(waits.filter((wait) => wait === 0)).toHaveLength(3)
   })
 })
-
-/** Stands between the store and Redis, and cuts. */
-class Wire {
-  readonly #server: ReturnType<typeof createServer>
-  readonly #pairs = new Set<[Socket, Socket]>()
-  #chunks = Number.POSITIVE_INFINITY
-
-  private constructor(port: number) {
-    this.#server = createServer((near) => {
-      const far = connect(port, '127.0.0.1')
-      const pair: [Socket, Socket] = [near, far]
-      this.#pairs.add(pair)
-      const end = (): void => {
-        this.#pairs.delete(pair)
-        near.destroy()
-        far.destroy()
-      }
-      for (const [from, to] of [pair, [far, near] as const]) {
-        from.on('error', end).on('close', end)
-        from.on('data', (chunk) => {
-          if (this.#chunks-- > 0) to.write(chunk)
-          else {
-            this.#chunks = Number.POSITIVE_INFINITY
-            end()
-          }
-        })
-      }
-    })
-  }
-
-  static async start(port: number): Promise<Wire> {
-    const proxy = new Wire(port)
-    await new Promise<void>((resolve) => proxy.#server.listen(0, '127.0.0.1', resolve))
-    return proxy
-  }
-
-  get url(): string {
-    return `redis://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
-  }
-
-  /** Lets so many more pieces pass in either direction, then cuts that connection. */
-  cutAfter(chunks: number): void {
-    this.#chunks = chunks
-  }
-
-  /** Cuts what is connected now. */
-  cut(): void {
-    for (const [near, far] of this.#pairs) {
-      near.destroy()
-      far.destroy()
-    }
-  }
-
-  async stop(): Promise<void> {
-    this.cut()
-    await new Promise((resolve) => this.#server.close(resolve))
-  }
-}
