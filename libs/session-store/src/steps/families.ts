@@ -3,7 +3,7 @@ import type { Rotated, SessionStore } from '../port.ts'
 import type { RefreshState, Rotation } from '../records.ts'
 import { SESSION } from './kinds.ts'
 import { keyOf } from './layout.ts'
-import { liveSession, movedOn, resolved } from './sessions.ts'
+import { movedOn, resolved } from './sessions.ts'
 import { shown } from './shown.ts'
 import type { Step, Tx } from './tx.ts'
 
@@ -12,18 +12,22 @@ const MOST_ROTATIONS = 8
 
 export function* rotate(tx: Tx, o: Parameters<SessionStore['rotate']>[0]): Step<Rotated | null> {
   const { handle, client, generation, now } = o
-  const found = yield* liveSession(tx, handle, now)
+  yield* tx.follow(keyOf(SESSION, handle))
+  const found = yield* tx.get(SESSION, handle)
   if (found?.refresh == null || found.client !== client) return null
+  const live = yield* resolved(tx, found, now)
+  if (live === null) return null
   const { refresh } = found
-  if (generation > refresh.generation) return { outcome: 'ahead', session: shown.session(found) }
-  const outcome = generation === refresh.generation ? 'rotated' : 'repeated'
-  if (outcome === 'repeated' && !mayRepeat(refresh, generation, o)) {
-    return { outcome: 'reused', session: shown.session(found) }
+  const { session } = live
+  if (generation > refresh.generation) return { outcome: 'ahead', session }
+  if (generation < refresh.generation) {
+    return mayRepeat(refresh, generation, o)
+      ? { outcome: 'repeated', resolved: live, generation: generation + 1 }
+      : { outcome: 'reused', session }
   }
-  const kept = outcome === 'rotated' ? { ...movedOn(found, now, o.idleExpiresAt), refresh: after(refresh, now) } : found
-  if (outcome === 'rotated') tx.put(SESSION, kept)
-  const stands = yield* resolved(tx, kept, now)
-  return stands && { outcome, resolved: stands, generation: generation + 1 }
+  const next = { ...movedOn(found, now, o.idleExpiresAt), refresh: after(refresh, now) }
+  tx.put(SESSION, next)
+  return { outcome: 'rotated', resolved: { ...live, session: shown.session(next) }, generation: generation + 1 }
 }
 
 /**

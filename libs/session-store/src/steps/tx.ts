@@ -52,6 +52,13 @@ export interface Range {
   readonly newestFirst?: boolean
 }
 
+/** A record as the store has it. */
+interface Held {
+  readonly text: string | null
+  /** Read from the text when first used. */
+  record: object | null | undefined
+}
+
 interface Change {
   readonly kind: Kind<object>
   /** Null: dropped. */
@@ -65,8 +72,7 @@ interface Change {
 export class Tx {
   /** Signals to sign, in order of their sequence. */
   readonly drafts: Signal[] = []
-  readonly #read = new Map<string, string | null>()
-  readonly #parsed = new Map<string, object>()
+  readonly #read = new Map<string, Held>()
   #changed = new Map<string, Change>()
   readonly #drafted: string[] = []
 
@@ -78,7 +84,7 @@ export class Tx {
   /** Writes a record that cannot be there yet, because of what else this step has read: it need not be read itself. */
   add<R extends object>(kind: Kind<R>, record: R): void {
     const key = keyOf(kind, ...kind.id(record))
-    if (!this.#knows(key)) this.#read.set(key, null)
+    if (!this.#knows(key)) this.#read.set(key, { text: null, record: null })
     this.put(kind, record)
   }
 
@@ -162,12 +168,12 @@ export class Tx {
     const entries: { index: string; key: string; score: number | null }[] = []
     const sealed = new Map(this.#drafted.map((key, i) => [key, seals[i]]))
     for (const [key, { kind, record }] of this.#changed) {
-      const before = this.#before(kind, key)
+      const before = recordOf(kind, key, this.#read.get(key))
       if (record === null) {
         if (before) drops.push(key)
       } else {
         const text = encode(kind, { ...record, ...sealed.get(key) })
-        if (text === this.#read.get(key)) continue
+        if (text === this.#read.get(key)?.text) continue
         puts.push({ key, text, refs: refsOf(kind, record).join('\n') })
       }
       for (const [index, score] of entryChanges(kind, before, record)) entries.push({ index, key, score })
@@ -176,27 +182,17 @@ export class Tx {
   }
 
   #knows(key: string): boolean {
-    return this.#changed.has(key) || this.#read.has(key)
+    return this.#read.has(key) || this.#changed.has(key)
   }
 
   #keep(texts: Texts): void {
-    for (const [key, text] of texts) if (!this.#read.has(key)) this.#read.set(key, text)
+    for (const [key, text] of texts) if (!this.#read.has(key)) this.#read.set(key, { text, record: undefined })
   }
 
   #record<R extends object>(kind: Kind<R>, key: string): Kept<R> | null {
-    const change = this.#changed.get(key)
-    return (change ? change.record : this.#before(kind, key)) as Kept<R> | null
-  }
-
-  #before<R extends object>(kind: Kind<R>, key: string): Kept<R> | null {
-    const text = this.#read.get(key) ?? null
-    if (text === null) return null
-    let record = this.#parsed.get(key)
-    if (!record) {
-      record = decode(kind, key, text)
-      this.#parsed.set(key, record)
-    }
-    return record as Kept<R>
+    // Most steps only read.
+    const change = this.#changed.size === 0 ? undefined : this.#changed.get(key)
+    return change ? (change.record as Kept<R> | null) : recordOf(kind, key, this.#read.get(key))
   }
 
   #change(key: string, change: Change): void {
@@ -209,7 +205,7 @@ export class Tx {
   #entriesOf(index: string): Map<string, number | null> {
     const found = new Map<string, number | null>()
     for (const [key, { kind, record }] of this.#changed)
-      for (const [name, score] of entryChanges(kind, this.#before(kind, key), record))
+      for (const [name, score] of entryChanges(kind, recordOf(kind, key, this.#read.get(key)), record))
         if (name === index) found.set(key, score)
     return found
   }
@@ -217,6 +213,12 @@ export class Tx {
 
 export function isRefused(value: unknown): boolean {
   return typeof value === 'object' && value !== null && 'refused' in value
+}
+
+function recordOf<R extends object>(kind: Kind<R>, key: string, held: Held | undefined): Kept<R> | null {
+  if (held === undefined || held.text === null) return null
+  held.record ??= decode(kind, key, held.text)
+  return held.record as Kept<R>
 }
 
 function entryChanges(kind: Kind<object>, before: object | null, after: object | null): Map<string, number | null> {
