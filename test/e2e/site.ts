@@ -1,7 +1,7 @@
 /** Identity, api and worker in this process, on one embedded log, with people who log in; for end-to-end tests. */
 import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { type Api, config as apiConfig, startApi } from '@countersign/api'
 import { type Identity, identityConfig, initKeys, startIdentity } from '@countersign/identity'
 import { loadConfig, systemClock, systemRandom } from '@countersign/kernel'
@@ -9,12 +9,24 @@ import { createLogger, type Logger } from '@countersign/telemetry'
 import { startWorker, type Worker, config as workerConfig } from '@countersign/worker'
 import { expect } from 'vitest'
 import { freePort, Service } from '../day/processes.ts'
+import { REDIRECT_URI } from '../identity/people.ts'
 
 export const SERVICE_SECRET = 'service-secret-service-secret-0123456789'
 export const OPERATOR_SECRET = 'operator-secret-operator-secret-0123456'
 export const SCHEDULE_SECRET = 'schedule-secret-schedule-secret-0123456'
 export const WEBHOOK_SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'
 export const PASSWORD = 'correct horse battery'
+export const ISSUER = 'https://identity.example'
+/** Of every client that has one, below. */
+export const CLIENT_SECRET = 'client-secret-client-secret-0123456789ab'
+
+/** Clients that act for people, by name, and the api itself, which introspects. */
+const CLIENTS: readonly object[] = [
+  client('spa', { grants: ['authorization_code'] }),
+  client('app', { grants: ['authorization_code', 'refresh_token'] }),
+  client('opaque', { grants: ['authorization_code', 'refresh_token'], tokenFormat: 'opaque' }),
+  { id: 'api', name: 'api', authMethod: 'client_secret_basic', secret: CLIENT_SECRET, introspects: ['api'] },
+]
 
 export interface Answer {
   readonly status: number
@@ -32,6 +44,22 @@ export async function until(what: string, holds: () => Promise<boolean> | boolea
   }
 }
 
+/** A session cookie, or the headers of another credential. */
+export type Shown = string | Readonly<Record<string, string>>
+
+export interface SiteOptions {
+  /** Address of a Redis for identity's store. Default: SQLite. */
+  readonly redisUrl?: string
+  /** Identity as a process of its own, which can be killed. */
+  readonly identityProcess?: boolean
+  /** How many apis there are, each with a view of its own; default 1. */
+  readonly apis?: number
+  /** Accountants `person-0` and so on in `acme`, beside those there always are; default 0. */
+  readonly people?: number
+  /** More of identity's configuration, without its prefix. */
+  readonly identity?: Readonly<Record<string, string>>
+}
+
 /** Folder, keys and services. */
 export class Site {
   readonly folder: string = mkdtempSync(join(tmpdir(), 'countersign-e2e-'))
@@ -39,23 +67,30 @@ export class Site {
   readonly lines: string[] = []
   /** Answers people and services. */
   identity!: Pick<Identity, 'address' | 'close'>
+  /** Of `startIdentityProcess`; null before. */
+  identityService: Service | null = null
   /** Writes checkpoints, on the same store. */
   notary!: Identity
   api!: Api
-  worker!: Worker
+  /** All apis, `api` first. */
+  readonly apis: Api[] = []
+  #worker: Worker | null = null
+  readonly #options: SiteOptions
 
-  private constructor() {
+  private constructor(options: SiteOptions) {
+    this.#options = options
     const orders = [{ name: 'api', use: 'envelope', tenants: ['*'], topics: ['*'] }] as const
     initKeys({ dir: this.#keys, checkpoints: 1, orders, now: Date.now(), random: systemRandom })
   }
 
   /** Everything is ready. */
-  static async start(): Promise<Site> {
-    const site = new Site()
+  static async start(options: SiteOptions = {}): Promise<Site> {
+    const site = new Site(options)
     try {
       await site.startNotary()
-      await site.startIdentity()
-      await Promise.all([site.#startApi(), site.#startWorker()])
+      await (options.identityProcess ? site.startIdentityProcess() : site.startIdentity())
+      for (let i = 0; i < (options.apis ?? 1); i++) await site.#startApi()
+      await site.startWorker()
       await Promise.all([
         until('api ready', () => site.ready('api')),
         until('worker ready', () => site.ready('worker')),
@@ -72,27 +107,33 @@ export class Site {
   }
 
   async startIdentity(): Promise<void> {
-    const seed = {
+    this.identity = await this.#start({ ROLES: 'http', SEED: this.#seed }, 'identity')
+  }
+
+  get #seed(): string {
+    return JSON.stringify({
       accounts: [
         account('ann', 'acme', ['admin']),
         account('bob', 'acme', ['accountant']),
         account('eve', 'globex', ['viewer']),
+        ...Array.from({ length: this.#options.people ?? 0 }, (_, i) => account(`person-${i}`, 'acme', ['accountant'])),
       ],
       secrets: [
         { name: 'api', use: 'service', secret: SERVICE_SECRET },
         { name: 'op', use: 'operator', secret: OPERATOR_SECRET },
       ],
-    }
-    this.identity = await this.#start({ ROLES: 'http', SEED: JSON.stringify(seed) }, 'identity')
+      clients: CLIENTS,
+    })
   }
 
   /** In a process of its own, which can be killed. */
   async startIdentityProcess(): Promise<Service> {
     const port = await freePort()
-    const env = this.#identityEnvironment({ ROLES: 'http', HTTP_PORT: String(port) })
+    const env = this.#identityEnvironment({ ROLES: 'http', HTTP_PORT: String(port), SEED: this.#seed })
     const service = new Service({ name: 'identity', service: 'identity', port, env }, this.folder)
     service.start()
     await service.ready()
+    this.identityService = service
     this.identity = { address: service.url, close: () => service.stop() }
     return service
   }
@@ -105,14 +146,22 @@ export class Site {
   #identityEnvironment(more: Record<string, string>): Record<string, string> {
     return environment({
       LOG_PATH: this.logPath,
-      STORE_PATH: join(this.folder, 'store.db'),
+      ...this.#storeEnvironment(),
       KEYS_DIR: this.#keys,
       PASSWORD_COST: '10',
       INSECURE_COOKIES: 'true',
       CHECKPOINT_INTERVAL: '300ms',
       ACK_DEADLINE: '500ms',
+      ISSUER,
+      ...this.#options.identity,
       ...more,
     })
+  }
+
+  #storeEnvironment(): Record<string, string> {
+    const { redisUrl } = this.#options
+    if (redisUrl === undefined) return { STORE_PATH: join(this.folder, 'store.db') }
+    return { STORE: 'redis', REDIS_URL: redisUrl, REDIS_PREFIX: basename(this.folder) }
   }
 
   async #startApi(): Promise<void> {
@@ -127,19 +176,35 @@ export class Site {
         INSECURE_COOKIES: 'true',
         SCHEDULE_SECRET,
         SCHEDULE_TENANTS: 'acme,globex',
+        ISSUER,
+        INTROSPECTION_CLIENT: 'api',
+        INTROSPECTION_SECRET: CLIENT_SECRET,
         WEBHOOKS: JSON.stringify({ ledger: { tenant: 'acme', secrets: [WEBHOOK_SECRET] } }),
       }),
     )
-    this.api = await startApi(config, this.#logger('api'))
+    const api = await startApi(config, this.#logger('api'))
+    this.api ??= api
+    this.apis.push(api)
   }
 
-  async #startWorker(): Promise<void> {
+  /** What is queued waits. */
+  async stopWorker(): Promise<void> {
+    await this.#worker?.close()
+    this.#worker = null
+  }
+
+  async startWorker(): Promise<void> {
     const own = { CONSUMER: 'worker-1', ROOT_KEY: this.rootKey, CHECKPOINT_INTERVAL: '300ms' }
     const config = loadConfig(
       workerConfig,
       environment({ LOG_PATH: this.logPath, ...own, HISTORY_PATH: this.historyPath }),
     )
-    this.worker = await startWorker(config, this.#logger('worker'))
+    this.#worker = await startWorker(config, this.#logger('worker'))
+  }
+
+  get worker(): Worker {
+    if (!this.#worker) throw new Error('the worker is stopped')
+    return this.#worker
   }
 
   get rootKey(): string {
@@ -178,7 +243,7 @@ export class Site {
     const body = JSON.stringify({ email: `${name}@example.com`, password: PASSWORD })
     const response = await fetch(`${this.identity.address}/login`, { method: 'POST', headers, body })
     expect(response.status).toBe(200)
-    return (response.headers.get('set-cookie') ?? '').split(';')[0] ?? ''
+    return (response.headers.getSetCookie().find((line) => line.startsWith('session=')) ?? '').split(';')[0] ?? ''
   }
 
   async logout(cookie: string): Promise<{ readonly state: string; readonly id: string }> {
@@ -195,17 +260,17 @@ export class Site {
     return { ...((await response.json()) as object), status: response.status }
   }
 
-  /** As a program with a session, at the api. */
-  async post(path: string, cookie: string, body: object = {}): Promise<Answer> {
-    const headers = { 'content-type': 'application/json', cookie }
-    const response = await fetch(`${this.api.address}${path}`, { method: 'POST', headers, body: JSON.stringify(body) })
+  /** As a program with a credential, at the api. */
+  async post(path: string, shown: Shown, body: object = {}, api: Api = this.api): Promise<Answer> {
+    const headers = { 'content-type': 'application/json', ...headersOf(shown) }
+    const response = await fetch(`${api.address}${path}`, { method: 'POST', headers, body: JSON.stringify(body) })
     return { status: response.status, jobs: [], ...((await response.json()) as object) } as Answer
   }
 
   /** Queues through the form, as the page does. @returns where the outcome can be watched. */
-  async watched(path: string, cookie: string, fields: Record<string, string>): Promise<string> {
+  async watched(path: string, shown: Shown, fields: Record<string, string>): Promise<string> {
     const body = new URLSearchParams(fields)
-    const request = { method: 'POST', headers: { cookie }, body, redirect: 'manual' } as const
+    const request = { method: 'POST', headers: headersOf(shown), body, redirect: 'manual' } as const
     const response = await fetch(`${this.api.address}${path}`, request)
     expect(response.status).toBe(303)
     return `${this.api.address}${response.headers.get('location')}`
@@ -226,7 +291,7 @@ export class Site {
   }
 
   async close(): Promise<void> {
-    for (const service of [this.worker, this.api, this.identity, this.notary]) await service?.close()
+    for (const service of [this.#worker, ...this.apis, this.identity, this.notary]) await service?.close()
     rmSync(this.folder, { recursive: true, force: true })
   }
 
@@ -248,6 +313,16 @@ export async function becomes(url: string, expected: object): Promise<void> {
   }).catch((error: Error) => {
     throw new Error(`${error.message}; last ${JSON.stringify(last)}`)
   })
+}
+
+function headersOf(shown: Shown): Record<string, string> {
+  return typeof shown === 'string' ? { cookie: shown } : { ...shown }
+}
+
+function client(id: string, more: object): object {
+  const scopes = ['invoices:export', 'payments:run', 'reports:build']
+  const shared = { authMethod: 'client_secret_basic', secret: CLIENT_SECRET, redirectUris: [REDIRECT_URI], scopes }
+  return { id, name: id, ...shared, audiences: ['api'], ...more }
 }
 
 function environment(values: Record<string, string>): Record<string, string> {

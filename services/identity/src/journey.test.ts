@@ -87,6 +87,22 @@ test('an event is a line at once, and soon a record on the topic, keyed by its s
   await sink.close()
 })
 
+test('tokens given out are lines at debug only; what was refused, and all else, is a line', async () => {
+  const { journey, lines, sink } = stand()
+  journey.refresh({ ...EVENT, outcome: 'rotated', family: 'fam_1', token: 'tok_1' })
+  journey.issuance({ ...EVENT, client: 'app', token: 'tok_2' })
+  expect(lines).toEqual([])
+  journey.issuance({ ...EVENT, session: 'ses_1' })
+  journey.refresh({ ...EVENT, outcome: 'session_unknown' })
+  journey.reuse({ ...EVENT, outcome: 'ended', token: 'tok_1' })
+  expect(lines.map(({ level, action, tokenHandle }) => [level, action, tokenHandle])).toEqual([
+    ['info', 'issuance', undefined],
+    ['info', 'refresh', undefined],
+    ['warn', 'reuse', 'tok_1'],
+  ])
+  await sink.close()
+})
+
 test('every kind of step has its action', async () => {
   const { journey, sink, clock, records } = stand()
   sink.start()
@@ -111,12 +127,12 @@ test('what looks like a secret reaches neither line nor record, in whichever fie
   const canary = 'kanarienvogel'
   const secrets = [
     `${canary}${'A'.repeat(30)}`,
-    `at_${canary}`,
+    `at_${canary}${'C'.repeat(30)}`,
     `rt_fam_x.1.${canary}${'b'.repeat(43)}`,
-    `api_${canary}`,
-    `eyJhbGciOi.${canary}`,
-    `Bearer ${canary}`,
-    `https://user:${canary}@host`,
+    `api_${canary}${'-'.repeat(30)}`,
+    `eyJhbGciOi.${canary}.${'d'.repeat(20)}`,
+    `Bearer ${canary} ${'e'.repeat(20)}`,
+    `https://somebody:${canary}@host.example`,
   ]
   for (const text of secrets) {
     for (const name of ['actor', 'sub', 'tenant', 'session', 'family', 'token', 'device', 'client', 'outcome'])
@@ -178,9 +194,9 @@ describe('while the log is away', () => {
     const w = stand({ closeMs: millis(500) })
     w.answer = () => new Promise(() => {})
     w.sink.start()
-    w.journey.refresh(EVENT)
+    w.journey.logout(EVENT)
     await w.clock.advance(1_000)
-    w.journey.refresh(EVENT)
+    w.journey.logout(EVENT)
     let closed = false
     const closing = w.sink.close().then(() => {
       closed = true
@@ -190,7 +206,7 @@ describe('while the log is away', () => {
     await w.clock.advance(1)
     await closing
     expect(await w.dropped()).toEqual({ closed: 2 })
-    w.journey.refresh(EVENT)
+    w.journey.logout(EVENT)
     expect(await w.dropped()).toEqual({ closed: 3 })
     expect(w.lines).toHaveLength(3)
   })

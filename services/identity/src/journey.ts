@@ -55,17 +55,19 @@ export interface Journey {
 
 /** Where events go beside the logger. */
 export interface JourneyTaker {
-  take(action: JourneyAction, event: JourneyEvent): void
+  take(action: JourneyAction, event: Required<JourneyEvent>): void
 }
 
-/** @param taker gets each event with secrets withheld; none: lines only. */
+/**
+ * What is as it should be, and happens with every request of every client, is a line at `debug` only: the topic has it.
+ * @param taker gets each event with secrets withheld; none: lines only.
+ */
 export function journeyLog(logger: Logger, taker?: JourneyTaker): Journey {
   const record = (action: JourneyAction, given: JourneyEvent): void => {
     const event = withheld(given)
-    const { token, audience, ...fields } = event
-    const named = { action, ...fields, ...(token && { tokenHandle: token }), ...(audience?.length && { audience }) }
-    if (action === 'reuse') logger.warn(named, action)
-    else logger.info(named, action)
+    if (action === 'reuse') logger.warn(fieldsOf(action, event), action)
+    else if (isRoutine(action, event)) logger.debug(fieldsOf(action, event), action)
+    else logger.info(fieldsOf(action, event), action)
     taker?.take(action, event)
   }
   return {
@@ -80,22 +82,59 @@ export function journeyLog(logger: Logger, taker?: JourneyTaker): Journey {
   }
 }
 
+const ROUTINE_OUTCOMES: readonly string[] = ['issued', 'rotated', 'repeated']
+
+/** Access tokens given out, with whatever led to them. */
+function isRoutine(action: JourneyAction, { token, outcome }: JourneyEvent): boolean {
+  return (action === 'refresh' || (action === 'issuance' && token != null)) && ROUTINE_OUTCOMES.includes(outcome)
+}
+
+// The log's allow-list knows no field `token`, and should not.
+function fieldsOf(action: JourneyAction, { token: tokenHandle, ...event }: JourneyEvent): Record<string, unknown> {
+  const fields: Record<string, unknown> = { action, tokenHandle, ...event }
+  for (const [name, value] of Object.entries(fields))
+    if (value === null || value === undefined || (Array.isArray(value) && value.length === 0)) delete fields[name]
+  return fields
+}
+
 const WITHHELD = '[withheld]'
 const LONGEST = 256
 const MOST_ITEMS = 64
-// Handles have 22 random characters, ids 36 with dashes; our cookies, tokens, codes and MACs have 43.
+// Handles have 22 random characters, ids 36 with dashes; our cookies, tokens, codes and MACs have 43 and more.
+const SHORTEST_SECRET = 32
 const SECRET_LIKE = /[\w-]{40,}|eyJ[\w-]{4,}\.|:\/\/[^/]*@|Bearer\s|whsec_|-----BEGIN|(?<![\w-])(?:at|rt|api)_/
 
-function withheld(event: JourneyEvent): JourneyEvent {
-  const entries = Object.entries(event as object).flatMap(([name, value]) =>
-    value === undefined || value === null ? [] : [[name, clean(value)] as const],
-  )
-  return Object.fromEntries(entries) as unknown as JourneyEvent
+// Written out, in one shape: this runs with every token given out.
+function withheld(event: JourneyEvent): Required<JourneyEvent> {
+  const { target, audience = [], scopes = [] } = event
+  return {
+    actor: clean(event.actor),
+    sub: orNull(event.sub),
+    tenant: orNull(event.tenant),
+    session: orNull(event.session),
+    family: orNull(event.family),
+    token: orNull(event.token),
+    device: orNull(event.device),
+    client: orNull(event.client),
+    audience: audience.slice(0, MOST_ITEMS).map(clean),
+    scopes: scopes.slice(0, MOST_ITEMS).map(clean),
+    cause: orNull(event.cause),
+    target: target ? { kind: target.kind, tenant: clean(target.tenant), id: clean(target.id) } : null,
+    effect: orNull(event.effect),
+    revocation: orNull(event.revocation),
+    outcome: clean(event.outcome),
+    rule: orNull(event.rule),
+    latencyMs: event.latencyMs,
+    requestId: orNull(event.requestId),
+    traceId: orNull(event.traceId),
+  }
 }
 
-function clean(value: unknown): unknown {
-  if (typeof value === 'string') return SECRET_LIKE.test(value) ? WITHHELD : value.slice(0, LONGEST)
-  if (Array.isArray(value)) return value.slice(0, MOST_ITEMS).map(clean)
-  if (typeof value !== 'object' || value === null) return value
-  return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, clean(part)]))
+function orNull(text: string | null | undefined): string | null {
+  return text === null || text === undefined ? null : clean(text)
+}
+
+function clean(text: string): string {
+  if (text.length < SHORTEST_SECRET) return text
+  return SECRET_LIKE.test(text) ? WITHHELD : text.slice(0, LONGEST)
 }

@@ -24,7 +24,8 @@ await runProcess({
   check: (config) => contradictions(config, env.NODE_ENV),
   logger: ({ logLevel }) => createLogger({ name: 'identity', level: logLevel }),
   start: (config, logger) => {
-    const level = config.logLevel === 'silent' ? 'silent' : 'info'
+    // What is not a failure is told too, unless nothing is.
+    const level = config.logLevel === 'silent' || config.logLevel === 'debug' ? config.logLevel : 'info'
     return startIdentity({ config, logger, journey: createLogger({ name: 'journey', level }) })
   },
   commands: {
