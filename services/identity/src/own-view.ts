@@ -51,8 +51,8 @@ export function seenVersions(view: OwnView, targets: readonly Target[]): Version
 
 /** True when the log has ended one of the targets of a session or token, whatever the store says. */
 export function isEndedOnLog(view: OwnView, { targets }: Pick<Session, 'targets'>): boolean {
-  return targets.some(({ version, ...target }) =>
-    view.floors(targetKey(target)).some(({ effect, higher }) => !effect.startsWith('scope:') && version < higher),
+  return targets.some((target) =>
+    view.floors(keyOf(target)).some(({ effect, higher }) => !effect.startsWith('scope:') && target.version < higher),
   )
 }
 
@@ -63,7 +63,28 @@ export function scopesLeft(
   version: number,
   scopes: readonly string[],
 ): readonly string[] {
-  const floors = view.floors(targetKey(affiliation))
+  const floors = view.floors(keyOf(affiliation))
   const taken = floors.filter(({ higher }) => version < higher).map(({ effect }) => scopeOf(effect))
   return taken.length === 0 ? scopes : scopes.filter((scope) => !taken.includes(scope))
+}
+
+// A token has eight targets or so, and most of them are those of the token before: the hash of each would be a good
+// part of what an introspection costs. Two maps, of which the older goes when the newer is full, keep what is in use.
+const MOST_KEYS = 4096
+let newer = new Map<string, Buffer>()
+let older = new Map<string, Buffer>()
+
+function keyOf(target: Target): Buffer {
+  const { kind, tenant, id } = target
+  // Lengths before the parts, so that no two targets read the same.
+  const name = `${kind} ${tenant.length} ${tenant}${id}`
+  const known = newer.get(name)
+  if (known !== undefined) return known
+  const key = older.get(name) ?? targetKey(target)
+  if (newer.size >= MOST_KEYS) {
+    older = newer
+    newer = new Map()
+  }
+  newer.set(name, key)
+  return key
 }
