@@ -265,6 +265,13 @@ describe.each(JUDGES)('%s', (_name, make) => {
       expect(await code(verifier(['ES256'], jwks.ec), token)).toMatch(/^token_(key_unknown|header_refused|oversize)$/)
     })
 
+    test('a kid that is no plain text is refused even if a key is published under it', async () => {
+      for (const kid of ['ec\0', 'ec\n', '', 7, null, ['ec'], 'k'.repeat(257)]) {
+        const token = await signed(CLAIMS, { kid })
+        expect(await code(verifier(['ES256'], { ...jwks.ec, kid }), token)).toBe('token_header_refused')
+      }
+    })
+
     test('CVE-2022-36083 CVE-2024-28176: encrypted tokens are refused unread, whatever they would cost', async () => {
       const part = (value: object | string) =>
         Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url')
