@@ -1,11 +1,13 @@
 /** A Redis that goes away, stands still, forgets scripts, fills up or changes its role; and writers that race on it. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Signal, signalCodec } from '@countersign/schemas'
 import type { Ending, NewSession, Rotated, SessionStore } from '@countersign/session-store'
 import { openRedisStore, type RedisStoreOptions } from '@countersign/session-store/redis'
 import { afterEach, describe, expect, it } from 'vitest'
 import { Wire } from '../wire.ts'
-import { noRedisServer, RedisServer } from './redis-server.ts'
+import { freePort, noRedisServer, RedisServer } from './redis-server.ts'
 
 const NOW = 1_800_000_000_000
 const TIMEOUT_MS = 400
@@ -35,6 +37,12 @@ const raising = (n: number): Ending => ({
 
 const rotate = (store: SessionStore, n: number, generation: number): Promise<Rotated | null> =>
   store.rotate({ handle: `fam_${n}`, client: 'c', generation, graceMs: 10_000, idleExpiresAt: NOW + 2e6, now: NOW })
+
+function rightsFromTheReadme(prefix: string): string[] {
+  const readme = readFileSync(join(import.meta.dirname, '../../libs/session-store/README.md'), 'utf8')
+  const rights = /ACL user needs `([^`]+)`/.exec(readme)?.[1] ?? ''
+  return rights.replace('prefix', prefix).split(/\s+/)
+}
 
 async function seed(store: SessionStore): Promise<void> {
   const affiliations = [{ tenant: 'acme', roles: ['member'] }]
@@ -181,7 +189,7 @@ describe.skipIf(noRedisServer !== null)('a store on a Redis that fails', { timeo
 
   it('needs the right name and password, and says neither', async () => {
     const redis = await start()
-    await redis.ask('acl', 'setuser', 'identity', 'on', '>canary-4711', '~{own}:*', '+@all')
+    await redis.ask('acl', 'setuser', 'identity', 'on', '>canary-4711', ...rightsFromTheReadme('own'))
     await redis.ask('acl', 'setuser', 'default', 'off')
     const lines: unknown[] = []
     const say = (fields: object, message: string): void => void lines.push(fields, message)
@@ -196,17 +204,38 @@ describe.skipIf(noRedisServer !== null)('a store on a Redis that fails', { timeo
     expect(JSON.stringify([failed, failed.stack, lines])).not.toContain('canary')
     const store = await open(redis.url, { username: 'identity', password: 'canary-4711', prefix: 'own' })
     await seed(store)
-    expect(await store.account('s')).toMatchObject({ sub: 's' })
+    await store.createSession(family(1))
+    expect(await store.sessionsOf('s', NOW)).toHaveLength(1)
+    expect(await store.end(raising(1))).toMatchObject({ revocation: { seqs: [1] } })
+    await store.dropRows(NOW)
+    // Nor can it reach what belongs to others.
+    const other = await open(redis.url, { username: 'identity', password: 'canary-4711', prefix: 'other' })
+    await expect(other.account('s')).rejects.toMatchObject({ ...away, outcome: 'none' })
   })
 
-  it('does not write to what has become a replica', async () => {
+  it('neither writes to nor reads from what has become a replica', async () => {
     const [redis, other] = [await start(), await start()]
     const store = await open(redis.url)
     await seed(store)
     await redis.ask('replicaof', '127.0.0.1', String(other.port))
     await expect(store.end(raising(1))).rejects.toMatchObject({ ...away, outcome: 'none' })
+    await sleep(2 * TIMEOUT_MS)
+    await expect(store.account('s')).rejects.toMatchObject({ ...away, detail: { reason: 'a replica' } })
     await redis.ask('replicaof', 'no', 'one')
     await expect.poll(() => store.highestSeq().catch(() => null), { timeout: 10_000 }).not.toBeNull()
+  })
+
+  it('runs on a node of a cluster, where every key of a script must be in one slot', async () => {
+    const redis = await start({ 'cluster-enabled': 'yes', 'cluster-port': String(await freePort()) })
+    await redis.ask('cluster', 'addslotsrange', '0', '16383')
+    const state = async (): Promise<string> => String(await redis.ask('cluster', 'info'))
+    await expect.poll(state, { timeout: 10_000 }).toContain('cluster_state:ok')
+    const store = await open(redis.url)
+    await seed(store)
+    await store.createSession(family(1))
+    expect(await rotate(store, 1, 1)).toMatchObject({ outcome: 'rotated' })
+    expect(await store.sessionsOf('s', NOW)).toHaveLength(1)
+    expect(await store.end(raising(1))).toMatchObject({ revocation: { seqs: [1] } })
   })
 
   it('gives each sequence to one of many writers in several processes', async () => {

@@ -200,8 +200,15 @@ export class Connection {
   async #prepare(): Promise<void> {
     const { stream } = this.#client
     try {
-      const [policy, appends] = await Promise.all([this.#policy(), this.#appends(), this.#load(SCRIPTS)])
+      const asked = [this.#policy(), this.#appends(), this.#follows(), this.#load(SCRIPTS)] as const
+      const [policy, appends, follows] = await Promise.all(asked)
       if (this.#closed || this.#client.stream !== stream || stream.destroyed) return
+      if (follows) {
+        // It would answer with what was true a while ago.
+        this.#lost('a replica')
+        stream.destroy()
+        return
+      }
       if (policy !== null && policy !== 'noeviction') {
         const reason = /^[a-z-]{1,32}$/.test(policy) ? policy : 'unknown policy'
         this.#refused = errorOf('SESSION_STORE_EVICTION_POSSIBLE', reason)
@@ -230,6 +237,11 @@ export class Connection {
   async #appends(): Promise<boolean | null> {
     const setting = (await this.#setting('appendonly')) ?? (await this.#informed('persistence', 'aof_enabled'))
     return setting === null ? null : setting === 'yes' || setting === '1'
+  }
+
+  async #follows(): Promise<boolean> {
+    const role = await this.#ask('role', [])
+    return Array.isArray(role) && role[0] === 'slave'
   }
 
   /** @returns null where it may not be asked. */
