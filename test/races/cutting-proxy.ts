@@ -26,6 +26,8 @@ export class CuttingProxy {
   readonly cut: Record<Cut, number> = { request: 0, 'half request': 0, answer: 0, 'half answer': 0 }
   /** Probability in force. */
   cuts: number
+  /** Judges each chunk of a request: cut before it goes on, or when its answer comes; null leaves it to chance. */
+  doom: (chunk: Buffer) => 'request' | 'answer' | null = () => null
   #away = false
 
   private constructor(options: CuttingOptions) {
@@ -84,25 +86,33 @@ export class CuttingProxy {
         end()
       })
     }
-    this.#pass(client, server, 'request', end)
-    this.#pass(server, client, 'answer', end)
+    const doomed = { answer: false }
+    this.#pass(client, server, 'request', doomed, end)
+    this.#pass(server, client, 'answer', doomed, end)
   }
 
-  #pass(from: Socket, to: Socket, what: 'request' | 'answer', end: () => void): void {
-    const { random } = this.#options
+  #pass(from: Socket, to: Socket, what: 'request' | 'answer', doomed: { answer: boolean }, end: () => void): void {
     from.on('data', (chunk: Buffer) => {
-      if (random() >= this.cuts) {
+      const cut = this.#judge(chunk, what, doomed)
+      if (cut === null) {
         if (!to.write(chunk)) from.pause()
         return
       }
-      const half = random() < 0.5
-      const kind: Cut = half ? `half ${what}` : what
-      this.cut[kind]++
+      this.cut[cut]++
       from.pause()
-      if (half) to.write(chunk.subarray(0, Math.floor(chunk.length * random())), end)
-      else end()
+      if (cut === what) end()
+      else to.write(chunk.subarray(0, Math.floor(chunk.length * this.#options.random())), end)
     })
     to.on('drain', () => from.resume())
     from.on('end', () => to.end())
+  }
+
+  #judge(chunk: Buffer, what: 'request' | 'answer', doomed: { answer: boolean }): Cut | null {
+    const { random } = this.#options
+    const doom = what === 'request' ? this.doom(chunk) : null
+    if (doom === 'request' || (what === 'answer' && doomed.answer)) return what
+    if (doom === 'answer') doomed.answer = true
+    if (random() >= this.cuts) return null
+    return random() < 0.5 ? `half ${what}` : what
   }
 }
