@@ -109,6 +109,7 @@ export class CodeGrant implements TokenGrant {
       request: requestDigest(['code_reuse', handle]),
       initiator: 'system:tokens',
       tenant,
+      sub,
       change: { kind: 'session_ended', handle },
       facts: { target: target('family', handle) },
       requestId: request.id,

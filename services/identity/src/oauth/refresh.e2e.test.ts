@@ -58,12 +58,17 @@ it('CVE-2026-27840: takes no part of a token, no changed one and no other spelli
     ...Array.from({ length: token.length - 1 }, (_, at) => token.slice(0, at + 1)),
     `${token}=`,
     `${token}A`,
+    // Another signature or secret, of the right form.
+    token.slice(0, -12) + [...token.slice(-12, -1)].reverse().join('') + token.slice(-1),
     ` ${token}`,
   ])
   const told = await Promise.all(wrong.map((text) => oauth.introspect(text, oauth.web)))
   expect(told.filter(({ json }) => json.active)).toEqual([])
   expect((await oauth.refresh(refresh_token.slice(0, -1))).json.error).toBe('invalid_grant')
-  expect((await oauth.refresh(refresh_token.replace('.1.', '.2.'))).json.error).toBe('invalid_grant')
+  const forged =
+    refresh_token.slice(0, -12) + [...refresh_token.slice(-12, -1)].reverse().join('') + refresh_token.slice(-1)
+  for (const text of [forged, refresh_token.replace('.1.', '.2.')])
+    expect((await oauth.refresh(text)).json.error).toBe('invalid_grant')
   expect((await oauth.refresh(access_token)).json.error).toBe('invalid_grant')
   expect((await oauth.refresh(refresh_token)).status).toBe(200)
 })

@@ -126,6 +126,7 @@ export class RefreshGrant implements TokenGrant {
       request: requestDigest(['token_reuse', handle]),
       initiator: 'system:tokens',
       tenant,
+      sub,
       change: { kind: 'session_ended', handle },
       facts: { target: targetOf(session) },
       requestId: request.id,

@@ -28,6 +28,7 @@ type Found =
 /** What is to be ended. */
 interface Ending {
   readonly client: string | null
+  readonly sub: string
   readonly tenant: string
   readonly handle: string
   readonly hit: Target
@@ -71,21 +72,22 @@ export class Revocations {
       const { presented, session } = found
       // One of any generation will do: it was this family's.
       if (!this.#options.refreshTokens.isGenuine(presented, session) || session === null) return null
-      const { client, tenant, handle } = session
-      return { client, tenant, handle, hit: targetOf(session), change: { kind: 'session_ended', handle } }
+      const { client, sub, tenant, handle } = session
+      return { client, sub, tenant, handle, hit: targetOf(session), change: { kind: 'session_ended', handle } }
     }
     if (found.live === null) return null
-    const { client, tenant, handle, targets } = found.live.token
+    const { client, sub, tenant, handle, targets } = found.live.token
     const version = targets.find(({ kind, id }) => kind === 'token' && id === handle)?.version ?? 0
-    return { client, tenant, handle, hit: target('token', handle), change: { kind: 'none' }, version }
+    return { client, sub, tenant, handle, hit: target('token', handle), change: { kind: 'none' }, version }
   }
 
-  async #end({ handle, tenant, hit, change, version }: Ending, client: Client, request: OAuthRequest) {
+  async #end({ handle, sub, tenant, hit, change, version }: Ending, client: Client, request: OAuthRequest) {
     const answer = await this.#options.authority.end('token_revocation', {
       id: derivedId('token_revocation', handle),
       request: requestDigest(['token_revocation', handle]),
       initiator: `client:${client.id}`,
       tenant,
+      sub,
       change,
       facts: { target: hit, ...(version !== undefined && { version }) },
       requestId: request.id,
