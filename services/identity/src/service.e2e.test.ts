@@ -1,6 +1,6 @@
 import { copyFileSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { millis } from '@countersign/kernel'
+import { loadConfig } from '@countersign/kernel'
 import { signalCodec } from '@countersign/schemas'
 import { openSqliteStore } from '@countersign/session-store/sqlite'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -93,22 +93,20 @@ describe('logging in', () => {
     expect((await client.get('/session')).status).toBe(401)
   })
 
-  it('refuses the insecure cookie in production, and a window in which nothing opens', () => {
-    const base = {
-      logPath: 'x',
-      sessionIdle: 1,
-      sessionAbsolute: 1,
-      maxStaleness: 9,
-      checkpointInterval: 1,
-      epsilon: 1,
-      log: 'sqlite',
-    }
-    const config = { ...base, insecureCookies: true } as unknown as Parameters<typeof contradictions>[0]
-    expect(contradictions(config, 'production')).toHaveLength(1)
-    expect(contradictions(config, undefined)).toEqual([])
-    expect(contradictions({ ...config, window: millis(10) }, undefined)).toHaveLength(1)
-    expect(contradictions({ ...config, window: millis(11) }, undefined)).toEqual([])
-    expect(Object.keys(identityConfig.shape)).toContain('insecureCookies')
+  it('refuses the insecure cookie and a plain issuer in production, and lives that contradict one another', () => {
+    const wrong = (more: Readonly<Record<string, string>>, nodeEnv?: string) =>
+      contradictions(loadConfig(identityConfig, world.environment(more)), nodeEnv).map((text) => text.split(':')[0])
+    const issuer = { COUNTERSIGN_ISSUER: 'https://id.example.test' }
+    expect(wrong({})).toEqual([])
+    expect(wrong(issuer, 'production')).toEqual(['COUNTERSIGN_INSECURE_COOKIES'])
+    const secure = { COUNTERSIGN_INSECURE_COOKIES: 'false' }
+    expect(wrong({ ...issuer, ...secure }, 'production')).toEqual([])
+    expect(wrong(secure, 'production')).toEqual(['COUNTERSIGN_ISSUER'])
+    const short = { COUNTERSIGN_MAX_STALENESS: '1s', COUNTERSIGN_EPSILON: '250ms', COUNTERSIGN_ACCESS_TOKEN_LIFE: '1s' }
+    expect(wrong({ ...short, COUNTERSIGN_WINDOW: '1250ms' })).toEqual(['COUNTERSIGN_WINDOW'])
+    expect(wrong({ ...short, COUNTERSIGN_WINDOW: '1251ms' })).toEqual([])
+    for (const kind of ['SESSION', 'ADMIN', 'API', 'FAMILY', 'DEVICE'])
+      expect(wrong({ [`COUNTERSIGN_${kind}_IDLE`]: '200d' })).toEqual([`COUNTERSIGN_${kind}_IDLE`])
   })
 })
 
