@@ -102,8 +102,10 @@ describe.skipIf(!hasRedis())('three instances replaced one by one, and back, und
     const redis = new Redis(site.redis?.port ?? 0)
     try {
       const keys = await redis.keys('*')
-      const texts = await Promise.all(keys.map((key) => redis.hget(key, 'v').catch(() => null)))
-      return texts.filter((text) => text !== null).map((text) => JSON.parse(text) as Record<string, unknown>)
+      // Records are strings, their text after the last line break; indexes are not.
+      const values = await Promise.all(keys.map((key) => redis.get(key).catch(() => null)))
+      const texts = values.map((value) => value?.slice(value.lastIndexOf('\n') + 1) ?? '')
+      return texts.filter((text) => text.startsWith('{')).map((text) => JSON.parse(text) as Record<string, unknown>)
     } finally {
       redis.disconnect()
     }
