@@ -39,7 +39,7 @@ export class KeySeal {
     for (const key of this.#keys) {
       const opened = decrypted(key, sealedPrivate, boundTo(kid, alg))
       const pair = opened && (await tokenKeyOf(alg, JSON.parse(opened)))
-      if (pair) return pair.kid === kid ? pair : null
+      if (pair) return pair
     }
     return null
   }
