@@ -27,6 +27,8 @@ export interface EndingRun {
   readonly initiator: string
   /** Tenant whose administrators may read the answer, null for operators alone. */
   readonly tenant: string | null
+  /** Whose authority ends, for the journey, where the target does not say. */
+  readonly sub?: string
   readonly change: Change
   readonly facts: Omit<EndingFacts, 'atLeast'>
   /** Hit by the same run besides the target of `facts`. */
@@ -96,6 +98,7 @@ export class Authority {
       actor: run.initiator,
       tenant: run.tenant,
       cause: run.cause ?? path,
+      ...(run.sub === undefined ? {} : { sub: run.sub }),
       ...about(target),
       ...(effect === undefined ? {} : { effect }),
       ...(run.requestId === undefined ? {} : { requestId: run.requestId }),

@@ -45,6 +45,7 @@ export class SessionEndings {
       request: requestDigest(['logout', handle]),
       initiator: act[0]?.sub ?? sub,
       tenant,
+      sub,
       change: { kind: 'session_ended', handle },
       facts: { target: targetOf(resolved.session) },
       requestId,
@@ -114,6 +115,7 @@ export class SessionEndings {
       ...this.#asked(asked),
       request: requestDigest(['device_loss', sub, device]),
       tenant: null,
+      sub,
       change: { kind: 'device_lost', sub, device },
       facts: { target: target('device', device) },
     })
@@ -128,6 +130,7 @@ export class SessionEndings {
         ...run,
         request: requestDigest([path, whose.sub, handle]),
         tenant: found.tenant,
+        sub: whose.sub,
         change: { kind: 'session_ended', handle },
         facts: { target: targetOf(found) },
       })
@@ -147,7 +150,15 @@ export class SessionEndings {
     const [first, ...others] = ending.map(targetOf)
     if (first === undefined) return { state: 'refused', id: idText(run.id), code: 'session_unknown' }
     const change: Change = { kind: 'sessions_ended', handles: ending.map(({ handle }) => handle) }
-    return authority.end(path, { ...run, request, tenant: whose.tenant, change, facts: { target: first }, others })
+    return authority.end(path, {
+      ...run,
+      request,
+      tenant: whose.tenant,
+      sub: whose.sub,
+      change,
+      facts: { target: first },
+      others,
+    })
   }
 
   #endPerson(path: EndingPath, sub: string, asked: Asked): Promise<Answer> {

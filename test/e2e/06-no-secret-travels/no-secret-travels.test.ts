@@ -5,8 +5,10 @@ import { openSqliteLog } from '@countersign/event-log/sqlite'
 import { exampleCatalogue } from '@countersign/schemas'
 import { Webhook } from 'standardwebhooks'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { PATTERNS } from '../12-credential-patterns/patterns.ts'
 import {
   becomes,
+  CLIENT_SECRET,
   OPERATOR_SECRET,
   PASSWORD,
   SCHEDULE_SECRET,
@@ -111,6 +113,16 @@ async function liveADay(): Promise<void> {
   await send(`${identity.address}/password-reset`, {}, next)
   await site.logout(ann)
   await until('both signals to be applied', () => site.history('applied').length === 2)
+
+  for (const pattern of PATTERNS) {
+    const held = await pattern.begin(site, 'eve')
+    await site.post('/reports', held.shown(), { period: '2026-11', work_ms: 0 })
+    await held.renew()
+    await held.end()
+    for (const [i, secret] of held.secrets.entries())
+      secrets[`secret ${i} of a ${pattern.name}`] = secret.slice(secret.indexOf('=') + 1)
+  }
+  secrets['client secret'] = CLIENT_SECRET
 }
 
 async function everyTopic(): Promise<string> {

@@ -1,9 +1,11 @@
 /** Each way of holding authority ends everywhere, on either store, and nothing that happens meanwhile is unclean. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { JourneyEvent } from '@countersign/schemas'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { Service } from '../../day/processes.ts'
 import { hasRedis, RedisServer } from '../../redis-server.ts'
-import { becomes, Site } from '../site.ts'
+import { becomes, Site, until } from '../site.ts'
+import { journeyOf } from './journey.ts'
 import { type Held, PATTERNS, type Pattern } from './patterns.ts'
 import { Person, total } from './traffic.ts'
 
@@ -34,6 +36,7 @@ for (const { store, skipped } of STORES) {
         '%s: refused at every api, and queued work decided by its class',
         async (_name, pattern) => {
           const held = await pattern.begin(site, 'bob')
+          if (pattern.refreshes) expect(await held.renew()).toBe('renewed')
           await becomes(await site.watched('/payments', held.shown(), { ...PAYMENT, work_ms: '0' }), {
             state: 'executed',
           })
@@ -63,6 +66,27 @@ for (const { store, skipped } of STORES) {
         },
         60_000,
       )
+
+      test('all of it is on the journey topic, by subject, with handles', async () => {
+        const found = async (): Promise<readonly JourneyEvent[]> => journeyOf(site.logPath, 'sub_bob')
+        await until(
+          'all events',
+          async () => (await found()).filter(({ action }) => action === 'revocation').length > 2,
+        )
+        const events = await found()
+        const told = new Set(events.map(({ action, outcome, cause }) => [action, outcome, cause].join(' ').trim()))
+        expect([...told]).toEqual(
+          expect.arrayContaining([
+            'issuance issued',
+            'refresh rotated',
+            'logout acknowledged logout',
+            'revocation acknowledged session_end',
+            'revocation acknowledged token_revocation',
+          ]),
+        )
+        for (const { session, family, token } of events)
+          for (const handle of [session, family, token]) expect(handle ?? 'ses_').toMatch(/^(ses|fam|tok)_/)
+      }, 60_000)
     })
 
     describe('during traffic', () => {

@@ -12,6 +12,8 @@ export interface Held {
   renew(): Promise<Renewal>
   /** Ends it, and resolves when identity has said so. */
   end(): Promise<void>
+  /** Everything secret that was ever part of it. */
+  readonly secrets: readonly string[]
 }
 
 export interface Pattern {
@@ -35,7 +37,7 @@ const cookie: Pattern = {
   refreshes: false,
   async begin(site, person) {
     const held = await site.login(person)
-    return { shown: () => held, renew: none, end: () => loggedOut(site, held) }
+    return { shown: () => held, renew: none, end: () => loggedOut(site, held), secrets: [held] }
   },
 }
 
@@ -47,7 +49,8 @@ const jwt: Pattern = {
   async begin(site, person) {
     const session = await site.login(person)
     const { access_token } = await begin(site.identity.address, session, credentials('spa'), SCOPE)
-    return { shown: () => bearer(access_token), renew: none, end: () => loggedOut(site, session) }
+    const secrets = [session, access_token]
+    return { shown: () => bearer(access_token), renew: none, end: () => loggedOut(site, session), secrets }
   },
 }
 
@@ -80,6 +83,7 @@ const api: Pattern = {
       shown: () => bearer(text),
       renew: none,
       end: () => acknowledged(at(site, 'DELETE', `/v1/sessions/${handle}`, session)),
+      secrets: [session, text],
     }
   },
 }
@@ -90,7 +94,9 @@ export const PATTERNS: readonly Pattern[] = [cookie, jwt, rotated, opaque, api]
 async function family(site: Site, person: string, client: string): Promise<Held> {
   const app = credentials(client)
   let tokens = await begin(site.identity.address, await site.login(person), app, SCOPE)
+  const secrets = [tokens.access_token, tokens.refresh_token]
   return {
+    secrets,
     shown: () => bearer(tokens.access_token),
     async renew() {
       const fields = { grant_type: 'refresh_token', refresh_token: tokens.refresh_token }
@@ -100,6 +106,7 @@ async function family(site: Site, person: string, client: string): Promise<Held>
       if (answer.status === 400 && body.error === 'invalid_grant') return 'denied'
       if (answer.status !== 200) throw new Error(`refresh: ${answer.status} ${JSON.stringify(body)}`)
       tokens = body
+      secrets.push(tokens.access_token, tokens.refresh_token)
       return 'renewed'
     },
     async end() {
