@@ -1,7 +1,7 @@
 /** Signs JWTs with one key. The header holds `alg`, `kid` and `typ`, nothing else. */
 import type { SigningAlgorithm } from './algorithms.ts'
 import { optionsInvalid } from './errors.ts'
-import { signInput } from './signature.ts'
+import { signInput, signInputLater } from './signature.ts'
 import { privateKeyOf, type TokenKeyPair } from './token-key.ts'
 
 export interface SignerOptions {
@@ -19,6 +19,8 @@ export interface Signer {
    * Cost: one signature, synchronous: ES256 and EdDSA 25 to 40 µs, RS256 240 µs.
    */
   sign(claims: Readonly<Record<string, unknown>>): string
+  /** As `sign`, in another thread: for those who have something else to do or to wait for meanwhile. */
+  signLater(claims: Readonly<Record<string, unknown>>): Promise<string>
 }
 
 /** Reads the key once. @throws {TOKENS_OPTIONS_INVALID} when it does not fit its algorithm, or kid or typ is empty. */
@@ -26,12 +28,17 @@ export function createSigner({ key: { kid, alg, privateJwk }, typ }: SignerOptio
   if (!kid || !typ) throw optionsInvalid('kid and typ are set')
   const key = privateKeyOf(alg, privateJwk)
   const header = `${Buffer.from(JSON.stringify({ alg, kid, typ })).toString('base64url')}.`
+  const inputOf = (claims: object): string => header + Buffer.from(JSON.stringify(claims)).toString('base64url')
   return {
     kid,
     alg,
     sign(claims) {
-      const input = header + Buffer.from(JSON.stringify(claims)).toString('base64url')
+      const input = inputOf(claims)
       return `${input}.${signInput(alg, key, input)}`
+    },
+    async signLater(claims) {
+      const input = inputOf(claims)
+      return `${input}.${await signInputLater(alg, key, input)}`
     },
   }
 }

@@ -72,7 +72,10 @@ export class AccessTokens {
     const handle = newHandle(random, 'tok')
     const targets = [...what.targets, { kind: 'token', tenant: '', id: handle, version: issuedAt } as const]
     const token: AccessToken = { ...what, handle, targets, issuedAt, expiresAt }
-    if (format === 'jwt') return { text: keys.signer(TYP).sign(claimsOf(this.#issuer, token)), token, expiresInS }
+    if (format === 'jwt') {
+      const text = await keys.signer(TYP).signLater(claimsOf(this.#issuer, token))
+      return { text, token, expiresInS }
+    }
     const secret = random.bytes(OPAQUE_BYTES)
     const { scopeVersion: _, ...record } = token
     await store.putToken(hashOf(secret), { ...record, kind } satisfies Token)
