@@ -247,6 +247,29 @@ describe.skipIf(noRedisServer !== null)('a store on a Redis that fails', { timeo
     expect(seqs.sort((a, b) => Number(a) - Number(b))).toEqual(Array.from({ length: 150 }, (_, i) => i + 1))
   })
 
+  it('shows lists of one moment: a session that takes the place of another, never both nor neither', async () => {
+    const redis = await start()
+    const [store, other] = [await open(redis.url), await open(redis.url, { timeoutMs: 10_000 })]
+    await seed(store)
+    await store.createSession(family(0))
+    let writing = true
+    const writer = (async () => {
+      for (let n = 1; n <= 150; n++) {
+        const target = { kind: 'family', tenant: '', id: `fam_${n - 1}` } as const
+        const change = { kind: 'session_ended', handle: target.id } as const
+        const raises = [{ target, effect: 'reason:limit', fallback: 'limit', atLeast: 0 }] as const
+        const begun = await store.createSession({ ...family(n), ends: [{ ...raising(n), change, raises }] })
+        expect(begun).toMatchObject({ session: { handle: `fam_${n}` } })
+      }
+      writing = false
+    })()
+    const counts: number[] = []
+    while (writing) counts.push((await other.sessionsOf('s', NOW)).length)
+    await writer
+    expect(counts.length).toBeGreaterThan(10)
+    expect(new Set(counts)).toEqual(new Set([1]))
+  })
+
   it('lets one refresh of each generation win, wherever it is asked and whatever is cut', async () => {
     const redis = await start()
     const proxies = [await Wire.start(redis.port), await Wire.start(redis.port)]

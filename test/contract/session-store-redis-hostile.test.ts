@@ -1,5 +1,6 @@
 /** What a server that answers wrongly can do: nothing but make the store unavailable. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { systemClock } from '@countersign/kernel'
 import type { SessionStore } from '@countersign/session-store'
 import { openRedisStore } from '@countersign/session-store/redis'
 import { afterEach, beforeEach, expect, it } from 'vitest'
@@ -99,6 +100,19 @@ it('never takes the late answer to a question nobody waits for any more', async 
   redis.onScript = (sent) => reply(sent, bulk('!account:u'))
   late()
   await expect.poll(() => account('u').catch(() => 'away')).toBeNull()
+  expect(redis.connections).toBe(2)
+})
+
+it('gives a call one deadline, however often it has to ask', async () => {
+  let passed = 0
+  const clock = { ...systemClock, monotonic: () => systemClock.monotonic() + passed }
+  redis.onScript = (sent) => {
+    if (sent[2] !== '2') return null
+    passed = 59_900
+    return reply(sent, bulk(''), array([bulk('session:h'), bulk('1')]))
+  }
+  store = await openRedisStore({ url, timeoutMs: 60_000, clock })
+  await expect(store.sessionsOf('s', 1)).rejects.toMatchObject({ ...away, detail: { reason: 'no answer in time' } })
 })
 
 it('says that a change may have happened only once it was sent', async () => {
@@ -111,8 +125,8 @@ it('says that a change may have happened only once it was sent', async () => {
   await expect.poll(() => putResetCode(code).catch((error) => error)).toMatchObject({ ...away, outcome: 'none' })
 })
 
-it('sends nothing twice', async () => {
-  const { account } = await open(100)
+it('sends nothing twice, and waits for no connection', async () => {
+  const { account } = await open(60_000)
   redis.onScript = (_, socket) => {
     socket.destroy()
     return null
