@@ -57,7 +57,14 @@ describe.skipIf(found === undefined)('in a browser', () => {
   const asked = (more: Record<string, string> = {}): string => {
     const challenge = createHash('sha256').update(randomBytes(32).toString('base64url')).digest('base64url')
     const pkce = { code_challenge: challenge, code_challenge_method: 'S256' }
-    const request = { response_type: 'code', client_id: 'browsed', redirect_uri: callback, state: 's1', ...pkce, ...more }
+    const request = {
+      response_type: 'code',
+      client_id: 'browsed',
+      redirect_uri: callback,
+      state: 's1',
+      ...pkce,
+      ...more,
+    }
     return `${site.identity.address}/authorize?${new URLSearchParams(request)}`
   }
 
