@@ -101,6 +101,16 @@ export interface Found {
 
 /** Folder, keys, log and the processes in it. */
 export class World {
+  /** Address of a Redis for the stores of worlds made from now on; null for SQLite. */
+  static redisUrl: string | null = null
+  readonly #redis: Readonly<Record<string, string>> =
+    World.redisUrl === null
+      ? {}
+      : {
+          COUNTERSIGN_STORE: 'redis',
+          COUNTERSIGN_REDIS_URL: World.redisUrl,
+          COUNTERSIGN_REDIS_PREFIX: `world-${randomUUID()}`,
+        }
   readonly folder: string = mkdtempSync(join(tmpdir(), 'countersign-identity-'))
   readonly lines: string[] = []
   readonly clock: MovedClock = new MovedClock()
@@ -139,6 +149,7 @@ export class World {
       COUNTERSIGN_SWEEP_INTERVAL: '1h',
       COUNTERSIGN_LOG_LEVEL: 'debug',
       COUNTERSIGN_INSECURE_COOKIES: 'true',
+      ...this.#redis,
       ...more,
     }
   }
