@@ -1,7 +1,7 @@
 /** Begins families of refresh tokens: sessions that clients hold on behalf of a person who is logged in. */
 import { type Clock, type Millis, newHandle, type Random } from '@countersign/kernel'
-import type { Client, NewSession, Session } from '@countersign/session-store'
-import type { Begun, Sessions } from '../sessions.ts'
+import { type Client, type NewSession, type Session, SessionStoreError } from '@countersign/session-store'
+import type { Beginning, Begun, Sessions } from '../sessions.ts'
 import type { RefreshTokens } from '../tokens/index.ts'
 import { OFFLINE_ACCESS } from './scopes.ts'
 
@@ -26,7 +26,7 @@ export class Families {
    * @param authorised session of the person, live when it was read.
    * @throws {SESSION_STORE_UNAVAILABLE}.
    */
-  begin(
+  async begin(
     client: Client,
     authorised: Session,
     { scope, codeHash }: { readonly scope: readonly string[]; readonly codeHash: Buffer },
@@ -38,7 +38,8 @@ export class Families {
       offline ? Number.POSITIVE_INFINITY : authorised.absoluteExpiresAt,
       client.grants.includes('refresh_token') ? Number.POSITIVE_INFINITY : clock.now() + unrefreshedMs,
     ]
-    return sessions.begin({
+    const beginning: Beginning = {
+      handle: newHandle(random, 'fam'),
       kind: client.sessionKind,
       credential: { kind: 'refresh', ...refreshTokens.begin() },
       sub,
@@ -52,7 +53,14 @@ export class Families {
       acr,
       codeHash,
       notAfter: Math.min(...ends),
-    })
+    }
+    try {
+      return await sessions.begin(beginning)
+    } catch (error) {
+      if (!(error instanceof SessionStoreError) || error.outcome !== 'unknown') throw error
+      // It may have begun. The same handle asks; the client, sent away to try again, would look like a thief.
+      return sessions.begin(beginning)
+    }
   }
 }
 
