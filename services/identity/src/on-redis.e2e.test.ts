@@ -32,6 +32,11 @@ describe.skipIf(!isInstalled)('on Redis', async () => {
   await describe('sessions', () => import('./sessions.e2e.test.ts').then(() => {}))
   await describe('impersonation', () => import('./impersonation.e2e.test.ts').then(() => {}))
   await describe('people', () => import('./accounts.e2e.test.ts').then(() => {}))
+  await describe('authorization', () => import('./oauth/authorization.e2e.test.ts').then(() => {}))
+  await describe('tokens', () => import('./oauth/token-endpoint.e2e.test.ts').then(() => {}))
+  await describe('refresh', () => import('./oauth/refresh.e2e.test.ts').then(() => {}))
+  await describe('revocation', () => import('./oauth/revocation.e2e.test.ts').then(() => {}))
+  await describe('clients', () => import('./oauth/clients.e2e.test.ts').then(() => {}))
   await describe('ending paths', () => import('./endings.test.ts').then(() => {}))
 })
 
