@@ -3,7 +3,7 @@
  * commit compares everything, so what has changed meanwhile costs another run, and never a wrong write.
  */
 import type { Clock } from '@countersign/kernel'
-import type { Read } from './records.ts'
+import { pick, type Read } from './records.ts'
 
 /** Older, it has likely changed. */
 const FRESH_MS = 250
@@ -27,25 +27,12 @@ export class Recent {
     for (const key of keys) this.#kept.delete(key)
   }
 
-  /**
-   * @param levels of references to follow.
-   * @returns what a fetch of these keys would have given, null unless all of it is known.
-   */
-  recall(keys: readonly string[], levels: number): readonly Read[] | null {
+  /** @returns what a fetch of these keys would have given, null unless all of it is known. */
+  recall(keys: readonly string[], follows: boolean): readonly Read[] | null {
     const since = this.#clock.monotonic() - FRESH_MS
-    const found = new Map<string, Read>()
-    let level: readonly string[] = keys
-    for (let depth = 0; depth <= levels && level.length > 0; depth++) {
-      const below: string[] = []
-      for (const key of level) {
-        if (found.has(key)) continue
-        const known = this.#kept.get(key)
-        if (known === undefined || known.at < since) return null
-        found.set(key, known.read)
-        if (known.read.refs !== '') below.push(...known.read.refs.split('\n'))
-      }
-      level = below
-    }
-    return [...found.values()]
+    return pick(keys, follows, (key) => {
+      const known = this.#kept.get(key)
+      return known && known.at >= since ? known.read : undefined
+    })
   }
 }

@@ -67,6 +67,32 @@ export function readOf(value: unknown): Read | null {
   }
 }
 
+/**
+ * Picks what a read of some keys would have given out of what is known.
+ * @param follows with the records these refer to, two levels deep.
+ * @returns each once, null when one of them is not known.
+ */
+export function pick(
+  keys: readonly string[],
+  follows: boolean,
+  known: (key: string) => Read | undefined,
+): readonly Read[] | null {
+  const found = new Map<string, Read>()
+  let level = keys
+  for (let depth = 0; depth <= (follows ? 2 : 0) && level.length > 0; depth++) {
+    const below: string[] = []
+    for (const key of level) {
+      if (found.has(key)) continue
+      const read = known(key)
+      if (read === undefined) return null
+      found.set(key, read)
+      if (read.refs !== '') below.push(...read.refs.split('\n'))
+    }
+    level = below
+  }
+  return [...found.values()]
+}
+
 /** @returns null for a reply that is no list of keys with scores. */
 export function scoresOf(value: unknown): Scores | null {
   if (!Array.isArray(value) || value.length % 2 !== 0) return null

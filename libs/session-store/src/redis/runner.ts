@@ -10,6 +10,7 @@ import { isExact, StoreFault } from '../steps/layout.ts'
 import { type Answer, type Ask, type Changes, type Step, Tx } from '../steps/tx.ts'
 import type { Connection } from './connection.ts'
 import { errorOf, unavailable } from './failure.ts'
+import { type Asked, Gathered } from './gathered.ts'
 import { Recent } from './recent.ts'
 import { commitOf, etags, type Names, type Read, type ReadSet, readOf, scoresOf } from './records.ts'
 import { COMMIT, RANGE, READ } from './scripts.ts'
@@ -89,8 +90,8 @@ class Run {
       return scores
     }
     const texts: [string, string | null][] = []
-    const levels = ask.ask === 'follow' ? 2 : 0
-    const recalled = this.#recent?.recall(ask.keys, levels)
+    const follows = ask.ask === 'follow'
+    const recalled = this.#recent?.recall(ask.keys, follows)
     if (recalled) {
       this.#recalled = true
       for (const { key, etag, text } of recalled) {
@@ -102,7 +103,7 @@ class Run {
     for (let from = 0; from < ask.keys.length; from += KEYS_PER_SCRIPT) {
       this.#asks++
       const keys = ask.keys.slice(from, from + KEYS_PER_SCRIPT)
-      for (const { key, etag, text } of await this.#runner.fetch(keys, levels, this.#deadline)) {
+      for (const { key, etag, text } of await this.#runner.fetch(keys, follows, this.#deadline)) {
         this.#note(this.#runner.names.record(key), etag)
         texts.push([key, text])
       }
@@ -127,6 +128,7 @@ export class Runner {
   readonly #etag: () => string
   readonly #recent: Recent
   readonly #running = new Set<Promise<unknown>>()
+  #gathered: Gathered | null = null
   #line: Waiting[] = []
   #moving: Promise<void> | null = null
 
@@ -161,9 +163,24 @@ export class Runner {
     while (this.#running.size > 0) await Promise.allSettled(this.#running)
   }
 
-  async fetch(keys: readonly string[], levels: number, deadline: number): Promise<Read[]> {
+  /** @param follows whether what the records refer to is wanted too. */
+  async fetch(keys: readonly string[], follows: boolean, deadline: number): Promise<readonly Read[]> {
+    if (this.#gathered === null || this.#gathered.size + keys.length > KEYS_PER_SCRIPT) {
+      const gathered = new Gathered((asked) => this.#fetch(asked, deadline))
+      this.#gathered = gathered
+      // What other requests ask in this turn of the event loop goes with it.
+      setImmediate(() => {
+        if (this.#gathered === gathered) this.#gathered = null
+        gathered.send()
+      })
+    }
+    return (await this.#gathered.join(keys, follows)) ?? this.#astray()
+  }
+
+  async #fetch({ followed, plain }: Asked, deadline: number): Promise<readonly Read[]> {
+    const keys = [...followed, ...plain]
     const asked = keys.map((key) => this.names.record(key))
-    const reply = await this.#connection.run(READ, asked, [this.names.records, levels], deadline)
+    const reply = await this.#connection.run(READ, asked, [this.names.records, followed.length], deadline)
     const found: Read[] = []
     for (const [i, value] of reply.entries()) {
       const read = readOf(value)

@@ -14,14 +14,15 @@ function script(text: string): Script {
 }
 
 /**
- * KEYS: records. ARGV: request, prefix of records, levels of references to follow. Replies with the records asked for, in
- * order, then those they refer to, each once; `!` and the key for one that does not exist.
+ * KEYS: records. ARGV: request, prefix of records, of how many of them, from the first, to follow the references, two
+ * levels deep. Replies with the records asked for, in order, then those referred to, each once; `!` and the key for one
+ * that does not exist.
  */
 export const READ: Script = script(`
-local prefix, levels = ARGV[2], tonumber(ARGV[3])
+local prefix, followed = ARGV[2], tonumber(ARGV[3])
 local reply, level, seen = { ARGV[1] }, KEYS, {}
 for _, key in ipairs(KEYS) do seen[key] = true end
-for depth = 0, levels do
+for depth = 0, 2 do
   local below = {}
   -- One call for many keys: each call costs more than what it reads.
   for first = 1, #level, 200 do
@@ -30,7 +31,7 @@ for depth = 0, levels do
     for i = first, last do
       local value = values[i - first + 1]
       reply[#reply + 1] = value or '!' .. string.sub(level[i], #prefix + 1)
-      if value and depth < levels then
+      if value and depth < 2 and (depth > 0 or i <= followed) then
         local from = string.find(value, '\\n', 1, true)
         local to = from and string.find(value, '\\n', from + 1, true)
         while to do
