@@ -4,7 +4,13 @@ import { mkdirSync } from 'node:fs'
 import { connect } from 'node:net'
 import { type ProcessIdentity, startDetached } from './process.ts'
 
-export function startRedis(o: { port: number; dir: string; logFile: string }): ProcessIdentity {
+export function startRedis(o: {
+  port: number
+  dir: string
+  logFile: string
+  /** More settings, or others than these. */
+  settings?: Readonly<Record<string, string>>
+}): ProcessIdentity {
   mkdirSync(o.dir, { recursive: true })
   const settings = {
     bind: '127.0.0.1',
@@ -15,6 +21,7 @@ export function startRedis(o: { port: number; dir: string; logFile: string }): P
     save: '',
     'maxmemory-policy': 'noeviction',
     daemonize: 'no',
+    ...o.settings,
   }
   const args = Object.entries(settings).flatMap(([key, value]) => [`--${key}`, value])
   return startDetached('redis-server', args, { cwd: o.dir, logFile: o.logFile })

@@ -6,8 +6,9 @@ import { type Signal, signalCodec } from '@countersign/schemas'
 import type { Ending, NewSession, Rotated, SessionStore } from '@countersign/session-store'
 import { openRedisStore, type RedisStoreOptions } from '@countersign/session-store/redis'
 import { afterEach, describe, expect, it } from 'vitest'
+import { freePorts } from '../../infra/stack/ports.ts'
+import { hasRedis, RedisServer } from '../redis-server.ts'
 import { Wire } from '../wire.ts'
-import { freePort, noRedisServer, RedisServer } from './redis-server.ts'
 
 const NOW = 1_800_000_000_000
 const TIMEOUT_MS = 400
@@ -59,14 +60,14 @@ async function seed(store: SessionStore): Promise<void> {
   )
 }
 
-describe.skipIf(noRedisServer !== null)('a store on a Redis that fails', { timeout: 60_000 }, () => {
+describe.skipIf(!hasRedis())('a store on a Redis that fails', { timeout: 60_000 }, () => {
   const closers: (() => Promise<unknown>)[] = []
   afterEach(async () => {
     for (const close of closers.splice(0).reverse()) await close()
   })
   const start = async (settings?: Record<string, string>): Promise<RedisServer> => {
     const server = await RedisServer.start(settings)
-    closers.push(() => server.destroy())
+    closers.push(() => server.stop())
     return server
   }
   const open = async (url: string, more: Partial<RedisStoreOptions> = {}): Promise<SessionStore> => {
@@ -79,10 +80,10 @@ describe.skipIf(noRedisServer !== null)('a store on a Redis that fails', { timeo
     const redis = await start()
     const store = await open(redis.url)
     await seed(store)
-    await redis.stop()
+    await redis.end()
     await expect(store.account('s')).rejects.toMatchObject({ ...away, outcome: 'none' })
     await expect(store.end(raising(1))).rejects.toMatchObject({ ...away, outcome: 'none' })
-    await redis.start()
+    await redis.restart()
     await expect.poll(() => store.account('s').catch(() => null), { timeout: 10_000 }).toMatchObject({ sub: 's' })
     expect(await store.end(raising(1))).toMatchObject({ repeated: false, revocation: { seqs: [1] } })
   })
@@ -145,8 +146,8 @@ describe.skipIf(noRedisServer !== null)('a store on a Redis that fails', { timeo
     const writers = Array.from({ length: 8 }, writer)
     for (let i = 0; i < 3; i++) {
       await sleep(150)
-      await redis.stop('SIGKILL')
-      await redis.start()
+      await redis.kill()
+      await redis.restart()
       await expect.poll(() => store.highestSeq().catch(() => null), { timeout: 10_000 }).not.toBeNull()
     }
     stop = true
@@ -183,8 +184,8 @@ describe.skipIf(noRedisServer !== null)('a store on a Redis that fails', { timeo
     // A setting is looked at again on each connection.
     await redis.ask('config', 'set', 'maxmemory-policy', 'noeviction')
     const store = await open(redis.url)
-    await redis.stop()
-    await redis.start()
+    await redis.end()
+    await redis.restart()
     await expect.poll(() => store.account('s').catch((error) => error.code), { timeout: 10_000 }).toBe(refused.code)
   })
 
@@ -227,7 +228,7 @@ describe.skipIf(noRedisServer !== null)('a store on a Redis that fails', { timeo
   })
 
   it('runs on a node of a cluster, where every key of a script must be in one slot', async () => {
-    const redis = await start({ 'cluster-enabled': 'yes', 'cluster-port': String(await freePort()) })
+    const redis = await start({ 'cluster-enabled': 'yes', 'cluster-port': String((await freePorts(1))[0]) })
     await redis.ask('cluster', 'addslotsrange', '0', '16383')
     const state = async (): Promise<string> => String(await redis.ask('cluster', 'info'))
     await expect.poll(state, { timeout: 10_000 }).toContain('cluster_state:ok')

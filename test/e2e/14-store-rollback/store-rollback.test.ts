@@ -4,13 +4,13 @@
  */
 import { openRedisStore } from '@countersign/session-store/redis'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { noRedisServer, RedisServer } from '../../contract/redis-server.ts'
+import { hasRedis, RedisServer } from '../../redis-server.ts'
 import { Wire } from '../../wire.ts'
 import { Site, until } from '../site.ts'
 
 const payment = { invoice_id: 'acme-1001', amount_cents: 1 }
 
-describe.skipIf(noRedisServer !== null)('a Redis that was rolled back', { timeout: 120_000 }, () => {
+describe.skipIf(!hasRedis())('a Redis that was rolled back', { timeout: 120_000 }, () => {
   let redis: RedisServer
   let site: Site
   let wire: Wire
@@ -18,7 +18,7 @@ describe.skipIf(noRedisServer !== null)('a Redis that was rolled back', { timeou
 
   beforeEach(async () => {
     redis = await RedisServer.start()
-    closers.push(() => redis.destroy())
+    closers.push(() => redis.stop())
     wire = await Wire.start(redis.port)
     closers.push(() => wire.stop())
     site = await Site.start({ redisUrl: `redis://127.0.0.1:${wire.port}` })
@@ -63,14 +63,14 @@ describe.skipIf(noRedisServer !== null)('a Redis that was rolled back', { timeou
   test('an older copy: what was ended since stays ended, and sequences go on above', async () => {
     const [ann, bob] = [await site.login('ann'), await site.login('bob')]
     await acknowledged('sub_eve')
-    await redis.stop()
+    await redis.end()
     const copy = redis.backup()
-    await redis.start()
+    await redis.restart()
     await until('ann may pay again', () => mayPay(ann))
     const last = await acknowledged('sub_bob')
-    await redis.stop()
+    await redis.end()
     redis.restore(copy)
-    await redis.start()
+    await redis.restart()
     expect(await highestSeq(redis.url)).toBe(last - 1)
     await until('ann may pay', () => mayPay(ann))
     expect(await mayPay(bob)).toBe(false)
@@ -81,7 +81,7 @@ describe.skipIf(noRedisServer !== null)('a Redis that was rolled back', { timeou
 
   test('a replica that had not followed to the end: nobody gains by it', async () => {
     const replica = await RedisServer.start()
-    closers.push(() => replica.destroy())
+    closers.push(() => replica.stop())
     await replica.ask('replicaof', '127.0.0.1', String(redis.port))
     await until('the replica follows', async () =>
       String(await replica.ask('info', 'replication')).includes('link_status:up'),
@@ -92,7 +92,7 @@ describe.skipIf(noRedisServer !== null)('a Redis that was rolled back', { timeou
     await replica.ask('replicaof', '127.0.0.1', '1')
     const last = await acknowledged('sub_bob')
     const late = await site.login('ann')
-    await redis.stop('SIGKILL')
+    await redis.kill()
     await replica.ask('replicaof', 'no', 'one')
     wire.target = replica.port
     wire.cut()
