@@ -51,18 +51,23 @@ async function* merged(log: EventLog, topic: string, ends: Ends): AsyncGenerator
   const sources = ends.map((bounds, partition) =>
     each(log.read({ topic, partition, from: bounds.start, to: bounds.end })),
   )
-  const heads = await Promise.all(sources.map((source) => source.next()))
-  for (;;) {
-    let first = -1
-    heads.forEach((head, i) => {
-      const best = heads[first]
-      if (!head.done && (best === undefined || best.done || head.value.timestamp < best.value.timestamp)) first = i
-    })
-    const head = heads[first]
-    const source = sources[first]
-    if (!head || head.done || !source) return
-    yield head.value
-    heads[first] = await source.next()
+  try {
+    const heads = await Promise.all(sources.map((source) => source.next()))
+    for (;;) {
+      let first = -1
+      heads.forEach((head, i) => {
+        const best = heads[first]
+        if (!head.done && (best === undefined || best.done || head.value.timestamp < best.value.timestamp)) first = i
+      })
+      const head = heads[first]
+      const source = sources[first]
+      if (!head || head.done || !source) return
+      yield head.value
+      heads[first] = await source.next()
+    }
+  } finally {
+    // Whoever has seen enough leaves readers behind, each with a connection.
+    await Promise.all(sources.map((source) => source.return(undefined)))
   }
 }
 
