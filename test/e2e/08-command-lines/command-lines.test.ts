@@ -62,7 +62,7 @@ describe.each(servers)('%s', (name, least) => {
     const { code, stdout, stderr } = await run(main, [], unknown)
     expect([code, stdout]).toEqual([2, ''])
     for (const key of Object.keys(unknown)) expect(stderr).toContain(`${key}: unknown`)
-    for (const key of Object.keys(least)) if (!key.endsWith('LOG_PATH')) expect(stderr).toContain(`${key}: `)
+    for (const key of Object.keys(least)) if (!/_(LOG|STORE)_PATH$/.test(key)) expect(stderr).toContain(`${key}: `)
     expect(stderr).not.toContain('canary')
   })
 
