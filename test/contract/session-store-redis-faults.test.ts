@@ -249,6 +249,21 @@ describe.skipIf(!hasRedis())('a store on a Redis that fails', { timeout: 60_000 
     expect(seqs.sort((a, b) => Number(a) - Number(b))).toEqual(Array.from({ length: 150 }, (_, i) => i + 1))
   })
 
+  it('answers alike whatever else is asked in the same moment', async () => {
+    const redis = await start()
+    const store = await open(redis.url)
+    await seed(store)
+    const hash = bytes(32, 1)
+    await store.createSession({ ...family(1), kind: 'browser', client: null, credential: { kind: 'secret', hash } })
+    // What one call reads alone, another reads with all it refers to.
+    const fresh = await open(redis.url)
+    const [known] = await Promise.all([
+      fresh.resolveSession(hash, NOW),
+      fresh.delivered([{ handle: 'fam_1', from: 1, at: NOW }]),
+    ])
+    expect(known).toMatchObject({ session: { handle: 'fam_1' }, roles: ['member'] })
+  })
+
   it('shows lists of one moment: a session that takes the place of another, never both nor neither', async () => {
     const redis = await start()
     const [store, other] = [await open(redis.url), await open(redis.url, { timeoutMs: 10_000 })]

@@ -113,6 +113,9 @@ it('gives a call one deadline, however often it has to ask', async () => {
   }
   store = await openRedisStore({ url, timeoutMs: 60_000, clock })
   await expect(store.sessionsOf('s', 1)).rejects.toMatchObject({ ...away, detail: { reason: 'no answer in time' } })
+  // Redis was given no time to speak of: that says nothing about the connection.
+  await sleep(200)
+  expect(redis.connections).toBe(1)
 })
 
 it('says that a change may have happened only once it was sent', async () => {

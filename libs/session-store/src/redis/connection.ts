@@ -75,12 +75,12 @@ export class Connection {
     }
     this.#client.on('connect', () => this.#guard())
     this.#client.on('ready', () => void this.#prepare())
-    // What was wrong may have been said before.
     this.#client.on('close', () => this.#live && this.#lost('connection lost'))
-    // Its text can quote replies.
+    // Its text can quote replies; its code says most of why there is no connection.
     this.#client.on('error', (error) => {
       const code = replyCode(error)
-      this.#lost(code === null ? 'connection lost' : `Redis error ${code}`)
+      if (code !== null) this.#lost(`Redis error ${code}`)
+      else if (this.#live) this.#lost('connection lost')
     })
   }
 
@@ -128,7 +128,7 @@ export class Connection {
           await this.#load([script])
           continue
         }
-        throw this.#failed(error, script, socket)
+        throw this.#failed(error, script, socket, left)
       }
       if (Array.isArray(reply) && reply[0] === request) return reply.slice(1)
       this.drop('an answer to something else', socket)
@@ -171,11 +171,13 @@ export class Connection {
     throw this.#refused ?? unavailable(this.#away)
   }
 
-  #failed(error: unknown, script: Script, socket: object): SessionStoreError {
+  #failed(error: unknown, script: Script, socket: object, left: number): SessionStoreError {
     const failure = failureOf(error, script === COMMIT)
     const code = replyCode(error)
-    // An answer that did not come in time may come later; a demoted primary will not take a write again.
-    if (code === null || code === 'READONLY') this.drop(String(failure.detail.reason), socket)
+    // Silence says something of the connection only if Redis had the time to answer. Nor will a demoted primary take
+    // a write again.
+    const silent = code === null && left >= this.#options.timeoutMs / 2
+    if (silent || code === 'READONLY') this.drop(String(failure.detail.reason), socket)
     return this.#closed && failure.outcome === 'none' ? closed() : failure
   }
 

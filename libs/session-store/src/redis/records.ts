@@ -34,6 +34,11 @@ export class Names {
     return this.records + key
   }
 
+  /** The key of a record by this name. */
+  keyOf(name: string): string {
+    return name.slice(this.records.length)
+  }
+
   index(index: string): string {
     return this.#indexes + index
   }

@@ -166,7 +166,7 @@ export class Runner {
   /** @param follows whether what the records refer to is wanted too. */
   async fetch(keys: readonly string[], follows: boolean, deadline: number): Promise<readonly Read[]> {
     if (this.#gathered === null || this.#gathered.size + keys.length > KEYS_PER_SCRIPT) {
-      const gathered = new Gathered((asked) => this.#fetch(asked, deadline))
+      const gathered = new Gathered((asked, latest) => this.#fetch(asked, latest))
       this.#gathered = gathered
       // What other requests ask in this turn of the event loop goes with it.
       setImmediate(() => {
@@ -174,7 +174,7 @@ export class Runner {
         gathered.send()
       })
     }
-    return (await this.#gathered.join(keys, follows)) ?? this.#astray()
+    return (await this.#gathered.join(keys, follows, deadline)) ?? this.#astray()
   }
 
   async #fetch({ followed, plain }: Asked, deadline: number): Promise<readonly Read[]> {
@@ -211,6 +211,8 @@ export class Runner {
     this.#recent.forget(changes.puts.map(({ key }) => key))
     const [answer] = await this.#connection.run(COMMIT, keys, args, deadline)
     if (answer === etag) this.#recent.note(changes.puts.map((put) => ({ ...put, etag })))
+    // Some of it has changed; which, nobody knows.
+    if (answer === '') this.#recent.forget([...read.keys()].map((name) => this.names.keyOf(name)))
     if (answer === '' || answer === etag) return answer === etag
     this.#connection.drop('an answer to something else')
     throw unavailable('an answer to something else', 'unknown')
@@ -277,7 +279,9 @@ export class Runner {
     const deadline = Math.max(...batch.map((waiting) => waiting.deadline))
     for (let count = 0; count < RUNS; count++) {
       if (count > 0) await this.#pause(count)
-      const run = new Run(this, deadline)
+      // All at once, to learn what they will read, so that the run itself need not ask one after the other.
+      if (batch.length > 1) await Promise.all(batch.map(({ begin }) => this.#one(new Run(this, deadline), begin)))
+      const run = new Run(this, deadline, this.#recent)
       const results: Result[] = []
       for (const { begin } of batch) results.push(await this.#one(run, begin))
       const { drafts } = run.tx

@@ -21,7 +21,8 @@ function script(text: string): Script {
 export const READ: Script = script(`
 local prefix, followed = ARGV[2], tonumber(ARGV[3])
 local reply, level, seen = { ARGV[1] }, KEYS, {}
-for _, key in ipairs(KEYS) do seen[key] = true end
+-- What is asked for without its references is read again where others refer to it, for theirs.
+for i = 1, followed do seen[KEYS[i]] = true end
 for depth = 0, 2 do
   local below = {}
   -- One call for many keys: each call costs more than what it reads.
