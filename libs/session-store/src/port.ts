@@ -140,8 +140,11 @@ export interface NewSession {
   readonly tenant: string
   /** Refused with `client_not_active` unless it is. */
   readonly client: string | null
-  /** A device of that person, made with the session if its handle is new. Refused with `device_unknown` if lost or another's. */
-  readonly device: { readonly handle: string; readonly secretHash: Buffer; readonly name: string } | null
+  /**
+   * A device of that person, made with the session if its handle is new; without a secret, one that is known already.
+   * Refused with `device_unknown` if lost or another's.
+   */
+  readonly device: { readonly handle: string; readonly secretHash: Buffer | null; readonly name: string } | null
   readonly act: readonly Actor[]
   /** Live session it must not outlive; its targets become targets of this one. Refused with `parent_ended`. */
   readonly parent: string | null

@@ -1,10 +1,10 @@
 /** What people, administrators and operators may do to authority: each act, its ending path and its checks. */
 import { createHash } from 'node:crypto'
-import { type Clock, type Millis, newId, type Random } from '@countersign/kernel'
+import type { Clock, Millis, Random } from '@countersign/kernel'
 import { affiliationTarget, type Target, target } from '@countersign/revocation'
 import type { Reason } from '@countersign/schemas'
 import type { Account, Affiliation, Change, Refused, SessionStore } from '@countersign/session-store'
-import { type Answer, answerOf, derivedId, idText, requestDigest } from './answers.ts'
+import { type Answer, answerOf, derivedId, freshId, idText, requestDigest } from './answers.ts'
 import type { Authority } from './authority.ts'
 import type { EndingPath } from './endings.ts'
 import { type Grants, removedScopes } from './grants.ts'
@@ -69,7 +69,7 @@ export class Administration {
   /** Sets someone's roles; one signal per scope lost. Roles changed in between are looked at again, a few times. */
   async setRoles(tenant: string, sub: string, roles: readonly string[], asked: Asked): Promise<Answer> {
     const { store, authority, random, grants } = this.#options
-    const id = asked.id ?? newId(random)
+    const id = asked.id ?? freshId(random)
     const request = requestDigest(['role_change', tenant, sub, [...roles].sort()])
     for (let attempt = 0; ; attempt++) {
       const now = await store.affiliation(tenant, sub)
@@ -90,7 +90,8 @@ export class Administration {
   async issueResetCode(sub: string): Promise<{ code: string; expiresAt: number } | Refused> {
     const { store, clock, random, resetCodeMs } = this.#options
     const account = await store.account(sub)
-    if (account === null || account.state === 'deleted') return { refused: 'account_unknown' }
+    // A service has no password: nobody logs in as one.
+    if (account?.principal !== 'user' || account.state === 'deleted') return { refused: 'account_unknown' }
     const code = random.bytes(24).toString('base64url')
     const expiresAt = clock.now() + resetCodeMs
     await store.putResetCode({ sub, codeHash: codeHash(code), expiresAt })
@@ -125,7 +126,7 @@ export class Administration {
     const { kind, tenant, id } = o.target
     return this.#options.authority.end('revocation', {
       ...given(asked),
-      id: asked.id ?? newId(this.#options.random),
+      id: asked.id ?? freshId(this.#options.random),
       request: requestDigest(['revocation', kind, tenant, id, o.effect, o.fallback, o.cause]),
       tenant: o.tenant,
       change: { kind: 'none' },
@@ -137,7 +138,7 @@ export class Administration {
   #end(path: EndingPath, asked: Asked, tenant: string | null, hit: Target, change: Change): Promise<Answer> {
     return this.#options.authority.end(path, {
       ...given(asked),
-      id: asked.id ?? newId(this.#options.random),
+      id: asked.id ?? freshId(this.#options.random),
       request: requestDigest([path, hit.tenant, hit.id]),
       tenant,
       change,

@@ -1,5 +1,6 @@
 /** The four answers to whatever ends or lowers authority, and the ids they are asked by. */
 import { createHash } from 'node:crypto'
+import { newId, type Random } from '@countersign/kernel'
 import type { LogPosition } from '@countersign/schemas'
 import type { Refusal, Revocation } from '@countersign/session-store'
 
@@ -22,6 +23,8 @@ export type Answer =
   | { readonly state: 'unknown'; readonly id: string }
   | { readonly state: 'refused'; readonly id: string; readonly code: RefusalCode }
 
+const DERIVED = 8
+
 /** What the store says of a revocation, as an answer. */
 export function answerOf({ id, seqs, state, position }: Revocation): Answer {
   const seq = seqs.at(-1) ?? null
@@ -41,9 +44,29 @@ export function parseId(text: string): Buffer | null {
   return /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i.test(text) ? Buffer.from(text.replaceAll('-', ''), 'hex') : null
 }
 
-/** An id that every retry of the same act arrives at by itself. */
+/**
+ * As `parseId`, of an id a caller chose. Null for version 8 too: whoever took a derived id first would have the act it
+ * belongs to refused, and what it ends live on.
+ */
+export function parseChosenId(text: string): Buffer | null {
+  const id = parseId(text)
+  return id === null || (id[6] as number) >> 4 === DERIVED ? null : id
+}
+
+/** An id for an act whose caller chose none. Whoever learns it may choose it, to ask again. */
+export function freshId(random: Random): Buffer {
+  return asUuid(newId(random), 4)
+}
+
+/** An id that every retry of the same act arrives at by itself: a UUID of version 8 (RFC 9562 §5.8). */
 export function derivedId(act: string, of: Uint8Array | string): Buffer {
-  return createHash('sha256').update(`countersign.${act}.v1\0`).update(of).digest().subarray(0, 16)
+  return asUuid(createHash('sha256').update(`countersign.${act}.v1\0`).update(of).digest().subarray(0, 16), DERIVED)
+}
+
+function asUuid(id: Buffer, version: number): Buffer {
+  id[6] = (version << 4) | ((id[6] as number) & 0x0f)
+  id[8] = 0x80 | ((id[8] as number) & 0x3f)
+  return id
 }
 
 /** Digest of what was asked, so that one id cannot stand for two requests. */

@@ -101,6 +101,7 @@ export async function startHttpRole(parts: Parts, journey: Journey, closers: Clo
     ...base,
     authority,
     sessions,
+    newDevice: config.newDevice,
     secrets: readStoreSecrets(config.keysDir, random),
     terms: {
       issuer: issuerOf(config),

@@ -1,9 +1,9 @@
 /** How sessions end one by one: by their person, by who administers them, by time, and with a lost device. */
-import { type Clock, newId, type Random } from '@countersign/kernel'
+import type { Clock, Random } from '@countersign/kernel'
 import { target } from '@countersign/revocation'
 import type { Change, Device, Session, SessionKind, SessionStore } from '@countersign/session-store'
 import type { Asked } from './administration.ts'
-import { type Answer, answerOf, derivedId, idText, requestDigest } from './answers.ts'
+import { type Answer, answerOf, derivedId, freshId, idText, requestDigest } from './answers.ts'
 import type { Authority } from './authority.ts'
 import { cookieHash } from './credentials.ts'
 import type { EndingPath } from './endings.ts'
@@ -83,9 +83,8 @@ export class SessionEndings {
   }
 
   /** A person ends all their sessions but one. */
-  async endOthers(sub: string, kept: string, asked: Asked): Promise<Answer> {
-    const others = (await this.list({ sub, tenant: null })).filter(({ handle }) => handle !== kept)
-    return this.#endSeveral('session_end', { sub, tenant: null }, others, asked)
+  endOthers(sub: string, kept: string, asked: Asked): Promise<Answer> {
+    return this.#endAllBut(kept, 'session_end', { sub, tenant: null }, asked)
   }
 
   /** A person ends everything begun in their name, in every tenant. */
@@ -101,7 +100,7 @@ export class SessionEndings {
   /** A person must log in again: everywhere, or wherever they are in one tenant. */
   async forceReauthentication(whose: Whose, asked: Asked): Promise<Answer> {
     if (whose.tenant === null) return this.#endPerson('reauthentication_forced', whose.sub, asked)
-    return this.#endSeveral('reauthentication_forced', whose, await this.list(whose), asked)
+    return this.#endAllBut(null, 'reauthentication_forced', whose, asked)
   }
 
   /** @returns the devices of a person, newest first. @throws {SESSION_STORE_UNAVAILABLE}. */
@@ -141,6 +140,17 @@ export class SessionEndings {
     return { state: 'refused', id: idText(run.id), code: 'session_unknown' }
   }
 
+  /** Looks once more after what was there has ended: before, one of those may have begun another. */
+  async #endAllBut(kept: string | null, path: EndingPath, whose: Whose, asked: Asked): Promise<Answer> {
+    const others = async () => (await this.list(whose)).filter(({ handle }) => handle !== kept)
+    const answer = await this.#endSeveral(path, whose, await others(), asked)
+    if (answer.state !== 'acknowledged' && answer.state !== 'pending') return answer
+    const late = await others()
+    if (late.length === 0) return answer
+    const again = await this.#endSeveral(path, whose, late, { ...asked, id: null })
+    return again.state === 'unknown' || (again.state === 'refused' && again.code !== 'session_unknown') ? again : answer
+  }
+
   async #endSeveral(path: EndingPath, whose: Whose, ending: readonly Session[], asked: Asked): Promise<Answer> {
     const { authority, store } = this.#options
     const run = this.#asked(asked)
@@ -172,7 +182,7 @@ export class SessionEndings {
   }
 
   #asked({ id, initiator, requestId }: Asked): { id: Buffer; initiator: string; requestId?: string } {
-    const fields = { id: id ?? newId(this.#options.random), initiator }
+    const fields = { id: id ?? freshId(this.#options.random), initiator }
     return requestId === undefined ? fields : { ...fields, requestId }
   }
 }

@@ -103,7 +103,7 @@ export const login = (accountRevision: number | null = 1, changes: Partial<NewSe
 export const family = (changes: Partial<NewSession> = {}): NewSession =>
   login(null, { kind: 'family', credential: { kind: 'refresh', keyId: 'k1', nonce: bytes(16) }, ...changes })
 
-export const newDevice = (handle: string): NonNullable<NewSession['device']> => ({
+export const newDevice = (handle: string): NonNullable<NewSession['device']> & { secretHash: Buffer } => ({
   handle,
   secretHash: bytes(32),
   name: 'Firefox on Linux',

@@ -215,6 +215,17 @@ export function sessionCases(seeded: Seed): void {
     expect(await store.createSession(login(1, { device: { ...device, handle: 'dev_3' } }))).toEqual(refused)
   })
 
+  it('begins a session on a device known by its handle alone, and makes none of it', async () => {
+    const { store } = await seeded()
+    await begin(store, login(1, { device: newDevice('dev_1') }))
+    const known = (handle: string) => ({ handle, secretHash: null, name: '' })
+    const session = await begin(store, login(1, { device: known('dev_1') }))
+    expect(session).toMatchObject({ device: 'dev_1', newDevice: false })
+    expect(session.targets.map(({ kind, id }) => `${kind} ${id}`)).toContain('device dev_1')
+    expect(await store.createSession(login(1, { device: known('dev_9') }))).toEqual({ refused: 'device_unknown' })
+    expect((await store.devicesOf('sub-1')).map(({ name }) => name)).toEqual(['Firefox on Linux'])
+  })
+
   it('lists the live sessions of a person in all tenants, newest first', async () => {
     const { store } = await seeded()
     await store.createAffiliation({ tenant: 'beta', sub: 'sub-1', roles: [], atLeast: [], now: NOW })

@@ -15,16 +15,17 @@ export function* meet(
     name,
     sub,
     now,
-  }: { handle: string; secretHash: Buffer; name: string; sub: string; now: number },
+  }: { handle: string; secretHash: Buffer | null; name: string; sub: string; now: number },
 ): Step<{ readonly isNew: boolean } | Refused> {
   const known = yield* tx.get(DEVICE, handle)
   if (known !== null) {
-    if (known.sub !== sub || known.state !== 'active' || !known.secretHash.equals(secretHash))
+    if (known.sub !== sub || known.state !== 'active' || (secretHash !== null && !known.secretHash.equals(secretHash)))
       return { refused: 'device_unknown' }
     tx.put(DEVICE, { ...known, lastSeenAt: Math.max(known.lastSeenAt, now) })
     return { isNew: false }
   }
-  if ((yield* tx.get(DEVICE_CREDENTIAL, secretHash)) !== null) return { refused: 'device_unknown' }
+  if (secretHash === null || (yield* tx.get(DEVICE_CREDENTIAL, secretHash)) !== null)
+    return { refused: 'device_unknown' }
   tx.put(DEVICE, { handle, sub, name, state: 'active', createdAt: now, lastSeenAt: now, secretHash })
   tx.put(DEVICE_CREDENTIAL, { hash: secretHash, handle })
   return { isNew: true }

@@ -147,7 +147,8 @@ function keysOf(s: NewSession): string[] {
   if (s.client !== null) keys.push(keyOf(CLIENT, s.client))
   if (s.parent !== null) keys.push(keyOf(SESSION, s.parent))
   if (s.codeHash !== null) keys.push(keyOf(CODE, s.codeHash))
-  if (s.device !== null) keys.push(keyOf(DEVICE, s.device.handle), keyOf(DEVICE_CREDENTIAL, s.device.secretHash))
+  if (s.device !== null) keys.push(keyOf(DEVICE, s.device.handle))
+  if (s.device?.secretHash) keys.push(keyOf(DEVICE_CREDENTIAL, s.device.secretHash))
   return keys
 }
 

@@ -2,14 +2,14 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import type { Asked } from '../administration.ts'
-import { parseId } from '../answers.ts'
+import { parseChosenId } from '../answers.ts'
 import { GRANTS } from '../grants.ts'
 import type { Caller, Guard } from './guard.ts'
 import { parsed, problem } from './replies.ts'
 
 export const idField: z.ZodOptional<z.ZodString> = z
   .string()
-  .refine((text) => parseId(text) !== null)
+  .refine((text) => parseChosenId(text) !== null)
   .optional()
 
 export const name: z.ZodString = z
@@ -65,5 +65,5 @@ export function boundOf(caller: Caller): string | null {
 }
 
 export function asked({ initiator }: { initiator: string }, id: string | undefined, request: FastifyRequest): Asked {
-  return { id: id === undefined ? null : parseId(id), initiator, requestId: request.id }
+  return { id: id === undefined ? null : parseChosenId(id), initiator, requestId: request.id }
 }

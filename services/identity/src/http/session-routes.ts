@@ -48,7 +48,7 @@ export async function sessionRoutes(app: FastifyInstance, options: SessionRoutes
   })
 
   app.delete<HandleParams>('/v1/sessions/:handle', async (request, reply) => {
-    const [known, act] = await own(request, reply)
+    const [known, act] = await own(request, reply, request.params.handle)
     if (known === null) return reply
     return sendAnswer(reply, await end(known, request.params.handle, act, reply))
   })
@@ -129,10 +129,18 @@ export async function sessionRoutes(app: FastifyInstance, options: SessionRoutes
     return answer
   }
 
-  async function own(request: FastifyRequest, reply: FastifyReply): Promise<[Known, Asked] | [null, null]> {
+  /** @param ending session to be ended; null when more than one may. */
+  async function own(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    ending: string | null = null,
+  ): Promise<[Known, Asked] | [null, null]> {
     const body = parsed(reply, actBody, request.body)
     if (body === null) return [null, null]
-    const known = await guard.own(request)
+    const person = await guard.own(request)
+    // A program was given some scopes; to end what else its person has is none of them.
+    const isProgram = typeof person !== 'string' && person.session.kind === 'api' && person.session.handle !== ending
+    const known = isProgram ? 'not_permitted' : person
     if (typeof known !== 'string') return [known, asked({ initiator: known.session.sub }, body.id, request)]
     problem(reply, known)
     return [null, null]
@@ -144,7 +152,8 @@ export async function sessionRoutes(app: FastifyInstance, options: SessionRoutes
     act: (known: Known, handle: string, asked: Asked) => Promise<Answer>,
   ): Promise<FastifyReply> {
     const known = await guard.own(request)
-    if (typeof known === 'string') return reply.redirect('/login?continue=/sessions', 303)
+    if (typeof known === 'string' || known.session.kind === 'api')
+      return reply.redirect('/login?continue=/sessions', 303)
     const handle = chosenBody.safeParse(request.body).data?.handle ?? ''
     const answer = await act(known, handle, asked({ initiator: known.session.sub }, undefined, request))
     // Ended meanwhile is what was wanted; there may have been no others.

@@ -5,7 +5,9 @@
 import type { Clock, Millis, Random } from '@countersign/kernel'
 import type { Client, Session, SessionStore } from '@countersign/session-store'
 import type { Journey } from '../journey.ts'
+import type { SessionKinds } from '../kinds.ts'
 import type { OwnView } from '../own-view.ts'
+import { isRecent, type NewDeviceRule } from '../sessions.ts'
 import { authorizationCodeHash } from './code.ts'
 import { type Parameters, readParameters, readScope } from './parameters.ts'
 import { isChallenge } from './pkce.ts'
@@ -57,6 +59,8 @@ export interface AuthorizationOptions {
   readonly clock: Clock
   readonly random: Random
   readonly journey: Journey
+  readonly kinds: SessionKinds
+  readonly newDevice: NewDeviceRule
   readonly issuer: string
   readonly codeLifeMs: Millis
 }
@@ -112,18 +116,18 @@ export class Authorization {
    * @param session of the person, null for nobody. @throws {SESSION_STORE_UNAVAILABLE}.
    */
   async answer(request: AuthorizationRequest, session: Session | null, requestId: string): Promise<Authorized> {
-    const { store, view, clock, random, journey, codeLifeMs } = this.#options
+    const { store, view, clock, random, journey, kinds, newDevice, codeLifeMs } = this.#options
     const began = clock.monotonic()
     const { client, redirectUri, challenge, scope, audience, maxAgeMs } = request
-    if (session === null || request.mustLogIn || isStale(session, maxAgeMs, clock.now())) {
-      const fault: Fault = { error: 'login_required', description: 'the person has to log in' }
-      return request.silent ? { location: this.#refusal(request, fault) } : { login: request }
-    }
+    if (session === null || request.mustLogIn || isStale(session, maxAgeMs, clock.now())) return this.#loginFor(request)
     // A code begins what may outlive this session; whoever acts as another begins nothing.
     if (session.act.length > 0 || (session.kind !== 'browser' && session.kind !== 'admin'))
       return {
         location: this.#refusal(request, { error: 'access_denied', description: 'not in this kind of session' }),
       }
+    // What outlives the session gives authority: a cookie that was left lying about is not enough for it.
+    if (scope.includes(OFFLINE_ACCESS) && !isRecent(session, { kinds, newDevice, now: clock.now() }))
+      return this.#loginFor(request)
     if (!view.started)
       return {
         location: this.#refusal(request, { error: 'temporarily_unavailable', description: 'starting; try again' }),
@@ -154,6 +158,11 @@ export class Authorization {
       latencyMs: clock.monotonic() - began,
     })
     return { location: this.#to(request, { code }) }
+  }
+
+  #loginFor(request: AuthorizationRequest): Authorized {
+    const fault: Fault = { error: 'login_required', description: 'the person has to log in' }
+    return request.silent ? { location: this.#refusal(request, fault) } : { login: request }
   }
 
   #refusal(to: Pick<AuthorizationRequest, 'redirectUri' | 'state'>, { error, description }: Fault): string {

@@ -1,10 +1,10 @@
 /** Clients as operators administer them. What takes something from a client ends what it holds; the rest does not. */
-import { type Clock, newHandle, newId, type Random } from '@countersign/kernel'
+import { type Clock, newHandle, type Random } from '@countersign/kernel'
 import { target } from '@countersign/revocation'
 import type { Change, Client, NewClient, Refused, SessionStore } from '@countersign/session-store'
 import { clientKeyFault } from '@countersign/tokens'
 import type { Asked } from '../administration.ts'
-import { type Answer, requestDigest } from '../answers.ts'
+import { type Answer, freshId, requestDigest } from '../answers.ts'
 import type { Authority } from '../authority.ts'
 import type { EndingPath } from '../endings.ts'
 import { clientSecretHash } from './client-authentication.ts'
@@ -53,12 +53,14 @@ export class Clients {
     asked: Asked,
   ): Promise<Answer | Client | Refused | ClientFault> {
     const { store } = this.#options
-    const askedWith = { ...asked, id: asked.id ?? newId(this.#options.random) }
+    const askedWith = { ...asked, id: asked.id ?? freshId(this.#options.random) }
     for (let tries = 1; ; tries++) {
       const before = await store.client(id)
       if (before === null) return { refused: 'client_unknown' }
       const { revision, createdAt: _, state: __, ...terms } = before
-      const after: NewClient = { ...terms, ...changes }
+      const merged: NewClient = { ...terms, ...changes }
+      // One that showed itself in another way in between does not come back to an old secret.
+      const after = hasSecret(merged) ? merged : { ...merged, secretHash: null }
       const wrong = await this.#wrong(after)
       // A secret comes with being made, or with rotation: no other way of showing who it is can be turned into one.
       if (hasSecret(after) && after.secretHash === null) wrong.push('authMethod')
@@ -109,7 +111,7 @@ export class Clients {
   }
 
   #end(path: EndingPath, client: string, asked: Asked, change: Change, what: unknown): Promise<Answer> {
-    const id = asked.id ?? newId(this.#options.random)
+    const id = asked.id ?? freshId(this.#options.random)
     return this.#options.authority.end(path, {
       id,
       request: requestDigest([path, client, what]),

@@ -62,10 +62,17 @@ export class CodeGrant implements TokenGrant {
     if (code.usedFor !== null) return this.#reused(code.usedFor, client, request)
     if (shown.resource !== undefined && !code.audience.includes(shown.resource))
       return fault('invalid_target', 'the code is for another resource')
+    // What was taken from the client since does not come back with a code from before.
+    if (
+      !client.redirectUris.includes(code.redirectUri) ||
+      !code.audience.every((one) => client.audiences.includes(one))
+    )
+      return GRANT_INVALID
     const { store, clock, view } = this.#options
     const authorised = await store.session(code.session, clock.now())
     if (authorised === null || isEndedOnLog(view, authorised)) return GRANT_INVALID
-    const begun = await this.#options.families.begin(client, authorised, { scope: code.scope, codeHash: shown.hash })
+    const scope = narrowed(code.scope, client.scopes)
+    const begun = await this.#options.families.begin(client, authorised, { scope, codeHash: shown.hash })
     if (begun.ok) return this.#granted(client, code, begun.session, request)
     if (begun.code === 'code_used') {
       // Two at once: which of them is the thief cannot be told.
@@ -84,16 +91,21 @@ export class CodeGrant implements TokenGrant {
   ): Promise<Granted | OAuthFault> {
     const { store, view, grants, refreshTokens, accessTokens, clock } = this.#options
     const { handle, sub, tenant, refresh } = session
-    const [resolved, again] = await Promise.all([store.resolveHandle(handle, clock.now()), store.client(client.id)])
-    // The session has the client's version of its own beginning: a secret or scope taken away just before would live on in it.
-    if (resolved === null || again?.revision !== client.revision) return GRANT_INVALID
+    const [resolved, authorised, again] = await Promise.all([
+      store.resolveHandle(handle, clock.now()),
+      store.session(code.session, clock.now()),
+      store.client(client.id),
+    ])
+    // The family has the versions of its own beginning: what was taken just before, a secret or scope from the client or,
+    // where no parent tells, the session that authorised it, would live on in it. Nobody has its tokens yet.
+    if (resolved === null || authorised === null || again?.revision !== client.revision) return GRANT_INVALID
     const { roles, scopeVersion } = resolved
     const scopes = narrowed(scopesNow(view, grants, { sub, tenant, roles, scopeVersion }), session.scope, client.scopes)
     const grant = sessionGrant(resolved, { client: client.id, scopes, audience: code.audience })
     const issued = await accessTokens.issue(grant, client.tokenFormat)
     if (issued === null) return GRANT_INVALID
     const refreshToken = client.grants.includes('refresh_token') && refresh && refreshTokens.format(handle, refresh, 1)
-    const offline = code.scope.includes(OFFLINE_ACCESS)
+    const offline = session.scope?.includes(OFFLINE_ACCESS) ?? false
     const outgoing = { action: 'issuance', outcome: 'issued', refreshToken: refreshToken || null, offline } as const
     return { response: respond(this.#options, request, issued, outgoing) }
   }

@@ -11,6 +11,7 @@ const authorised = {
   handle: 'ses_1',
   sub: 'sub_1',
   tenant: 'acme',
+  device: 'dev_1',
   authTime: 1,
   amr: ['pwd'],
   acr: null,
@@ -57,10 +58,16 @@ it('binds a family to the session it is from, unless it may be offline; and to i
   await all.begin({ ...client, grants: ['authorization_code'] }, authorised, how)
   await all.begin({ ...client, sessionKind: 'device' }, authorised, how)
   const now = clock.now()
-  expect(asked.map(({ parent, notAfter, device }) => [parent, notAfter, device?.name])).toEqual([
-    ['ses_1', now + 9, undefined],
-    [null, Number.POSITIVE_INFINITY, undefined],
-    ['ses_1', now + 5, undefined],
+  expect(
+    asked.map(({ parent, notAfter, device }) => [
+      parent,
+      notAfter,
+      device?.secretHash === null ? device.handle : device?.name,
+    ]),
+  ).toEqual([
+    ['ses_1', now + 9, 'dev_1'],
+    [null, Number.POSITIVE_INFINITY, 'dev_1'],
+    ['ses_1', now + 5, 'dev_1'],
     ['ses_1', now + 9, 'App'],
   ])
 })

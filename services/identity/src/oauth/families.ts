@@ -45,7 +45,7 @@ export class Families {
       sub,
       tenant,
       client: client.id,
-      device: deviceOf(client, random),
+      device: deviceOf(client, authorised, random),
       parent: offline ? null : authorised.handle,
       scope,
       authTime,
@@ -64,10 +64,10 @@ export class Families {
   }
 }
 
-/** A client that stands for a device is one of its own; any other ends with its session's device through that session. */
-function deviceOf(client: Client, random: Random): NewSession['device'] {
+/** A client that stands for a device is one of its own; any other ends with the device of its session. */
+function deviceOf(client: Client, { device }: Session, random: Random): NewSession['device'] {
   // Nobody is told this secret: such a device is known by its family alone.
-  return client.sessionKind === 'device'
-    ? { handle: newHandle(random, 'dev'), secretHash: random.bytes(32), name: client.name }
-    : null
+  if (client.sessionKind === 'device')
+    return { handle: newHandle(random, 'dev'), secretHash: random.bytes(32), name: client.name }
+  return device === null ? null : { handle: device, secretHash: null, name: '' }
 }

@@ -11,7 +11,7 @@ import { type PresentedRefresh, sessionGrant } from '../tokens/index.ts'
 import type { OAuthRequest } from './asking.ts'
 import type { Deliveries } from './deliveries.ts'
 import { fault, GRANT_INVALID, type OAuthFault, STARTING, STORE_AWAY } from './faults.ts'
-import { type Granted, type GrantOptions, GUESSED, type PreparedGrant, respond, type TokenGrant } from './grant.ts'
+import { type Granted, type GrantOptions, type PreparedGrant, respond, type TokenGrant } from './grant.ts'
 import { type Parameters, readScope } from './parameters.ts'
 import { audienceFor, narrowed, OFFLINE_ACCESS, scopesNow } from './scopes.ts'
 
@@ -60,7 +60,8 @@ export class RefreshGrant implements TokenGrant {
     const { store, refreshTokens, accessTokens, view, grants, clock, kinds, graceMs } = this.#options
     const { presented, resolved } = asked
     const session = resolved?.session ?? null
-    if (!refreshTokens.isGenuine(presented, session)) return session === null ? GRANT_INVALID : GUESSED
+    // Not counted as a guess, which no guess at a MAC needs: being slowed would tell whose family lives.
+    if (!refreshTokens.isGenuine(presented, session)) return GRANT_INVALID
     if (resolved === null || session === null || session.client !== client.id || isEndedOnLog(view, session))
       return GRANT_INVALID
     // Refused before the token is used up: the client still has it.

@@ -3,7 +3,7 @@ import type { Clock, Millis, Random } from '@countersign/kernel'
 import { ClientAssertions } from '@countersign/tokens'
 import { ADMIN_SCOPE, type Grants, scopesOf } from '../grants.ts'
 import type { Delivery } from '../outbox.ts'
-import type { Sessions } from '../sessions.ts'
+import type { NewDeviceRule, Sessions } from '../sessions.ts'
 import { AccessTokens, RefreshTokens, TokenKeys } from '../tokens/index.ts'
 import { ClientsAsking } from './asking.ts'
 import { Authorization } from './authorization.ts'
@@ -37,6 +37,7 @@ export interface OAuthOptions
   extends Omit<GrantOptions, 'accessTokens' | 'refreshTokens'>,
     Readonly<{ sessions: Pick<Sessions, 'begin'>; delivery: Pick<Delivery, 'kick'>; random: Random; clock: Clock }> {
   readonly terms: OAuthTerms
+  readonly newDevice: NewDeviceRule
   /** Keys the store does not have, 32 bytes each, newest first. */
   readonly secrets: readonly Buffer[]
 }
