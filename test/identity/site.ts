@@ -19,6 +19,8 @@ export const ISSUER = 'https://identity.example'
 
 export interface SiteOptions {
   readonly store: StoreKind
+  /** Settings of Redis beside those a store asks for. */
+  readonly redis?: Readonly<Record<string, string>>
   /** How many accounts there are; see `personEmail`. */
   readonly people: number
   /** OAuth clients, as in a seed file. */
@@ -51,7 +53,7 @@ export class IdentitySite {
 
   /** With its notary; no identity yet. */
   static async start(options: SiteOptions): Promise<IdentitySite> {
-    const redis = options.store === 'redis' ? await RedisServer.start() : null
+    const redis = options.store === 'redis' ? await RedisServer.start(options.redis) : null
     const site = new IdentitySite(options, redis)
     try {
       await site.#launch('notary', { ROLES: 'notary' }, {})

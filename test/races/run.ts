@@ -4,6 +4,7 @@
  */
 import { systemClock } from '@countersign/kernel'
 import { SeededRandom } from '@countersign/kernel/testing'
+import type { Service } from '../day/processes.ts'
 import type { StoreKind } from '../identity/site.ts'
 import { RacedFamily } from './family.ts'
 import { Tally } from './tally.ts'
@@ -92,8 +93,20 @@ async function kill(world: World, random: SeededRandom, tally: Tally, over: Abor
       const { service } = world.instances[random.below(world.instances.length)] as World['instances'][number]
       await service.kill()
       tally.count('identity killed')
-      service.start()
-      await service.ready()
+      await startAgain(service, tally)
+    }
+  }
+}
+
+/** As a supervisor does: one whose connections are cut while it starts ends, and is started once more. */
+async function startAgain(service: Service, tally: Tally): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    service.start()
+    try {
+      return await service.ready()
+    } catch (error) {
+      if (attempt >= 20) throw error
+      tally.count('starts of identity that failed')
     }
   }
 }

@@ -44,6 +44,9 @@ export class World {
   static async start({ store, random, families, graceMs, plain = {} }: WorldOptions): Promise<World> {
     const site = await IdentitySite.start({
       store,
+      // Written when it is acknowledged: with `everysec` a busy disk makes Redis put that off, and what a kill of it then
+      // loses is another test's matter.
+      redis: { appendfsync: 'always' },
       people: Math.ceil(families / FAMILIES_EACH),
       clients: [
         {
