@@ -6,13 +6,14 @@
 import type { Clock, Random } from '@countersign/kernel'
 import { SessionStoreError } from '../errors.ts'
 import type { Sealer } from '../port.ts'
-import { isExact, StoreFault } from '../steps/layout.ts'
-import { type Answer, type Ask, type Changes, type Step, Tx } from '../steps/tx.ts'
+import { StoreFault } from '../steps/layout.ts'
+import type { Changes, Scores, Step, Tx } from '../steps/tx.ts'
 import type { Connection } from './connection.ts'
 import { errorOf, unavailable } from './failure.ts'
 import { type Asked, Gathered } from './gathered.ts'
 import { Recent } from './recent.ts'
 import { commitOf, etags, type Names, type Read, type ReadSet, readOf, scoresOf } from './records.ts'
+import { KEYS_PER_SCRIPT, type RangeAsk, Run, type Source } from './run.ts'
 import { COMMIT, RANGE, READ } from './scripts.ts'
 
 /** Begins a step that leaves no change behind when it is refused or fails; called again for each run. */
@@ -33,9 +34,6 @@ const BATCH = 64
 // A reader that meets a change each time, or a line that loses to other processes each time, gives up.
 const RUNS = 50
 const LONGEST_PAUSE_MS = 20
-// More keys would keep everyone else waiting for one script.
-const KEYS_PER_SCRIPT = 256
-
 interface Waiting {
   readonly begin: Begin<unknown>
   readonly deadline: number
@@ -45,80 +43,9 @@ interface Waiting {
 
 type Result = { readonly value: unknown } | { readonly error: unknown }
 
-/** One run of one or more steps. */
-class Run {
-  readonly tx: Tx = new Tx()
-  readonly read: ReadSet = new Map()
-  readonly #runner: Runner
-  readonly #deadline: number
-  readonly #recent: Recent | null
-  #asks = 0
-  #recalled = false
-
-  /** @param recent what may be used instead of asking; null to ask always. */
-  constructor(runner: Runner, deadline: number, recent: Recent | null = null) {
-    this.#runner = runner
-    this.#deadline = deadline
-    this.#recent = recent
-  }
-
-  /** True when answers of different moments, or of earlier ones, were put together. */
-  get isPatched(): boolean {
-    return this.#asks > 1 || this.#recalled
-  }
-
-  get isRecalled(): boolean {
-    return this.#recalled
-  }
-
-  async drive<T>(step: Step<T>): Promise<T> {
-    let result = step.next()
-    while (!result.done) result = step.next(await this.#answer(result.value))
-    return result.value
-  }
-
-  /** @returns false when something read has changed since, and nothing was written. */
-  async commit(changes: Changes): Promise<boolean> {
-    return this.#runner.commit(this.read, changes, this.#deadline)
-  }
-
-  async #answer(ask: Ask): Promise<Answer> {
-    if (ask.ask === 'range') {
-      this.#asks++
-      const { etag, scores } = await this.#runner.range(ask, this.#deadline)
-      if (isExact(ask.index)) this.#note(this.#runner.names.etag(ask.index), etag)
-      return scores
-    }
-    const texts: [string, string | null][] = []
-    const follows = ask.ask === 'follow'
-    const recalled = this.#recent?.recall(ask.keys, follows)
-    if (recalled) {
-      this.#recalled = true
-      for (const { key, etag, text } of recalled) {
-        this.#note(this.#runner.names.record(key), etag)
-        texts.push([key, text])
-      }
-      return texts
-    }
-    for (let from = 0; from < ask.keys.length; from += KEYS_PER_SCRIPT) {
-      this.#asks++
-      const keys = ask.keys.slice(from, from + KEYS_PER_SCRIPT)
-      for (const { key, etag, text } of await this.#runner.fetch(keys, follows, this.#deadline)) {
-        this.#note(this.#runner.names.record(key), etag)
-        texts.push([key, text])
-      }
-    }
-    return texts
-  }
-
-  #note(key: string, etag: string): void {
-    if (!this.read.has(key)) this.read.set(key, etag)
-  }
-}
-
 const NOTHING: Changes = { puts: [], drops: [], entries: [] }
 
-export class Runner {
+export class Runner implements Source {
   readonly names: Names
   readonly #connection: Connection
   readonly #seal: Sealer | undefined
@@ -163,7 +90,6 @@ export class Runner {
     while (this.#running.size > 0) await Promise.allSettled(this.#running)
   }
 
-  /** @param follows whether what the records refer to is wanted too. */
   async fetch(keys: readonly string[], follows: boolean, deadline: number): Promise<readonly Read[]> {
     if (this.#gathered === null || this.#gathered.size + keys.length > KEYS_PER_SCRIPT) {
       const gathered = new Gathered((asked, latest) => this.#fetch(asked, latest))
@@ -193,9 +119,9 @@ export class Runner {
   }
 
   async range(
-    { index, from, to, limit, newestFirst }: Extract<Ask, { ask: 'range' }>,
+    { index, from, to, limit, newestFirst }: RangeAsk,
     deadline: number,
-  ): Promise<{ etag: string; scores: readonly (readonly [string, number])[] }> {
+  ): Promise<{ etag: string; scores: Scores }> {
     const keys = [this.names.index(index), this.names.etag(index)]
     const args = [from, to, limit, newestFirst ? 'newest' : 'oldest']
     const [etag, found] = await this.#connection.run(RANGE, keys, args, deadline)
