@@ -115,6 +115,8 @@ export class World {
   readonly lines: string[] = []
   readonly clock: MovedClock = new MovedClock()
   readonly #running = new Set<Identity>()
+  /** Gives append times of logs opened from now on. */
+  logClock: Clock = this.clock
   log: TestLog | null = null
   /** What identities started from now on raise; null for what the table says. */
   raisesOf: RaisesOf | null = null
@@ -159,7 +161,7 @@ export class World {
     more: Readonly<Record<string, string>> = {},
     prepare: (log: TestLog) => void = () => {},
   ): Promise<Client> {
-    const inner = await openSqliteLog({ path: this.logPath, catalogue: exampleCatalogue, clock: this.clock })
+    const inner = await openSqliteLog({ path: this.logPath, catalogue: exampleCatalogue, clock: this.logClock })
     this.log = new TestLog(inner)
     prepare(this.log)
     const destination = { write: (line: string): void => void this.lines.push(line) }
