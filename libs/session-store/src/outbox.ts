@@ -63,7 +63,11 @@ export interface OutboxPort {
   acknowledge(acks: readonly { seq: number; position: LogPosition }[]): Promise<void>
   /** Makes acknowledged rows pending again: the log lost them. Unknown sequences are ignored. */
   repend(seqs: readonly number[]): Promise<void>
-  /** Forgets acknowledged rows whose floor is below the horizon, and ended sessions and revocations older than it. @returns rows forgotten. */
+  /**
+   * Forgets acknowledged rows whose floor is below the horizon, ended sessions and revocations older than it, and
+   * devices on which nothing lives: those lost before it, and those not seen for 400 days then.
+   * @returns rows forgotten.
+   */
   dropRows(horizon: number): Promise<number>
   /** @returns the newest trust bundle kept, null before the first. */
   bundle(): Promise<BundleRecord | null>

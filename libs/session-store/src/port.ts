@@ -315,7 +315,7 @@ export interface SessionStore extends OutboxPort {
   addTokenKey(key: TokenKey, after: string | null): Promise<readonly TokenKey[]>
   /** Forgets keys. Unknown ones are ignored. */
   dropTokenKeys(kids: readonly string[]): Promise<void>
-  /** Forgets tokens, codes and once-only keys that expired by `now`, at most `limit`. @returns how many. */
+  /** Forgets tokens, codes, reset codes and once-only keys that expired by `now`, at most `limit`. @returns how many. */
   dropExpired(now: number, limit: number): Promise<number>
 
   /** Applies one ending step. The same id gives the first answer. */

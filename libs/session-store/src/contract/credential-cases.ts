@@ -148,7 +148,7 @@ export function credentialCases(seeded: Seed): void {
     expect((await store.addTokenKey(tokenKey('k5'), 'k4')).map(({ kid }) => kid)).toEqual(['k4', 'k5'])
   })
 
-  it('forgets tokens, codes and once-only keys that have expired, so many at a time, and nothing else', async () => {
+  it('forgets tokens, codes, reset codes and once-only keys that have expired, so many at a time, and nothing else', async () => {
     const { store } = await seeded()
     const session = await begin(store, login())
     const hashes = [bytes(32), bytes(32), bytes(32)]
@@ -160,12 +160,17 @@ export function credentialCases(seeded: Seed): void {
       ...{ scope: [], audience: [], expiresAt: NOW + 1, usedFor: null },
     })
     await store.takeOnce({ key: 'jti', expiresAt: NOW + 1, now: NOW })
+    const [reset, resetLater] = [bytes(32), bytes(32)]
+    await store.putResetCode({ sub: 'sub-1', codeHash: reset, expiresAt: NOW + 1 })
+    await store.putResetCode({ sub: 'sub-2', codeHash: resetLater, expiresAt: NOW + 2 })
     expect(await store.dropExpired(NOW - 1, 9)).toBe(0)
     expect(await store.dropExpired(NOW + 1, 3)).toBe(3)
-    expect(await store.dropExpired(NOW + 1, 3)).toBe(1)
+    expect(await store.dropExpired(NOW + 1, 3)).toBe(2)
     expect(await store.dropExpired(NOW + 1, 3)).toBe(0)
     expect(await store.resolveToken(hashes[1] as Buffer, NOW)).toBeNull()
     expect(await store.code(codeHash, NOW)).toBeNull()
+    expect(await store.resetCodeOwner(reset, NOW)).toBeNull()
+    expect(await store.resetCodeOwner(resetLater, NOW)).toBe('sub-2')
     expect(await store.resolveToken(hashes[2] as Buffer, NOW + 1)).not.toBeNull()
   })
 }

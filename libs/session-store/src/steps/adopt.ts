@@ -31,7 +31,7 @@ function* adoptOne(tx: Tx, { signal, body, signature, position, roles }: LostSig
   tx.put(ROW, { seq, id, body, signature, position: { log_id, offset }, floor, createdAt: floor })
   tx.put(SIGNAL, { id, seq })
   yield* raiseTarget(tx, target, floor, effect, floor)
-  yield* reapply(tx, target, effect, roles)
+  yield* reapply(tx, target, effect, floor, roles)
   if ((yield* tx.get(REVOCATION, id)) !== null) return
   const request = Buffer.alloc(0)
   const tenant = target.tenant || null
@@ -43,6 +43,7 @@ function* reapply(
   tx: Tx,
   { kind, tenant, id }: SignalTarget,
   effect: string,
+  at: number,
   roles: readonly string[] | undefined,
 ): Step<void> {
   if (kind === 'subject') {
@@ -59,7 +60,7 @@ function* reapply(
     else if (roles) changeAffiliation(tx, place, { roles: sorted(roles) })
   } else if (kind === 'device' && effect === 'reason:device_lost') {
     const device = yield* tx.get(DEVICE, id)
-    if (device !== null) tx.put(DEVICE, { ...device, state: 'lost' })
+    if (device !== null) tx.put(DEVICE, { ...device, state: 'lost', lostAt: at })
   } else if (kind === 'client') {
     const client = yield* tx.get(CLIENT, id)
     if (client === null) return

@@ -44,7 +44,7 @@ export function* changeState(tx: Tx, c: Change, now: number): Step<Changed> {
     case 'device_lost': {
       const device = yield* tx.get(DEVICE, c.device)
       if (device?.sub !== c.sub || device.state !== 'active') return { refused: 'device_unknown' }
-      tx.put(DEVICE, { ...device, state: 'lost' })
+      tx.put(DEVICE, { ...device, state: 'lost', lostAt: now })
       return DONE
     }
     case 'client_disabled':

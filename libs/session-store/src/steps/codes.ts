@@ -38,13 +38,17 @@ export function* dropExpired(tx: Tx, now: number, limit: number): Step<number> {
   const keys = yield* tx.range('expiring', { to: now, limit })
   yield* tx.load(...keys)
   const of = (name: string): string[] => keys.filter((key) => key.startsWith(`${name}:`))
-  const tokens = (yield* tx.all(TOKEN, of(TOKEN.name))).filter((token) => token.expiresAt <= now)
+  const over = ({ expiresAt }: { expiresAt: number }): boolean => expiresAt <= now
+  const tokens = (yield* tx.all(TOKEN, of(TOKEN.name))).filter(over)
   for (const { hash } of tokens) tx.drop(TOKEN, hash)
-  const codes = (yield* tx.all(CODE, of(CODE.name))).filter((found) => found.expiresAt <= now)
+  const codes = (yield* tx.all(CODE, of(CODE.name))).filter(over)
   for (const { hash } of codes) tx.drop(CODE, hash)
-  const once = (yield* tx.all(ONCE, of(ONCE.name))).filter((taken) => taken.expiresAt <= now)
+  const once = (yield* tx.all(ONCE, of(ONCE.name))).filter(over)
   for (const { key } of once) tx.drop(ONCE, key)
-  return tokens.length + codes.length + once.length
+  const resets = (yield* tx.all(RESET, of(RESET.name))).filter(over)
+  yield* tx.load(...resets.map(({ codeHash }) => keyOf(RESET_CODE, codeHash)))
+  for (const { sub } of resets) yield* dropReset(tx, sub)
+  return tokens.length + codes.length + once.length + resets.length
 }
 
 export function* putResetCode(tx: Tx, o: Parameters<SessionStore['putResetCode']>[0]): Step<void> {

@@ -1,4 +1,5 @@
 /** The kinds of records kept: their ids, what they refer to and the lists they stand in. */
+import { days } from '@countersign/kernel'
 import type { LogPosition, SignalTarget } from '@countersign/schemas'
 import type { BundleRecord, LogName, OutboxRow } from '../outbox.ts'
 import type {
@@ -46,6 +47,8 @@ export interface CredentialRecord {
 
 export interface DeviceRecord extends Device {
   readonly secretHash: Buffer
+  /** Present once it is lost. */
+  readonly lostAt?: number
 }
 
 export interface TokenRecord extends Token {
@@ -135,7 +138,10 @@ export const CREDENTIAL: Kind<CredentialRecord> = kind('credential', (c) => [c.h
 })
 export const DEVICE: Kind<DeviceRecord> = kind('device', (d) => [d.handle], {
   bytes: ['secretHash'],
-  entries: (d) => [[indexOf('devices', d.sub), d.createdAt]],
+  entries: (d) => [
+    [indexOf('devices', d.sub), d.createdAt],
+    ['devices-passing', passingOf(d)],
+  ],
 })
 export const DEVICE_CREDENTIAL: Kind<CredentialRecord> = kind('device-credential', (c) => [c.hash], {
   bytes: ['hash'],
@@ -161,7 +167,10 @@ export const CODE: Kind<CodeRecord> = kind('code', (c) => [c.hash], {
 })
 export const ONCE: Kind<OnceRecord> = kind('once', (o) => [o.key], { entries: (o) => [['expiring', o.expiresAt]] })
 
-export const RESET: Kind<ResetRecord> = kind('reset', (r) => [r.sub], { bytes: ['codeHash'] })
+export const RESET: Kind<ResetRecord> = kind('reset', (r) => [r.sub], {
+  bytes: ['codeHash'],
+  entries: (r) => [['expiring', r.expiresAt]],
+})
 export const RESET_CODE: Kind<ResetCodeRecord> = kind('reset-code', (r) => [r.hash], {
   bytes: ['hash'],
   refs: (r) => [keyOf(RESET, r.sub)],
@@ -188,6 +197,14 @@ export const REVOCATION: Kind<RevocationRecord> = kind('revocation', (r) => [r.i
 export const LOG: Kind<LogRecord> = kind('log', () => [])
 export const SEQUENCE: Kind<SequenceRecord> = kind('sequence', () => [])
 export const BUNDLE: Kind<BundleRecord> = kind('bundle', () => [], { bytes: ['body', 'signature'] })
+
+// No browser keeps a cookie longer (RFC 6265bis §5.5): whoever has not come by then cannot show it any more.
+const DEVICE_KEPT: number = days(400)
+
+/** From when on a device may be forgotten, once the horizon is there. */
+export function passingOf({ lostAt, lastSeenAt }: DeviceRecord): number {
+  return lostAt ?? lastSeenAt + DEVICE_KEPT
+}
 
 /** When time ends a session, whatever else does. */
 export function expiryOf({ idleExpiresAt, absoluteExpiresAt }: Session): number {
