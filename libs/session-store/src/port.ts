@@ -267,7 +267,10 @@ export interface SessionStore extends OutboxPort {
   }): Promise<Rotated | null>
   /** Notes when the answers to rotations have left. Unknown ones are ignored. */
   delivered(answers: readonly { handle: string; from: number; at: number }[]): Promise<void>
-  /** @returns handles, with tenants, of sessions that expired by `now` and nothing else has ended; oldest first. */
+  /**
+   * @returns handles, with tenants, of sessions that expired by `now` and nothing else has ended; oldest first, at most
+   * `limit`, and fewer while more wait, but none only when none waits.
+   */
   expiredSessions(now: number, limit: number): Promise<readonly { handle: string; kind: SessionKind; tenant: string }[]>
 
   /** @returns the devices of a person, newest first. */

@@ -2,9 +2,17 @@ import { FakeClock } from '@countersign/kernel/testing'
 import type { SessionStore } from '@countersign/session-store'
 import { silentLogger } from '@countersign/telemetry'
 import { expect, it } from 'vitest'
-import { Sweeper } from './sweeper.ts'
+import { Sweeper, type SweeperOptions } from './sweeper.ts'
 
-function sweeper({ closed, fails }: { closed: 'starting' | null; fails: string | null }) {
+interface Case {
+  readonly closed: 'starting' | null
+  readonly fails: string | null
+  /** How many expired sessions each look finds. */
+  readonly found?: number[]
+  readonly expire?: SweeperOptions['sessionEndings']['expire']
+}
+
+function sweeper({ closed, fails, found = [], expire = async () => ({ state: 'unknown', id: '' }) }: Case) {
   const done: string[] = []
   const note = (what: string): void => {
     done.push(what)
@@ -14,7 +22,7 @@ function sweeper({ closed, fails }: { closed: 'starting' | null; fails: string |
   const store = {
     expiredSessions: async () => {
       note('sweep')
-      return []
+      return Array.from({ length: found.shift() ?? 0 }, () => ({ handle: 'ses', kind: 'browser', tenant: 'acme' }))
     },
     dropExpired: async (_now: number, limit: number) => {
       note('drop')
@@ -26,7 +34,7 @@ function sweeper({ closed, fails }: { closed: 'starting' | null; fails: string |
   const clock = new FakeClock()
   const made = new Sweeper({
     store,
-    sessionEndings: { expire: async () => ({ state: 'unknown', id: '' }) },
+    sessionEndings: { expire },
     view: { freshness: () => ({ proven: false, closed, asOf: 0, ageMs: 0, storeUnseenForMs: 0 }) },
     clock,
     logger: silentLogger,
@@ -56,4 +64,14 @@ it('ends nothing before the log was read', async () => {
   expect(done).not.toContain('sweep')
   expect(done).toContain('keys')
   await made.stop()
+})
+
+it('ends expired sessions until none is found, however few a look finds, and not those it cannot end for ever', async () => {
+  const pending = async () => ({ state: 'pending', id: '', seq: 1 }) as const
+  const all = sweeper({ closed: null, fails: null, found: [100, 1, 40], expire: pending })
+  expect(await all.made.sweep()).toBe(141)
+  expect(all.done).toHaveLength(4)
+  const away = sweeper({ closed: null, fails: null, found: Array.from({ length: 1_000 }, () => 100) })
+  expect(await away.made.sweep()).toBe(0)
+  expect(away.done).toHaveLength(1)
 })

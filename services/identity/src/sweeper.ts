@@ -44,15 +44,16 @@ export class Sweeper {
   async sweep(): Promise<number> {
     const { store, sessionEndings, clock } = this.#options
     let ended = 0
-    for (;;) {
+    while (!this.#stopping.signal.aborted) {
       const now = clock.now()
       const expired = await store.expiredSessions(now, BATCH)
       const answers = await Promise.all(expired.map((session) => sessionEndings.expire(session, now)))
       const done = answers.filter(({ state }) => state === 'acknowledged' || state === 'pending').length
       ended += done
       // Those refused were used or ended meanwhile, or the store is away: the next sweep looks again.
-      if (expired.length < BATCH || done === 0) return ended
+      if (done === 0) break
     }
+    return ended
   }
 
   async #run(): Promise<void> {

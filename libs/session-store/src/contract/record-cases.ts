@@ -124,7 +124,6 @@ export function recordCases(seeded: Seed): void {
     await ended(store, step({ raises: [raise(subject)], now: NOW + 30 }))
     // Those ended otherwise give way to the next, however few are asked for.
     const next = await begin(store, login(1, { now: NOW + 30, idleExpiresAt: NOW + 3 * HOUR }))
-    expect(await store.expiredSessions(NOW + 4 * HOUR, 1)).toEqual([])
     expect(await store.expiredSessions(NOW + 4 * HOUR, 1)).toMatchObject([{ handle: next.handle }])
   })
 

@@ -17,7 +17,13 @@ import type { Step, Tx } from './tx.ts'
 
 export type Method = Exclude<keyof SessionStore, 'close'>
 
-type Result<K extends Method> = K extends 'dropRows' ? Forgotten : Awaited<ReturnType<SessionStore[K]>>
+type Answer<K extends Method> = Awaited<ReturnType<SessionStore[K]>>
+
+type Result<K extends Method> = K extends 'dropRows'
+  ? Forgotten
+  : K extends 'expiredSessions'
+    ? sessions.Found
+    : Answer<K>
 
 type Steps = { readonly [K in Method]: (tx: Tx, ...args: Parameters<SessionStore[K]>) => Step<Result<K>> }
 
@@ -108,6 +114,12 @@ export function storeOver(
   const calls = methods.map((method) => [method, (...args: unknown[]) => run(method, args)])
   return {
     ...(Object.fromEntries(calls) as Omit<SessionStore, 'close'>),
+    async expiredSessions(now, limit) {
+      for (;;) {
+        const { expired, more } = (await run('expiredSessions', [now, limit])) as sessions.Found
+        if (expired.length > 0 || !more) return expired
+      }
+    },
     async dropRows(horizon) {
       for (let total = 0; ; ) {
         const { rows, more } = (await run('dropRows', [horizon])) as Forgotten

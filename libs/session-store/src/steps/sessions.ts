@@ -211,11 +211,14 @@ export function* sessionsOf(tx: Tx, sub: string, now: number): Step<Session[]> {
   return live
 }
 
-export function* expiredSessions(
-  tx: Tx,
-  now: number,
-  limit: number,
-): Step<Awaited<ReturnType<SessionStore['expiredSessions']>>> {
+/** What a look at the sessions whose time has passed found. */
+export interface Found {
+  readonly expired: Awaited<ReturnType<SessionStore['expiredSessions']>>
+  /** True when there may be more than those looked at. */
+  readonly more: boolean
+}
+
+export function* expiredSessions(tx: Tx, now: number, limit: number): Step<Found> {
   const keys = yield* tx.range('sessions-expiring', { to: now, limit })
   yield* tx.follow(...keys)
   const expired: { handle: string; kind: Session['kind']; tenant: string }[] = []
@@ -226,5 +229,5 @@ export function* expiredSessions(
     // Ended by one of its targets, whose signal told of it: another would say nothing.
     else yield* markEnded(tx, handle, now)
   }
-  return expired
+  return { expired, more: keys.length === limit }
 }
