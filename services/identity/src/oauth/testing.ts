@@ -65,6 +65,11 @@ export class OAuthWorld {
     return world
   }
 
+  /** The same clients at another process, or at a later one. */
+  static on(identity: Client, { web, spa, robot, billing, mail }: OAuthWorld): OAuthWorld {
+    return Object.assign(new OAuthWorld(identity), { web, spa, robot, billing, mail })
+  }
+
   /** Makes a client. @throws {Error} with what was answered instead. */
   async client(terms: object): Promise<Party> {
     const { status, json, text } = await this.identity.operate('POST', '/v1/clients', { name: 'A client', ...terms })
