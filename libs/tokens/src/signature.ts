@@ -17,15 +17,6 @@ export function signInput(alg: Algorithm, key: KeyObject, input: string): string
   return sign(hashOf(alg), Buffer.from(input), { key, ...FORMS[alg] }).toString('base64url')
 }
 
-/** As `signInput`, in a thread of the pool: the caller's goes on meanwhile. @throws as a rejection. */
-export function signInputLater(alg: Algorithm, key: KeyObject, input: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    sign(hashOf(alg), Buffer.from(input), { key, ...FORMS[alg] }, (error, signature) =>
-      error ? reject(error) : resolve(signature.toString('base64url')),
-    )
-  })
-}
-
 /** @param key must fit `alg`: see `fits`. @param token whose header was read: three canonical parts. */
 export function isSignedBy(alg: Algorithm, key: KeyObject, token: string): boolean {
   const end = token.lastIndexOf('.')
