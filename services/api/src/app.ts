@@ -9,11 +9,9 @@ import {
 } from '@countersign/boundary'
 import { fastifyHook } from '@countersign/boundary/fastify'
 import { ed25519Key } from '@countersign/envelope'
-import type { EventLog } from '@countersign/event-log'
-import { openKafkaLog } from '@countersign/event-log/kafka'
-import { openSqliteLog } from '@countersign/event-log/sqlite'
-import { createServer, type Running } from '@countersign/host'
-import { type Clock, mebibytes, seconds, systemClock, systemRandom } from '@countersign/kernel'
+import { openLog } from '@countersign/event-log'
+import { createServer, logPlace, type Running } from '@countersign/host'
+import { type Clock, mebibytes, systemClock, systemRandom } from '@countersign/kernel'
 import { Replica } from '@countersign/replica'
 import { exampleCatalogue } from '@countersign/schemas'
 import { createMetrics, type Logger } from '@countersign/telemetry'
@@ -39,7 +37,7 @@ export async function startApi(config: ApiConfig, logger: Logger): Promise<Api> 
   const clock = systemClock
   const random = systemRandom
   const metrics = createMetrics({ process: true })
-  const log = await openLog(config)
+  const log = await openLog(logPlace(config), { catalogue: exampleCatalogue, clientId: config.workload })
   const { workload, identityUrl, trustedProxies } = config
   const replica = new Replica({
     log,
@@ -127,17 +125,4 @@ function tokensOf(config: ApiConfig, clock: Clock): Pick<BoundaryOptions, 'issue
     issuers: [own],
     introspection: httpIntrospection({ endpoint, issuer, audience, clientId, clientSecret, clock }),
   }
-}
-
-function openLog({ logPath, kafkaBrokers, registryUrl, workload }: ApiConfig): Promise<EventLog> {
-  const catalogue = exampleCatalogue
-  if (logPath !== undefined) return openSqliteLog({ path: logPath, catalogue })
-  const [brokers, registry] = [[...(kafkaBrokers ?? [])], registryUrl ?? '']
-  return openKafkaLog({
-    brokers,
-    registryUrl: registry,
-    catalogue,
-    clientId: workload,
-    registryDeadlineMs: seconds(10),
-  })
 }

@@ -1,5 +1,5 @@
 /** Configuration of the api, from `COUNTERSIGN_*`. */
-import { hostFields } from '@countersign/host'
+import { hostFields, logFields, namesOneLog } from '@countersign/host'
 import { field, Secret } from '@countersign/kernel'
 import { z } from 'zod'
 
@@ -68,9 +68,7 @@ export const config = z
       .optional()
       .describe('client id of this service at the issuer; default: opaque tokens are not taken'),
     introspectionSecret: field.secret().optional().describe('secret of that client; use _FILE'),
-    logPath: field.text().optional().describe('file of the embedded log; give this or KAFKA_BROKERS'),
-    kafkaBrokers: field.list().optional().describe('addresses of brokers; give these or LOG_PATH'),
-    registryUrl: field.url().optional().describe('schema registry with its path; needed with KAFKA_BROKERS'),
+    ...logFields,
     epsilon: field.duration().prefault('250ms').describe('skew tolerance; default 250ms'),
     envelopeLife: field.duration().prefault('12h').describe('longest life of an envelope; default 12h'),
     webhooks: webhooks.optional().describe('webhooks taken, JSON by provider; default none'),
@@ -90,12 +88,9 @@ export const config = z
       .describe('development only: the cookie is `session`, as identity’s'),
     trustedProxies: field.list().optional().describe('addresses whose X-Forwarded-For counts; default none'),
   })
-  .superRefine(({ logPath, kafkaBrokers, registryUrl, issuer, introspectionClient, introspectionSecret }, ctx) => {
+  .superRefine(namesOneLog)
+  .superRefine(({ issuer, introspectionClient, introspectionSecret }, ctx) => {
     const complain = (key: string, message: string): void => ctx.addIssue({ code: 'custom', path: [key], message })
-    if (logPath === undefined && kafkaBrokers === undefined)
-      complain('logPath', 'give it, or COUNTERSIGN_KAFKA_BROKERS')
-    if (logPath !== undefined && kafkaBrokers !== undefined) complain('logPath', 'not together with KAFKA_BROKERS')
-    if (kafkaBrokers !== undefined && registryUrl === undefined) complain('registryUrl', 'needed with KAFKA_BROKERS')
     if ((introspectionClient === undefined) !== (introspectionSecret === undefined))
       complain('introspectionSecret', 'goes with INTROSPECTION_CLIENT')
     if (introspectionClient !== undefined && issuer === undefined)

@@ -1,6 +1,6 @@
 /** What both roles stand on, opened from the configuration. */
 import { signRecord } from '@countersign/envelope'
-import type { EventLog } from '@countersign/event-log'
+import { type EventLog, openLog as openLogAt } from '@countersign/event-log'
 import type { Clock, Random } from '@countersign/kernel'
 import { exampleCatalogue, signalCodec } from '@countersign/schemas'
 import type { Sealer, SessionStore } from '@countersign/session-store'
@@ -27,21 +27,10 @@ export interface Parts {
 }
 
 /** Opens the log the configuration names; on Kafka topics and schemas must exist. */
-export async function openLog(config: IdentityConfig, clock: Clock): Promise<EventLog> {
-  const catalogue = exampleCatalogue
-  if (config.log === 'sqlite') {
-    const { openSqliteLog } = await import('@countersign/event-log/sqlite')
-    return openSqliteLog({ path: config.logPath ?? '', catalogue, windowMs: config.window, clock })
-  }
-  const { openKafkaLog } = await import('@countersign/event-log/kafka')
-  return openKafkaLog({
-    brokers: [...(config.kafkaBrokers ?? [])],
-    registryUrl: config.registryUrl ?? '',
-    catalogue,
-    clientId: 'countersign-identity',
-    registryDeadlineMs: 10_000,
-    clock,
-  })
+export function openLog(config: IdentityConfig, clock: Clock): Promise<EventLog> {
+  const { log, logPath = '', kafkaBrokers = [], registryUrl = '', window: windowMs } = config
+  const place = log === 'sqlite' ? { logPath } : { kafkaBrokers, registryUrl }
+  return openLogAt(place, { catalogue: exampleCatalogue, clientId: 'countersign-identity', windowMs, clock })
 }
 
 /** Opens the store the configuration names. @param seal without it nothing can be raised. */

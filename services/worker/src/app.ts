@@ -1,9 +1,7 @@
 /** Composition root: one log, one view, one enforcer, and a consumer for each job class. */
 import { createEnforcer } from '@countersign/enforcer'
-import type { EventLog, JobConsumer, JobHandlers } from '@countersign/event-log'
-import { openKafkaLog } from '@countersign/event-log/kafka'
-import { openSqliteLog } from '@countersign/event-log/sqlite'
-import { createServer, type Readiness, type Running } from '@countersign/host'
+import { type EventLog, type JobConsumer, type JobHandlers, openLog } from '@countersign/event-log'
+import { createServer, logPlace, type Readiness, type Running } from '@countersign/host'
 import { isCountersignError, seconds, systemClock, systemRandom } from '@countersign/kernel'
 import { notFresh, ruleVersion } from '@countersign/policy'
 import { fileSnapshots, Replica } from '@countersign/replica'
@@ -28,7 +26,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   const random = systemRandom
   const metrics = createMetrics({ process: true })
   const classes = jobClasses({ checkpointIntervalMs: config.checkpointInterval, epsilonMs })
-  const log = await openLog(config)
+  const log = await openLog(logPlace(config), { catalogue: exampleCatalogue, clientId: consumer })
   const maxStalenessMs = Math.max(...classes.map((rules) => rules.stalenessBudgetMs))
   const replica = new Replica({
     log,
@@ -126,17 +124,4 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
       history?.close()
     },
   }
-}
-
-function openLog({ logPath, kafkaBrokers, registryUrl, consumer }: WorkerConfig): Promise<EventLog> {
-  const catalogue = exampleCatalogue
-  if (logPath !== undefined) return openSqliteLog({ path: logPath, catalogue })
-  const [brokers, registry] = [[...(kafkaBrokers ?? [])], registryUrl ?? '']
-  return openKafkaLog({
-    brokers,
-    registryUrl: registry,
-    catalogue,
-    clientId: consumer,
-    registryDeadlineMs: seconds(10),
-  })
 }

@@ -1,5 +1,5 @@
 /** Configuration of the worker, from `COUNTERSIGN_*`. */
-import { hostFields } from '@countersign/host'
+import { hostFields, logFields, namesOneLog } from '@countersign/host'
 import { field } from '@countersign/kernel'
 import { z } from 'zod'
 
@@ -11,9 +11,7 @@ export const config = z
     rootKey: field
       .publicKey()
       .describe('pinned root public key, base64; use _FILE for the root.pub that identity makes'),
-    logPath: field.text().optional().describe('file of the embedded log; give this or KAFKA_BROKERS'),
-    kafkaBrokers: field.list().optional().describe('addresses of brokers; give these or LOG_PATH'),
-    registryUrl: field.url().optional().describe('schema registry with its path; needed with KAFKA_BROKERS'),
+    ...logFields,
     epsilon: field.duration().prefault('250ms').describe('skew tolerance; default 250ms'),
     checkpointInterval: field.duration().prefault('1s').describe('interval of the notary; default 1s'),
     concurrency: field.integer({ min: 1, max: 256 }).prefault('8').describe('handlers at once in a batch; default 8'),
@@ -26,12 +24,6 @@ export const config = z
     historyPath: field.text().optional().describe('file to append the history to, one JSON object a line'),
     progressEvery: field.duration().prefault('2s').describe('between progress records; default 2s'),
   })
-  .superRefine(({ logPath, kafkaBrokers, registryUrl }, ctx) => {
-    const complain = (key: string, message: string): void => ctx.addIssue({ code: 'custom', path: [key], message })
-    if (logPath === undefined && kafkaBrokers === undefined)
-      complain('logPath', 'give it, or COUNTERSIGN_KAFKA_BROKERS')
-    if (logPath !== undefined && kafkaBrokers !== undefined) complain('logPath', 'not together with KAFKA_BROKERS')
-    if (kafkaBrokers !== undefined && registryUrl === undefined) complain('registryUrl', 'needed with KAFKA_BROKERS')
-  })
+  .superRefine(namesOneLog)
 
 export type WorkerConfig = Readonly<z.output<typeof config>>
