@@ -42,10 +42,14 @@ export async function race(options: RaceOptions): Promise<Tally> {
     say(`${tally.of('refreshes')} refreshes, connections cut at random`)
 
     const over = new AbortController()
-    const killings = kill(world, random, tally, over.signal)
+    const killed = kill(world, random, tally, over.signal).then(
+      () => null,
+      (error: unknown) => error,
+    )
     await each(families, (family) => family.burst(Math.ceil(clients / 10)))
     over.abort()
-    await killings
+    const failure = await killed
+    if (failure !== null) throw failure
     say(`${tally.of('identity killed')} kills of identity, ${tally.of('Redis killed')} of Redis midway`)
 
     await systemClock.sleep(graceMs + 1000)
