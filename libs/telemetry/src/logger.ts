@@ -29,8 +29,10 @@ export interface LoggerOptions {
 }
 
 const WITHHELD = '[withheld]'
-// A JWT, a credential in an address, or a run long enough to be a key: withheld even under a listed name.
-const TOKEN_LIKE = /:\/\/[^/]*@|eyJ[\w-]{4,}\.[\w-]+|Bearer\s|whsec_|-----BEGIN|[\w-]{80,}/
+// A JWT, a credential in an address, one that identity makes, or a run long enough to be a key: withheld even under a
+// listed name.
+const TOKEN_LIKE =
+  /:\/\/[^/]*@|eyJ[\w-]{4,}\.[\w-]+|Bearer\s|whsec_|-----BEGIN|[\w-]{80,}|(?<![\w-])(?:ac|api|at|cs)_[\w-]{40}|(?<![\w-])rt_\w+/
 
 /** @returns a logger whose messages are constants and whose fields pass the allow-list of `names.ts`. */
 export function createLogger(options: LoggerOptions): Logger {

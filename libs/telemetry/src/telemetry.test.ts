@@ -71,6 +71,8 @@ describe('logger', () => {
     'postgres://a:b@host',
     'A'.repeat(80),
     '-----BEGIN PRIVATE KEY-----',
+    ...['ac', 'api', 'at', 'cs'].map((kind) => `a ${kind}_${'A'.repeat(43)}`),
+    `rt_fam_${'A'.repeat(22)}.1.${'A'.repeat(43)}`,
   ])('withholds %s even under a listed name', (value) => {
     const { lines, logger } = capture()
     logger.info({ reason: value }, 'refused')
