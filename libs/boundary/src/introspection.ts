@@ -3,18 +3,19 @@
  * carries is what lets a consumer know that it has seen everything identity had when it said yes; an old answer would let
  * in what has been ended since, and carry a position from before.
  */
-import type { Clock, Secret } from '@countersign/kernel'
+import type { Secret } from '@countersign/kernel'
+import { type AskOptions, ask } from './asking.ts'
 import { type Denial, denied } from './denial.ts'
 import type { ResolvedIdentity } from './identity.ts'
 import { ownIdentity } from './own-claims.ts'
-import { type Members, object, readCapped } from './reading.ts'
+import { type Members, object } from './reading.ts'
 
 /** Asks the issuer about an opaque token. Never throws. */
 export interface TokenResolver {
   resolve(token: string): Promise<{ readonly ok: true; readonly identity: ResolvedIdentity } | Denial>
 }
 
-export interface IntrospectionOptions {
+export interface IntrospectionOptions extends AskOptions {
   /** Address of the introspection endpoint. */
   readonly endpoint: string
   /** Exact `iss` of answers. */
@@ -24,39 +25,26 @@ export interface IntrospectionOptions {
   /** Who asks; sent as HTTP Basic (RFC 6749 §2.3.1). */
   readonly clientId: string
   readonly clientSecret: Secret
-  readonly clock: Clock
-  /** Longest wait, milliseconds. @defaultValue 2000 */
-  readonly timeoutMs?: number
-  /** Default: the global `fetch`. */
-  readonly fetch?: typeof fetch
 }
 
 /** Asks identity's `POST /introspect`, or any server that answers with identity's claims. */
 export function httpIntrospection(options: IntrospectionOptions): TokenResolver {
-  const { clientId, clientSecret, clock, timeoutMs = 2_000, fetch: ask = fetch } = options
+  const { clientId, clientSecret } = options
   const endpoint = new URL(options.endpoint)
   const name = `${formEncoded(clientId)}:${formEncoded(clientSecret.reveal())}`
-  const authorization = `Basic ${Buffer.from(name).toString('base64')}`
+  const headers = {
+    authorization: `Basic ${Buffer.from(name).toString('base64')}`,
+    accept: 'application/json',
+    'content-type': 'application/x-www-form-urlencoded',
+  }
   return {
     async resolve(token) {
-      const abort = new AbortController()
-      const cancel = clock.after(timeoutMs, () => abort.abort())
-      try {
-        const response = await ask(endpoint, {
-          method: 'POST',
-          redirect: 'error',
-          signal: abort.signal,
-          headers: { authorization, accept: 'application/json', 'content-type': 'application/x-www-form-urlencoded' },
-          body: new URLSearchParams({ token, token_type_hint: 'access_token' }).toString(),
-        })
-        if (response.status !== 200) return denied('sessions_unavailable', `status ${response.status}`)
-        const answer = membersOf(await readCapped(response))
-        return answer ? judge(answer, options) : denied('sessions_unavailable', 'answer unreadable')
-      } catch {
-        return denied('sessions_unavailable', abort.signal.aborted ? 'timeout' : 'away')
-      } finally {
-        cancel()
-      }
+      const body = new URLSearchParams({ token, token_type_hint: 'access_token' }).toString()
+      const answer = await ask(endpoint, { headers, body }, options)
+      if (!answer.ok) return answer
+      if (answer.status !== 200) return denied('sessions_unavailable', `status ${answer.status}`)
+      const members = membersOf(answer.body)
+      return members ? judge(members, options) : denied('sessions_unavailable', 'answer unreadable')
     },
   }
 }
