@@ -15,6 +15,7 @@ import type {
   TopicSpec,
 } from '../port.ts'
 import { assertSizes } from '../record-size.ts'
+import { Running } from '../running.ts'
 import { KafkaAdmin, type KafkaTopicState, type ReplicationOptions } from './admin.ts'
 import { AppendQueue } from './append-queue.ts'
 import { type KafkaConnection, kafkaClient } from './client.ts'
@@ -65,7 +66,7 @@ class OpenKafkaLog implements KafkaLog {
   readonly #admin: KafkaAdmin
   readonly #partitions = new Map<string, number>()
   readonly #queues = new Map<string, AppendQueue>()
-  readonly #running = new Set<{ stop(): Promise<void> }>()
+  readonly #running = new Running()
   #closed = false
 
   constructor(options: KafkaLogOptions, clock: Clock, schemas: SchemaIds) {
@@ -115,7 +116,7 @@ class OpenKafkaLog implements KafkaLog {
   }): Promise<Tail> {
     const context = this.#tailContext(options.topic, options.partition ?? 0)
     const { start } = await context.bounds()
-    return this.#keep(new KafkaTail(context, options.from === 'start' ? start : options.from, options.handler))
+    return this.#running.keep(new KafkaTail(context, options.from === 'start' ? start : options.from, options.handler))
   }
 
   async bounds(topic: string, partition = 0): Promise<Bounds> {
@@ -130,7 +131,7 @@ class OpenKafkaLog implements KafkaLog {
 
   jobs(options: { group: string; topics: readonly string[]; sessionTimeoutMs?: number }): JobConsumer {
     this.#assertOpen()
-    return this.#keep(
+    return this.#running.keep(
       new KafkaJobs({
         kafka: kafkaClient(this.#options, 'jobs'),
         clock: this.#clock,
@@ -154,7 +155,7 @@ class OpenKafkaLog implements KafkaLog {
 
   async close(): Promise<void> {
     if (this.#closed) return
-    await Promise.all([...this.#running].map((running) => running.stop()))
+    await this.#running.stop()
     this.#closed = true
     await Promise.all([this.#producer.close(), this.#admin.close()])
   }
@@ -205,17 +206,6 @@ class OpenKafkaLog implements KafkaLog {
     } catch (error) {
       throw error instanceof EventLogError ? error : unavailable(error)
     }
-  }
-
-  /** Stopped with the log; forgotten when stopped before. */
-  #keep<T extends { stop(): Promise<void> }>(running: T): T {
-    const stop = running.stop.bind(running)
-    running.stop = () => {
-      this.#running.delete(running)
-      return stop()
-    }
-    this.#running.add(running)
-    return running
   }
 
   #assertOpen(): void {

@@ -19,6 +19,7 @@ import type {
   TopicState,
 } from '../port.ts'
 import { assertSizes } from '../record-size.ts'
+import { Running } from '../running.ts'
 import { strictSchemaIds } from '../schema-ids.ts'
 import { topicSpecs } from '../topics.ts'
 import { SqliteJobs } from './jobs.ts'
@@ -87,7 +88,7 @@ class SqliteLog implements EventLog {
   readonly #thread: Thread
   readonly #clock: Clock | undefined
   readonly #partitions = new Map<string, number>()
-  readonly #running = new Set<{ stop(): Promise<void> }>()
+  readonly #running = new Running()
   #cancelTrim: () => void = () => {}
   #closed = false
 
@@ -129,7 +130,7 @@ class SqliteLog implements EventLog {
     const partition = options.partition ?? 0
     const { start } = await this.bounds(options.topic, partition)
     const reader = new Reader(this.#thread, options.topic, partition)
-    return this.#keep(
+    return this.#running.keep(
       new SqliteTail(
         this.#thread,
         reader,
@@ -150,7 +151,7 @@ class SqliteLog implements EventLog {
   }
 
   jobs(options: { group: string; topics: readonly string[]; sessionTimeoutMs?: number }): JobConsumer {
-    return this.#keep(new SqliteJobs(this.#thread, systemClock, options))
+    return this.#running.keep(new SqliteJobs(this.#thread, systemClock, options))
   }
 
   topics(): Promise<readonly TopicState[]> {
@@ -164,19 +165,8 @@ class SqliteLog implements EventLog {
   async close(): Promise<void> {
     this.#closed = true
     this.#cancelTrim()
-    await Promise.all([...this.#running].map((running) => running.stop()))
+    await this.#running.stop()
     await this.#thread.close()
-  }
-
-  /** Stopped with the log; forgotten when stopped before. */
-  #keep<T extends { stop(): Promise<void> }>(running: T): T {
-    const stop = running.stop.bind(running)
-    running.stop = () => {
-      this.#running.delete(running)
-      return stop()
-    }
-    this.#running.add(running)
-    return running
   }
 
   async #partitionCount(topic: string): Promise<number> {
