@@ -1,5 +1,4 @@
 /** After the day: facts from topics and history files, verdicts, and the figures of the table. */
-import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -7,6 +6,7 @@ import { type KeyRing, verifyBundle } from '@countersign/envelope'
 import type { EventLog } from '@countersign/event-log'
 import { readRecord, SIGNALS_TOPIC } from '@countersign/replica'
 import { exampleCatalogue } from '@countersign/schemas'
+import { signalId } from '@countersign/session-store'
 import { jobClasses } from '@countersign/worker'
 import { collect } from '../checker/collect.ts'
 import { exposures, type Spread, spread } from '../checker/exposure.ts'
@@ -87,11 +87,7 @@ function revocationFact(
 }
 
 function derived(id: string, index: number): string {
-  const hash = createHash('sha256').update('countersign.signal-id.v1\0').update(Buffer.from(id, 'hex'))
-  return hash
-    .update(Buffer.of(index >>> 8, index & 0xff))
-    .digest('hex')
-    .slice(0, 32)
+  return signalId(Buffer.from(id, 'hex'), index).toString('hex')
 }
 
 /** What the day promises beyond what every run does. */

@@ -1,8 +1,7 @@
 /** One run of the simulation: a seed in, facts and verdicts out. */
-import { createHash } from 'node:crypto'
 import { type KeyRing, verifyBundle } from '@countersign/envelope'
 import { readRecord, SIGNALS_TOPIC } from '@countersign/replica'
-import type { SessionStore } from '@countersign/session-store'
+import { type SessionStore, signalId } from '@countersign/session-store'
 import { collect, SignalsLedger } from '../checker/collect.ts'
 import type { Facts, RevocationFact, Verdict } from '../checker/history.ts'
 import { check, finals } from '../checker/promises.ts'
@@ -115,14 +114,4 @@ async function revocationFact(
   const count = nothingTaken ? 0 : ((await store.revocation(id))?.seqs.length ?? 1)
   const ids = Array.from({ length: count }, (_, i) => signalId(id, i).toString('hex'))
   return { ids, kind, state, offset, askedAt, answeredAt }
-}
-
-/** Ids of the signals of one revocation, as the store derives them. */
-function signalId(revocation: Buffer, index: number): Buffer {
-  if (index === 0) return revocation
-  const hash = createHash('sha256').update('countersign.signal-id.v1\0').update(revocation)
-  return hash
-    .update(Buffer.of(index >>> 8, index & 0xff))
-    .digest()
-    .subarray(0, 16)
 }

@@ -2,10 +2,11 @@
 import type { SignalTarget } from '@countersign/schemas'
 import type { Ended, Ending, Raise, Refused } from '../port.ts'
 import type { Revocation } from '../records.ts'
+import { signalId } from '../signal-id.ts'
 import { changeState } from './changes.ts'
 import { REVOCATION, ROW, SEQUENCE, SESSION } from './kinds.ts'
 import { keyOf } from './layout.ts'
-import { emit, isBehind, signalId } from './outbox.ts'
+import { emit, isBehind } from './outbox.ts'
 import { nextFloor, raiseTarget, targetKey } from './targets.ts'
 import type { Step, Tx } from './tx.ts'
 

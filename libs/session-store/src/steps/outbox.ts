@@ -1,5 +1,4 @@
 /** The outbox: rows written with what they tell of, delivered, acknowledged, dropped. */
-import { createHash } from 'node:crypto'
 import type { LogPosition, Signal } from '@countersign/schemas'
 import type { BundleRecord, LogName, OutboxPort, OutboxRow } from '../outbox.ts'
 import { BUNDLE, LOG, type LogRecord, ROW, type RowRecord, SEQUENCE, SIGNAL } from './kinds.ts'
@@ -19,16 +18,6 @@ export function* emit(tx: Tx, signal: Omit<Signal, 'seq'>, now: number): Step<nu
   const row = { seq, id, body: NOTHING, signature: NOTHING, position: null, floor: signal.floor, createdAt: now }
   tx.draft(ROW, row, { ...signal, seq })
   return seq
-}
-
-/** Id of the signal at `index` of a revocation: the revocation's own for the first, derived for the others. */
-export function signalId(revocation: Uint8Array, index: number): Buffer {
-  if (index === 0) return Buffer.from(revocation)
-  const hash = createHash('sha256').update('countersign.signal-id.v1\0').update(revocation)
-  return hash
-    .update(Buffer.of(index >>> 8, index & 0xff))
-    .digest()
-    .subarray(0, 16)
 }
 
 /** True when the log has shown a sequence this store never gave out. */
