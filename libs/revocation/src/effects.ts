@@ -33,11 +33,6 @@ export const REASONS: readonly Reason[] = Object.freeze([
 
 const RANKS: ReadonlyMap<string, number> = new Map(REASONS.map((reason, rank) => [reason, rank]))
 
-/** What an effect means here. */
-export type Meaning =
-  | { readonly kind: 'reason'; readonly reason: Reason }
-  | { readonly kind: 'scope'; readonly scope: string }
-
 /** @returns 0 for the strictest reason, rising; the smaller of two wins. */
 export function strictness(reason: Reason): number {
   return RANKS.get(reason) ?? 0
@@ -73,12 +68,6 @@ export function reasonOf(effect: Effect): Reason | null {
 /** @returns the scope an effect takes away, or null. */
 export function scopeOf(effect: Effect): string | null {
   return effect.startsWith('scope:') && effect.length > 6 ? effect.slice(6) : null
-}
-
-/** What an effect takes here: its reason, its scope, or, when it is neither, the known reason its signal names. */
-export function meaningOf(effect: Effect, fallback: Reason): Meaning {
-  const scope = scopeOf(effect)
-  return scope === null ? { kind: 'reason', reason: reasonOf(effect) ?? fallback } : { kind: 'scope', scope }
 }
 
 /** True for a non-empty, well-formed string of at most 256 UTF-8 bytes. */

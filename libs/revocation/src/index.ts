@@ -4,8 +4,6 @@ export {
   isEffect,
   isReason,
   MAX_EFFECT_BYTES,
-  type Meaning,
-  meaningOf,
   REASONS,
   type Reason,
   reasonEffect,
