@@ -3,7 +3,7 @@
  * line, it is what the independent checker reads. Without a sink nothing is made.
  */
 import type { Clock } from '@countersign/kernel'
-import type { ConsumerView } from './options.ts'
+import type { ConsumerView } from './consumer-view.ts'
 
 /** A signal reached the view, live; ids hexadecimal, times epoch milliseconds, as everywhere here. */
 export interface AppliedEvent {

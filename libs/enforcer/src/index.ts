@@ -1,4 +1,6 @@
 /** For consumers: decide, run, deny, park and record around a kafkajs handler or a plain function. */
+
+export type { AppliedSignal, ConsumerView, PassedCheckpoint } from './consumer-view.ts'
 export { createEnforcer, type Enforcer, type PlainJob } from './enforcer.ts'
 export { EnforcerError, type EnforcerErrorCode, PermanentError } from './errors.ts'
 export {
@@ -11,6 +13,6 @@ export {
   type StartEvent,
   type StateEvent,
 } from './history.ts'
-export type { AppliedSignal, ConsumerView, EnforcerOptions, Ownership, PassedCheckpoint } from './options.ts'
+export type { EnforcerOptions, Ownership } from './options.ts'
 export { type DecisionReason, FAULT_OUTCOMES, type Settlement, WORK_OUTCOMES, type WorkReason } from './outcomes.ts'
 export type { Handler, Identity, Recheck, Work, WorkEvent } from './work.ts'

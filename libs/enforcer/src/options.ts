@@ -2,39 +2,11 @@
 import type { EventLog } from '@countersign/event-log'
 import type { Clock, Random } from '@countersign/kernel'
 import type { JobClassRules } from '@countersign/policy'
-import type { SignalsView } from '@countersign/replica'
 import type { Catalogue } from '@countersign/schemas'
 import type { Logger, Metrics } from '@countersign/telemetry'
+import type { ConsumerView } from './consumer-view.ts'
 import type { HistorySink } from './history.ts'
 import type { Identity, WorkEvent } from './work.ts'
-
-/** What an enforcer needs of the view this consumer keeps; a `Replica` is one. */
-export interface ConsumerView extends Pick<SignalsView, 'floors' | 'freshness' | 'position' | 'reached' | 'ring'> {
-  /** For digests only; asked when there is a history sink. */
-  readonly view: { digest(): Buffer }
-  /** Calls `fn` after each signal that took something anew. @returns a function that ends it. */
-  onSignal(fn: (found: AppliedSignal) => void): () => void
-  /** Calls `fn` after each checkpoint passed. @returns a function that ends it. */
-  onCheckpoint(fn: (passed: PassedCheckpoint) => void): () => void
-  /** @returns true as soon as `predicate` holds, false after `timeoutMs` or when `signal` aborts. */
-  waitUntil(predicate: () => boolean, timeoutMs: number, signal?: AbortSignal): Promise<boolean>
-}
-
-/** A signal as it was folded. */
-export interface AppliedSignal {
-  readonly offset: number
-  readonly signal: { readonly id: Uint8Array }
-  /** False while reading what was on the log before the start. */
-  readonly live: boolean
-}
-
-/** A checkpoint as it was passed. */
-export interface PassedCheckpoint {
-  readonly offset: number
-  readonly checkpoint: { readonly covers: number }
-  /** Whether it stated exactly the view at the checkpoint it covers. */
-  readonly proves: boolean
-}
 
 /** Asks whether the object belongs to who asks; for what no scope can say. */
 export type Ownership = (question: {

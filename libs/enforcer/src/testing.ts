@@ -26,9 +26,10 @@ import {
   unframe,
 } from '@countersign/schemas'
 import { silentLogger } from '@countersign/telemetry'
+import type { AppliedSignal, ConsumerView, PassedCheckpoint } from './consumer-view.ts'
 import { createEnforcer, type Enforcer } from './enforcer.ts'
 import type { ConsumerHistoryEvent } from './history.ts'
-import type { AppliedSignal, ConsumerView, EnforcerOptions, PassedCheckpoint } from './options.ts'
+import type { EnforcerOptions } from './options.ts'
 
 /** The physical topic of the stand's messages. */
 export const TOPIC = 'invoices.export.v1'

@@ -3,6 +3,7 @@ export { type ChildClaims, derive } from './derive.ts'
 export { EnvelopeError, type EnvelopeErrorCode } from './errors.ts'
 export { type BoundEvent, bindEvent } from './event-binding.ts'
 export { type HeaderPairs, type HeaderRecord, type HeaderResult, headerOf } from './header-of.ts'
+export { KeyRing, type KnownKey } from './key-ring.ts'
 export { ed25519Key, generateEd25519, publicKeyObject, rawPublicKey, type SigningKey } from './keys.ts'
 export { type EnvelopeFault, type OpenContext, type OpenedEnvelope, Opener, type OpenResult } from './open.ts'
 export { seal } from './seal.ts'
@@ -13,12 +14,5 @@ export {
   signRecord,
   verifyRecord,
 } from './signed-record.ts'
-export {
-  type BundleFault,
-  type BundleResult,
-  KeyRing,
-  type KnownKey,
-  signBundle,
-  verifyBundle,
-} from './trust-bundle.ts'
+export { type BundleFault, type BundleResult, signBundle, verifyBundle } from './trust-bundle.ts'
 export { MAX_ENVELOPE_BYTES } from './wire.ts'

@@ -5,8 +5,8 @@
  */
 import { type KeyObject, verify } from 'node:crypto'
 import type { KeyUse } from '@countersign/schemas'
+import type { KeyRing } from './key-ring.ts'
 import { MAX_KEY_ID_BYTES, publicKeyObject, SIGNATURE_BYTES, type SigningKey } from './keys.ts'
-import type { KeyRing } from './trust-bundle.ts'
 
 /** Record types that stand on the signals log. */
 export type SignedRecordName = 'Signal' | 'Checkpoint' | 'EpochClaim' | 'TrustBundle'

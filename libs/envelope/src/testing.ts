@@ -3,9 +3,9 @@ import { SeededRandom } from '@countersign/kernel/testing'
 import { targetKey } from '@countersign/revocation'
 import type { EnvelopeClaims, EventBinding, KeyGrant, TargetVersion, TrustBundle } from '@countersign/schemas'
 import { bindEvent } from './event-binding.ts'
+import { KeyRing } from './key-ring.ts'
 import { ed25519Key, generateEd25519, type SigningKey } from './keys.ts'
 import type { OpenContext } from './open.ts'
-import { KeyRing } from './trust-bundle.ts'
 
 export { sealBodies } from './seal.ts'
 

@@ -7,8 +7,8 @@
  * it belongs to one trust bundle and goes when another comes.
  */
 import { verify } from 'node:crypto'
+import type { KeyRing, KnownKey } from './key-ring.ts'
 import { HASH_BYTES, leafHash, nodeHash, rootMessage } from './merkle.ts'
-import type { KeyRing, KnownKey } from './trust-bundle.ts'
 import type { Wire } from './wire.ts'
 
 /** One tree whose root signature was verified. */

@@ -13,11 +13,10 @@ export {
 export { PolicyError, type PolicyErrorCode } from './errors.ts'
 export {
   defineJobClass,
-  type InFlightRule,
   type JobClassInput,
   type JobClassLimits,
   type JobClassRules,
   ruleVersion,
 } from './job-class.ts'
-export type { PresetName } from './presets.ts'
+export type { InFlightRule, PresetName } from './presets.ts'
 export type { FreshnessReason, RefusalReason } from './reasons.ts'

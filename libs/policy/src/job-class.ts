@@ -8,10 +8,7 @@ import { REASONS, type Reason } from '@countersign/revocation'
 import type { PrincipalKind } from '@countersign/schemas'
 import { z } from 'zod'
 import { PolicyError } from './errors.ts'
-import { PRESETS, type PresetName } from './presets.ts'
-
-/** `finish`: work accepted before the signal may go on. `stop`: it may not. */
-export type InFlightRule = 'finish' | 'stop'
+import { type InFlightRule, PRESETS, type PresetName } from './presets.ts'
 
 /** A job class as it is written down; what is absent comes from the preset. */
 export interface JobClassInput {

@@ -1,6 +1,8 @@
 /** What a job class gets for what it does not say. Invariant: `strict`, the default, lets nothing finish. */
 import { REASONS, type Reason } from '@countersign/revocation'
-import type { InFlightRule } from './job-class.ts'
+
+/** `finish`: work accepted before the signal may go on. `stop`: it may not. */
+export type InFlightRule = 'finish' | 'stop'
 
 /** Names of the presets. */
 export type PresetName = 'strict' | 'finish-accepted' | 'money'

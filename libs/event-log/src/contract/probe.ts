@@ -1,8 +1,8 @@
 /** What contract cases share: logs and topics of their own, tails that collect, and waiting by condition. */
 import { randomUUID } from 'node:crypto'
 import { systemClock } from '@countersign/kernel'
-import type { ContractHarness } from '../contract.ts'
 import type { Bounds, EventLog, JobConsumer, LogRecord, NewRecord, Tail } from '../port.ts'
+import type { ContractHarness } from './harness.ts'
 
 export interface Case {
   readonly name: string

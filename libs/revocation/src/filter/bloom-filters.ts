@@ -5,7 +5,7 @@
 import type { Random } from '@countersign/kernel'
 import bloomFilters from 'bloom-filters'
 import { revocationError } from '../errors.ts'
-import type { Filter } from '../filter.ts'
+import type { Filter } from './port.ts'
 
 /** Error rate the filter is sized for; `bound` leaves room for chance. */
 const RATE = 5e-5

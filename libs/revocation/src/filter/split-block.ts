@@ -5,8 +5,8 @@
  * @see https://github.com/apache/parquet-format/blob/master/BloomFilter.md
  */
 import type { Random } from '@countersign/kernel'
-import type { Filter } from '../filter.ts'
 import { KeyedHash, wordOf } from '../keyed-hash.ts'
+import type { Filter } from './port.ts'
 
 const LANES = 8
 const KEYS_PER_BLOCK = 8

@@ -1,0 +1,30 @@
+/** The view of the signals log as an enforcer sees it. */
+import type { SignalsView } from '@countersign/replica'
+
+/** What an enforcer needs of the view this consumer keeps; a `Replica` is one. */
+export interface ConsumerView extends Pick<SignalsView, 'floors' | 'freshness' | 'position' | 'reached' | 'ring'> {
+  /** For digests only; asked when there is a history sink. */
+  readonly view: { digest(): Buffer }
+  /** Calls `fn` after each signal that took something anew. @returns a function that ends it. */
+  onSignal(fn: (found: AppliedSignal) => void): () => void
+  /** Calls `fn` after each checkpoint passed. @returns a function that ends it. */
+  onCheckpoint(fn: (passed: PassedCheckpoint) => void): () => void
+  /** @returns true as soon as `predicate` holds, false after `timeoutMs` or when `signal` aborts. */
+  waitUntil(predicate: () => boolean, timeoutMs: number, signal?: AbortSignal): Promise<boolean>
+}
+
+/** A signal as it was folded. */
+export interface AppliedSignal {
+  readonly offset: number
+  readonly signal: { readonly id: Uint8Array }
+  /** False while reading what was on the log before the start. */
+  readonly live: boolean
+}
+
+/** A checkpoint as it was passed. */
+export interface PassedCheckpoint {
+  readonly offset: number
+  readonly checkpoint: { readonly covers: number }
+  /** Whether it stated exactly the view at the checkpoint it covers. */
+  readonly proves: boolean
+}
