@@ -125,6 +125,15 @@ const planted: Planted[] = [
     'leaves libs/envelope',
   ],
   [
+    'a circle of types',
+    dependencies.nothingGoesInCircles,
+    {
+      'libs/kernel/src/x.ts': "import type { Y } from './y.ts'\nexport type X = Y",
+      'libs/kernel/src/y.ts': "import type { X } from './x.ts'\nexport type Y = X",
+    },
+    'libs/kernel/src/y.ts stands in a circle',
+  ],
+  [
     'kafkajs at runtime in the enforcer',
     dependencies.fencesHold,
     { 'libs/enforcer/src/x.ts': "import { Kafka } from 'kafkajs'" },

@@ -67,6 +67,25 @@ export const relativeImportsStayInside: Rule = (repository) =>
     })
   })
 
+/** No file needs itself, through whatever others, not even for a type: each can be read before what stands on it. */
+export const nothingGoesInCircles: Rule = (repository) => {
+  const left = new Map(
+    sources(repository).map(([file, text]) => {
+      const relative = importsOf(text).filter(({ specifier }) => specifier.startsWith('.'))
+      return [file, new Set(relative.map(({ specifier }) => join(dirname(file), specifier)))]
+    }),
+  )
+  // Who needs none of the others, or is needed by none, is in no circle.
+  for (let before = -1; before !== left.size; ) {
+    before = left.size
+    const needed = new Set([...left.values()].flatMap((needs) => [...needs]))
+    for (const [file, needs] of left) {
+      if (!needed.has(file) || ![...needs].some((other) => left.has(other))) left.delete(file)
+    }
+  }
+  return [...left.keys()].map((file) => `${file} stands in a circle of imports`)
+}
+
 /** A fenced package is imported only inside its fence; where its types alone are allowed, only as types, tests aside. */
 export const fencesHold: Rule = (repository) => {
   const { fences, fencedToTypes, fencesOpenIn } = repository.layers
