@@ -135,6 +135,12 @@ export const ENDINGS = {
     fallback: 'token_reuse',
     when: 'a used-up refresh token comes back after its grace',
   },
+  family_rollback: {
+    kinds: ['family'],
+    effect: 'token_reuse',
+    fallback: 'token_reuse',
+    when: 'a refresh token is newer than its family: the store lost rotations',
+  },
   code_reuse: {
     kinds: ['family'],
     effect: 'token_reuse',

@@ -4,7 +4,7 @@
  */
 import { type Millis, minutes } from '@countersign/kernel'
 import type { Client, ResolvedSession, Rotated, Session } from '@countersign/session-store'
-import { derivedId, requestDigest } from '../answers.ts'
+import { type Answer, derivedId, requestDigest } from '../answers.ts'
 import { targetOf } from '../kinds.ts'
 import { isEndedOnLog } from '../own-view.ts'
 import { type PresentedRefresh, sessionGrant } from '../tokens/index.ts'
@@ -90,7 +90,7 @@ export class RefreshGrant implements TokenGrant {
     this.#count(rotated?.outcome ?? 'ended')
     if (rotated === null) return GRANT_INVALID
     if (rotated.outcome === 'reused') return this.#reused(rotated.session, request)
-    if (rotated.outcome === 'ahead') return this.#ahead(rotated.session)
+    if (rotated.outcome === 'ahead') return this.#ahead(rotated.session, request)
     const refreshToken = refresh && refreshTokens.format(handle, refresh, rotated.generation)
     if (issued === null || refreshToken === null) return GRANT_INVALID
     this.#keepParent(session)
@@ -119,12 +119,32 @@ export class RefreshGrant implements TokenGrant {
   }
 
   async #reused(session: Session, request: OAuthRequest): Promise<OAuthFault> {
-    const { authority, logger, journey, clock } = this.#options
+    const { logger, journey, clock } = this.#options
     const { handle, sub, tenant, client } = session
     logger.error({ session: handle, sub, tenant }, 'a used-up refresh token came back: its family is ended')
-    const answer = await authority.end('token_reuse', {
-      id: derivedId('token_reuse', handle),
-      request: requestDigest(['token_reuse', handle]),
+    const answer = await this.#end('token_reuse', session, request)
+    const actor = client === null ? 'unknown' : `client:${client}`
+    const latencyMs = clock.monotonic() - request.began
+    const what = { family: handle, client, cause: 'refresh_token', outcome: answer.state }
+    journey.reuse({ actor, sub, tenant, ...what, requestId: request.id, latencyMs })
+    return refusalAfter(answer)
+  }
+
+  // The store cannot tell the live token from one used up in what it lost, and the one it takes for live is used up.
+  async #ahead(session: Session, request: OAuthRequest): Promise<OAuthFault> {
+    const { handle, sub, tenant } = session
+    this.#options.logger.error(
+      { session: handle, sub, tenant },
+      'a refresh token is newer than its family: the session store was rolled back, and the family is ended',
+    )
+    return refusalAfter(await this.#end('family_rollback', session, request))
+  }
+
+  #end(path: 'token_reuse' | 'family_rollback', session: Session, request: OAuthRequest): Promise<Answer> {
+    const { handle, sub, tenant } = session
+    return this.#options.authority.end(path, {
+      id: derivedId(path, handle),
+      request: requestDigest([path, handle]),
       initiator: 'system:tokens',
       tenant,
       sub,
@@ -132,24 +152,15 @@ export class RefreshGrant implements TokenGrant {
       facts: { target: targetOf(session) },
       requestId: request.id,
     })
-    const done = answer.state === 'acknowledged' || answer.state === 'pending'
-    const actor = client === null ? 'unknown' : `client:${client}`
-    const latencyMs = clock.monotonic() - request.began
-    const what = { family: handle, client, cause: 'refresh_token', outcome: answer.state }
-    journey.reuse({ actor, sub, tenant, ...what, requestId: request.id, latencyMs })
-    // The family may live still: whoever asks again has this looked at again.
-    return done || (answer.state === 'refused' && answer.code === 'session_unknown') ? GRANT_INVALID : STORE_AWAY
-  }
-
-  #ahead({ handle, sub, tenant }: Session): OAuthFault {
-    this.#options.logger.error(
-      { session: handle, sub, tenant },
-      'a refresh token is newer than its family: the session store was rolled back',
-    )
-    return GRANT_INVALID
   }
 
   #count(result: Rotated['outcome'] | 'ended'): void {
     this.#options.metrics.counter('countersign_refreshes_total', { result }).add()
   }
+}
+
+// The family may live still: whoever asks again has this looked at again.
+function refusalAfter(answer: Answer): OAuthFault {
+  const done = answer.state === 'acknowledged' || answer.state === 'pending'
+  return done || (answer.state === 'refused' && answer.code === 'session_unknown') ? GRANT_INVALID : STORE_AWAY
 }
