@@ -70,7 +70,7 @@ export class RacedFamily {
     }
     this.used.push(this.live)
     this.live = outcome.refreshToken
-    this.#tally.count('families that went on')
+    this.#tally.count('uses of a live token that went on')
   }
 
   /** Several at once present a token used up before the grace: each is refused, and so is the live one from then on. */

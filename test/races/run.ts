@@ -52,11 +52,14 @@ export async function race(options: RaceOptions): Promise<Tally> {
     if (failure !== null) throw failure
     say(`${tally.of('identity killed')} kills of identity, ${tally.of('Redis killed')} of Redis midway`)
 
+    // Until a successor is used, its predecessor may be asked for it again if nobody knows that the answer arrived: only
+    // what comes back later than that is theft.
+    await each(families, (family) => family.goesOn())
     await systemClock.sleep(graceMs + 1000)
-    const robbed = families.filter((family) => family.used.length > 0 && random.unit() < 0.5)
+    const robbed = families.filter((family) => family.used.length > 1 && random.unit() < 0.5)
     const others = families.filter((family) => !robbed.includes(family))
     await each(others, (family) => family.goesOn())
-    await each(robbed, (family) => family.stolen(family.used[random.below(family.used.length)] as string, THIEVES))
+    await each(robbed, (family) => family.stolen(family.used[random.below(family.used.length - 1)] as string, THIEVES))
     world.cutting(0, 0)
     await each(robbed, (family) => family.replayAll())
     say(`${robbed.length} families robbed, ${others.length} went on`)

@@ -44,9 +44,9 @@ export class World {
   static async start({ store, random, families, graceMs, plain = {} }: WorldOptions): Promise<World> {
     const site = await IdentitySite.start({
       store,
-      // Written when it is acknowledged: with `everysec` a busy disk makes Redis put that off, and what a kill of it then
-      // loses is another test's matter.
-      redis: { appendfsync: 'always' },
+      // Written before it is acknowledged, so that a kill loses nothing: with `everysec` a slow disk makes Redis put that
+      // off, and what is lost then is another test's matter. A child that rewrites the file would hold the port.
+      redis: { appendfsync: 'no', 'auto-aof-rewrite-percentage': '0' },
       people: Math.ceil(families / FAMILIES_EACH),
       clients: [
         {
