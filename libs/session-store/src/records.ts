@@ -120,6 +120,13 @@ export interface Device {
   readonly lastSeenAt: number
 }
 
+/** RFC 7591 §2 `grant_types`; the last is RFC 8693's. */
+export type GrantType =
+  | 'authorization_code'
+  | 'refresh_token'
+  | 'client_credentials'
+  | 'urn:ietf:params:oauth:grant-type:token-exchange'
+
 /** An OAuth client (RFC 6749 §2). */
 export interface Client {
   readonly id: string
@@ -132,7 +139,7 @@ export interface Client {
   readonly jwks: string | null
   /** Compared exactly. */
   readonly redirectUris: readonly string[]
-  readonly grants: readonly ('authorization_code' | 'refresh_token' | 'client_credentials')[]
+  readonly grants: readonly GrantType[]
   /** Scopes it may ask for, sorted. */
   readonly scopes: readonly string[]
   /** Audiences its tokens may name; the first is the default. */
@@ -140,9 +147,9 @@ export interface Client {
   readonly tokenFormat: 'jwt' | 'opaque'
   /** Kind of session its refresh tokens belong to. */
   readonly sessionKind: 'family' | 'device'
-  /** Service account it acts as with client_credentials, and in which tenant; null for none. */
+  /** Service account it acts as, for itself or for others, and in which tenant; null for none. */
   readonly service: { readonly sub: string; readonly tenant: string } | null
-  /** May introspect tokens of these audiences. */
+  /** Audiences it answers for: tokens for these it may introspect and exchange. */
   readonly introspects: readonly string[]
   readonly state: 'active' | 'disabled'
   /** Rises by one with each change of this record. */

@@ -306,6 +306,10 @@ export interface JourneyEvent {
   readonly family: null | string
   /** Handle of the token. */
   readonly token: null | string
+  /** Handle of the token this one was exchanged for. */
+  readonly parent: null | string
+  /** Handle of the token a chain of exchanges began with, the same for all of the chain. */
+  readonly origin: null | string
   /** Handle of the device. */
   readonly device: null | string
   /** Id of the client. */
@@ -334,7 +338,7 @@ export interface JourneyEvent {
   readonly trace_id: null | string
 }
 
-export type JourneyAction = 'issuance' | 'refresh' | 'revocation' | 'logout' | 'reuse' | 'login_failed' | 'reauthentication' | 'new_device' | 'impersonation' | 'introspection_denied' | 'client_refused' | 'administration' | 'other'
+export type JourneyAction = 'issuance' | 'refresh' | 'exchange' | 'revocation' | 'logout' | 'reuse' | 'login_failed' | 'reauthentication' | 'new_device' | 'impersonation' | 'introspection_denied' | 'client_refused' | 'administration' | 'other'
 
 /** What a signal hits. */
 export interface SignalTarget {

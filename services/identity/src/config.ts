@@ -1,9 +1,10 @@
 /** What identity can be told, all of it through the environment. */
 
 import { hostFields } from '@countersign/host'
-import { field, type Millis } from '@countersign/kernel'
+import { field, type Millis, minutes } from '@countersign/kernel'
 import { z } from 'zod'
 import { SESSION_KINDS, type SessionKinds } from './kinds.ts'
+import { audience } from './oauth/client-terms.ts'
 
 export type Role = 'http' | 'notary'
 
@@ -94,6 +95,10 @@ const fields = {
   opaqueTokenLife: duration('10m', 'life of an opaque access token'),
   refreshGrace: duration('10s', 'how long after its answer a used refresh token gives that answer again'),
   codeLife: duration('1m', 'life of an authorization code'),
+  trustDomain: audience
+    .optional()
+    .describe('the services that trust one another, as Txn-Tokens name them; default the issuer'),
+  transactionTokenLife: duration('5m', 'life of a Txn-Token; at most 5m'),
   tokenAlgorithm: z
     .enum(['ES256', 'EdDSA', 'RS256'])
     .default('ES256')
@@ -150,6 +155,9 @@ export function contradictions(config: IdentityConfig, nodeEnv: string | undefin
     wrong.push('COUNTERSIGN_ISSUER: an https address with NODE_ENV=production')
   }
   if (config.accessTokenLife >= config.window) wrong.push('COUNTERSIGN_ACCESS_TOKEN_LIFE: less than COUNTERSIGN_WINDOW')
+  if (config.transactionTokenLife > minutes(5)) wrong.push('COUNTERSIGN_TRANSACTION_TOKEN_LIFE: at most 5m')
+  if (config.transactionTokenLife >= config.window)
+    wrong.push('COUNTERSIGN_TRANSACTION_TOKEN_LIFE: less than COUNTERSIGN_WINDOW')
   if (config.maxStaleness < 3 * config.checkpointInterval + config.epsilon) {
     wrong.push('COUNTERSIGN_MAX_STALENESS: at least three checkpoint intervals and epsilon')
   }

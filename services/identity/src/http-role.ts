@@ -110,6 +110,8 @@ export async function startHttpRole(parts: Parts, journey: Journey, closers: Clo
       opaqueTokenMs: config.opaqueTokenLife,
       refreshGraceMs: config.refreshGrace,
       codeMs: config.codeLife,
+      trustDomain: config.trustDomain ?? issuerOf(config),
+      transactionTokenMs: config.transactionTokenLife,
     },
   })
   closers.push(() => oauth.stop())

@@ -68,6 +68,8 @@ test('an event is a line at once, and soon a record on the topic, keyed by its s
       session: 'ses_1',
       family: null,
       token: null,
+      parent: null,
+      origin: null,
       device: null,
       client: null,
       audience: [],
@@ -91,6 +93,7 @@ test('tokens given out are lines at debug only; what was refused, and all else, 
   const { journey, lines, sink } = stand()
   journey.refresh({ ...EVENT, outcome: 'rotated', family: 'fam_1', token: 'tok_1' })
   journey.issuance({ ...EVENT, client: 'app', token: 'tok_2' })
+  journey.exchange({ ...EVENT, client: 'api', token: 'tok_3', parent: 'tok_2', origin: 'tok_1' })
   expect(lines).toEqual([])
   journey.issuance({ ...EVENT, session: 'ses_1' })
   journey.refresh({ ...EVENT, outcome: 'session_unknown' })

@@ -16,6 +16,9 @@ export interface JourneyEvent {
   readonly session?: string | null
   readonly family?: string | null
   readonly token?: string | null
+  /** Token this one was exchanged for, and token the whole chain of exchanges began with. */
+  readonly parent?: string | null
+  readonly origin?: string | null
   readonly device?: string | null
   /** Client id. */
   readonly client?: string | null
@@ -42,6 +45,8 @@ export interface Journey {
   issuance(event: JourneyEvent): void
   /** A refresh token was rotated, or its successor given once more. */
   refresh(event: JourneyEvent): void
+  /** A token was exchanged for another, or refused to who was not to have it. */
+  exchange(event: JourneyEvent): void
   /** A credential that may be used once was used again. An alarm. */
   reuse(event: JourneyEvent): void
   /** A session began on a device not seen before. */
@@ -73,6 +78,7 @@ export function journeyLog(logger: Logger, taker?: JourneyTaker): Journey {
   return {
     issuance: (event) => record('issuance', event),
     refresh: (event) => record('refresh', event),
+    exchange: (event) => record('exchange', event),
     reuse: (event) => record('reuse', event),
     device: (event) => record('new_device', event),
     impersonation: (event) => record('impersonation', event),
@@ -86,7 +92,8 @@ const ROUTINE_OUTCOMES: readonly string[] = ['issued', 'rotated', 'repeated']
 
 /** Access tokens given out, with whatever led to them. */
 function isRoutine(action: JourneyAction, { token, outcome }: JourneyEvent): boolean {
-  return (action === 'refresh' || (action === 'issuance' && token != null)) && ROUTINE_OUTCOMES.includes(outcome)
+  const gives = action === 'refresh' || action === 'exchange' || (action === 'issuance' && token != null)
+  return gives && ROUTINE_OUTCOMES.includes(outcome)
 }
 
 // The log's allow-list knows no field `token`, and should not.
@@ -114,6 +121,8 @@ function withheld(event: JourneyEvent): Required<JourneyEvent> {
     session: orNull(event.session),
     family: orNull(event.family),
     token: orNull(event.token),
+    parent: orNull(event.parent),
+    origin: orNull(event.origin),
     device: orNull(event.device),
     client: orNull(event.client),
     audience: audience.slice(0, MOST_ITEMS).map(clean),

@@ -34,9 +34,13 @@ describe.skipIf(!isInstalled)('on Redis', async () => {
   await describe('people', () => import('./accounts.e2e.test.ts').then(() => {}))
   await describe('authorization', () => import('./oauth/authorization.e2e.test.ts').then(() => {}))
   await describe('tokens', () => import('./oauth/token-endpoint.e2e.test.ts').then(() => {}))
+  await describe('exchange', () => import('./oauth/exchange.e2e.test.ts').then(() => {}))
+  await describe('transactions', () => import('./oauth/transaction-tokens.e2e.test.ts').then(() => {}))
   await describe('refresh', () => import('./oauth/refresh.e2e.test.ts').then(() => {}))
   await describe('revocation', () => import('./oauth/revocation.e2e.test.ts').then(() => {}))
   await describe('clients', () => import('./oauth/clients.e2e.test.ts').then(() => {}))
+  await describe('lasting authority', () => import('./lasting-authority.e2e.test.ts').then(() => {}))
+  await describe('clock steps', () => import('./clock-steps.e2e.test.ts').then(() => {}))
   await describe('ending paths', () => import('./endings.test.ts').then(() => {}))
 })
 

@@ -102,9 +102,15 @@ describe('logging in', () => {
     const secure = { COUNTERSIGN_INSECURE_COOKIES: 'false' }
     expect(wrong({ ...issuer, ...secure }, 'production')).toEqual([])
     expect(wrong(secure, 'production')).toEqual(['COUNTERSIGN_ISSUER'])
-    const short = { COUNTERSIGN_MAX_STALENESS: '1s', COUNTERSIGN_EPSILON: '250ms', COUNTERSIGN_ACCESS_TOKEN_LIFE: '1s' }
+    const lives = { COUNTERSIGN_ACCESS_TOKEN_LIFE: '1s', COUNTERSIGN_TRANSACTION_TOKEN_LIFE: '1s' }
+    const short = { COUNTERSIGN_MAX_STALENESS: '1s', COUNTERSIGN_EPSILON: '250ms', ...lives }
     expect(wrong({ ...short, COUNTERSIGN_WINDOW: '1250ms' })).toEqual(['COUNTERSIGN_WINDOW'])
     expect(wrong({ ...short, COUNTERSIGN_WINDOW: '1251ms' })).toEqual([])
+    for (const life of ['ACCESS_TOKEN_LIFE', 'TRANSACTION_TOKEN_LIFE'])
+      expect(wrong({ ...short, COUNTERSIGN_WINDOW: '2s', [`COUNTERSIGN_${life}`]: '2s' })).toEqual([
+        `COUNTERSIGN_${life}`,
+      ])
+    expect(wrong({ COUNTERSIGN_TRANSACTION_TOKEN_LIFE: '301s' })).toEqual(['COUNTERSIGN_TRANSACTION_TOKEN_LIFE'])
     for (const kind of ['SESSION', 'ADMIN', 'API', 'FAMILY', 'DEVICE'])
       expect(wrong({ [`COUNTERSIGN_${kind}_IDLE`]: '200d' })).toEqual([`COUNTERSIGN_${kind}_IDLE`])
   })

@@ -121,6 +121,8 @@ it('tails the journey of identities, partitions merged by time', async () => {
   const event = { actor: 'unknown', audience: [], scopes: [], outcome: 'issued', latency_ms: 1 }
   const nothing = { sub: null, tenant: null, session: null, family: null, token: null, device: null, client: null }
   const more = {
+    parent: null,
+    origin: null,
     cause: null,
     target: null,
     effect: null,

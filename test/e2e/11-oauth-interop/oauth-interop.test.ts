@@ -2,9 +2,20 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Identity, identityConfig, initKeys, startIdentity } from '@countersign/identity'
-import { loadConfig, systemClock, systemRandom } from '@countersign/kernel'
-import { createLogger } from '@countersign/telemetry'
+import { createBoundary, httpIntrospection } from '@countersign/boundary'
+import { openSqliteLog } from '@countersign/event-log/sqlite'
+import {
+  type Identity,
+  identityConfig,
+  initKeys,
+  readRootPublicKey,
+  readSigningKey,
+  startIdentity,
+} from '@countersign/identity'
+import { loadConfig, Secret, systemClock, systemRandom } from '@countersign/kernel'
+import { Replica } from '@countersign/replica'
+import { exampleCatalogue } from '@countersign/schemas'
+import { createLogger, createMetrics } from '@countersign/telemetry'
 import { createRemoteJWKSet, decodeProtectedHeader, exportJWK, generateKeyPair, jwtVerify } from 'jose'
 import * as oauth from 'oauth4webapi'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -13,6 +24,9 @@ import { hasRedis, RedisServer } from '../../redis-server.ts'
 import { PASSWORD, until } from '../site.ts'
 
 const SECRET = 'client+secret/with:signs%and&more=0123456789'
+const DOMAIN = 'services.example'
+const TYPES = 'urn:ietf:params:oauth:token-type:'
+const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
 const CALLBACK = 'http://127.0.0.1:9/callback'
 /** On this machine there is no TLS. */
 const plain = { [oauth.allowInsecureRequests]: true } as const
@@ -29,13 +43,15 @@ describe.each(['sqlite', 'redis'] as const)('on %s', (store) => {
     beforeAll(async () => {
       if (store === 'redis') redis = await RedisServer.start()
       const keys = join(folder, 'keys')
-      initKeys({ dir: keys, checkpoints: 1, orders: [], now: systemClock.now() - 1000, random: systemRandom })
+      const orders = [{ name: 'ledger', use: 'envelope', tenants: ['*'], topics: ['*'] }] as const
+      initKeys({ dir: keys, checkpoints: 1, orders, now: systemClock.now() - 1000, random: systemRandom })
       const port = String(await freePort())
       issuer = new URL(`http://127.0.0.1:${port}`)
       const jwk = { ...(await exportJWK((await signing).publicKey)), kid: 'k1', alg: 'ES256' }
       const values: Record<string, string> = {
         HTTP_PORT: port,
         ISSUER: issuer.origin,
+        TRUST_DOMAIN: DOMAIN,
         LOG_PATH: join(folder, 'log.db'),
         KEYS_DIR: keys,
         PASSWORD_COST: '10',
@@ -142,6 +158,124 @@ describe.each(['sqlite', 'redis'] as const)('on %s', (store) => {
       await expect(refused).rejects.toThrow()
     })
 
+    async function exchange(client_id: string, subject_token: string, more: Record<string, string>) {
+      const asked = { subject_token, subject_token_type: `${TYPES}access_token`, ...more }
+      const auth = oauth.ClientSecretBasic(SECRET)
+      const answer = await oauth.genericTokenEndpointRequest(server, { client_id }, auth, EXCHANGE, asked, plain)
+      const recognizedTokenTypes = { n_a: () => {} }
+      return oauth.processGenericTokenEndpointResponse(server, { client_id }, answer, { recognizedTokenTypes })
+    }
+
+    test('exchanges a token from service to service, and for a Txn-Token that jose reads', async () => {
+      const { access_token } = await tokens({ client_id: 'web' }, oauth.ClientSecretBasic(SECRET))
+      const next = await exchange('reports-api', access_token, { audience: 'ledger', scope: 'invoices:read' })
+      expect(next).toMatchObject({
+        token_type: 'bearer',
+        issued_token_type: `${TYPES}access_token`,
+        scope: 'invoices:read',
+      })
+      expect(next.refresh_token).toBeUndefined()
+      const wanted = { requested_token_type: `${TYPES}txn_token`, audience: DOMAIN, scope: 'invoices:read' }
+      const details = { request_details: '{"invoice":"inv-1"}', request_context: '{"req_ip":"192.0.2.1"}' }
+      const txn = await exchange('ledger', next.access_token, { ...wanted, ...details })
+      expect(txn).toMatchObject({ token_type: 'n_a', issued_token_type: `${TYPES}txn_token` })
+      const keys = createRemoteJWKSet(new URL(server.jwks_uri as string))
+      const requiredClaims = ['iat', 'aud', 'exp', 'txn', 'sub', 'scope', 'req_wl']
+      const pinned = {
+        audience: DOMAIN,
+        typ: 'txntoken+jwt',
+        algorithms: ['ES256'],
+        issuer: issuer.origin,
+        requiredClaims,
+      }
+      const { payload } = await jwtVerify(txn.access_token, keys, pinned)
+      expect(payload).toMatchObject({
+        sub: 'sub_bob',
+        req_wl: 'ledger',
+        scope: 'invoices:read',
+        tctx: { invoice: 'inv-1' },
+        rctx: { req_ip: '192.0.2.1' },
+        act: { sub: 'svc_ledger', act: { sub: 'svc_reports' } },
+      })
+      await expect(jwtVerify(next.access_token, keys, pinned)).rejects.toThrow()
+      for (const [client, more, error] of [
+        ['ledger', { audience: 'reports' }, 'invalid_request'],
+        ['reports-api', { audience: 'elsewhere' }, 'invalid_target'],
+        ['reports-api', { scope: 'payments:run' }, 'invalid_scope'],
+      ] as const)
+        await expect(exchange(client, access_token, more)).rejects.toMatchObject({ error, status: 400 })
+    })
+
+    test('whatever ends the token at its origin ends what came of it at a boundary', async () => {
+      const client = { client_id: 'web' }
+      const auth = oauth.ClientSecretBasic(SECRET)
+      const { access_token } = await tokens(client, auth)
+      const own = await exchange('reports-api', access_token, { audience: 'ledger' })
+      const opaque = await exchange('reports-opaque', access_token, { audience: 'ledger' })
+      const log = await openSqliteLog({ path: join(folder, 'log.db'), catalogue: exampleCatalogue, create: false })
+      const keys = join(folder, 'keys')
+      const silent = createLogger({ name: 'ledger', level: 'silent' })
+      const replica = new Replica({
+        log,
+        rootKeys: [readRootPublicKey(keys)],
+        clock: systemClock,
+        logger: silent,
+        metrics: createMetrics(),
+        consumer: 'ledger',
+        epsilonMs: 250,
+      })
+      const asked = { clientId: 'ledger', clientSecret: new Secret(SECRET), clock: systemClock }
+      const boundary = createBoundary({
+        replica,
+        log,
+        catalogue: exampleCatalogue,
+        key: readSigningKey(keys, 'ledger'),
+        workload: 'ledger',
+        clock: systemClock,
+        random: systemRandom,
+        issuers: [
+          {
+            identifiers: 'own',
+            issuer: issuer.origin,
+            audience: 'ledger',
+            keys: server.jwks_uri as string,
+            algorithms: ['ES256'],
+            typ: 'at+jwt',
+            maxAgeS: 300,
+          },
+        ],
+        introspection: httpIntrospection({
+          endpoint: server.introspection_endpoint as string,
+          issuer: issuer.origin,
+          audience: 'ledger',
+          ...asked,
+        }),
+      })
+      const admit = (token: string) => {
+        const authorization = `Bearer ${token}`
+        const headers = { authorization }
+        return boundary.admit({ method: 'GET', headers, rawHeaders: ['authorization', authorization] })
+      }
+      await replica.start()
+      try {
+        await until('the boundary can judge', () => boundary.notReady().length === 0)
+        for (const { access_token: token } of [own, opaque])
+          expect(await admit(token)).toMatchObject({
+            ok: true,
+            identity: { sub: 'sub_bob', act: [{ sub: 'svc_reports', principal: 'service' }] },
+          })
+        // For another audience.
+        expect(await admit(access_token)).toMatchObject({ ok: false, code: 'credential_invalid' })
+        await oauth.processRevocationResponse(await oauth.revocationRequest(server, client, auth, access_token, plain))
+        await until('the self-contained one is refused', async () => !(await admit(own.access_token)).ok)
+        expect(await admit(own.access_token)).toMatchObject({ ok: false, code: 'credential_revoked' })
+        expect(await admit(opaque.access_token)).toMatchObject({ ok: false })
+      } finally {
+        await replica.stop()
+        await log.close()
+      }
+    })
+
     test('finds its tokens to be what RFC 9068 says, as jose does', async () => {
       const { access_token } = await tokens({ client_id: 'web' }, oauth.ClientSecretBasic(SECRET))
       const keys = createRemoteJWKSet(new URL(server.jwks_uri as string))
@@ -159,17 +293,30 @@ describe.each(['sqlite', 'redis'] as const)('on %s', (store) => {
 
 function seedOf(jwks: string): object {
   const person = { sub: 'sub_bob', email: 'bob@example.com', password: PASSWORD }
+  const services = ['reports', 'ledger'].map((name) => ({
+    ...{ sub: `svc_${name}`, principal: 'service', email: `${name}@services.example.com` },
+  }))
+  const exchanges = (name: string) => ({
+    ...{ name, authMethod: 'client_secret_basic', secret: SECRET, grants: [EXCHANGE], introspects: [name] },
+    ...{ service: { sub: `svc_${name}`, tenant: 'acme' }, scopes: ['invoices:export', 'invoices:read'] },
+  })
   const robot = { sub: 'svc_robot', principal: 'service', email: 'robot@services.example.com' }
   const code = { grants: ['authorization_code', 'refresh_token'], redirectUris: [CALLBACK] }
   const own = { grants: ['client_credentials'], service: { sub: 'svc_robot', tenant: 'acme' } }
   const may = { scopes: ['invoices:export', 'invoices:read'], audiences: ['reports'] }
   return {
-    accounts: [person, robot].map((one) => ({ ...one, affiliations: [{ tenant: 'acme', roles: ['member'] }] })),
+    accounts: [person, robot, ...services].map((one) => ({
+      ...one,
+      affiliations: [{ tenant: 'acme', roles: ['member'] }],
+    })),
     clients: [
       { id: 'web', name: 'Web', authMethod: 'client_secret_basic', secret: SECRET, ...code, ...may },
       { id: 'spa', name: 'Page', authMethod: 'none', tokenFormat: 'opaque', ...code, ...may },
       { id: 'robot-secret', name: 'Robot', authMethod: 'client_secret_post', secret: SECRET, ...own, ...may },
       { id: 'robot-key', name: 'Robot', authMethod: 'private_key_jwt', jwks, tokenFormat: 'opaque', ...own, ...may },
+      { id: 'reports-api', ...exchanges('reports'), audiences: ['ledger'] },
+      { id: 'reports-opaque', ...exchanges('reports'), audiences: ['ledger'], tokenFormat: 'opaque' },
+      { id: 'ledger', ...exchanges('ledger'), audiences: [DOMAIN] },
       { id: 'reports', name: 'Reports', authMethod: 'client_secret_basic', secret: SECRET, introspects: ['reports'] },
     ],
   }

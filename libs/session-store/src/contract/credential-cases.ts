@@ -78,6 +78,18 @@ export function credentialCases(seeded: Seed): void {
     expect(await store.resolveToken(hash, NOW)).toBeNull()
   })
 
+  it('brings back no token that another one came of, which was ended meanwhile', async () => {
+    const { store } = await seeded()
+    const session = await begin(store, login())
+    const [before, after] = [bytes(32), bytes(32)]
+    const parent = tokenOf(session, 'tok_1')
+    await store.putToken(before, parent)
+    await ended(store, step({ raises: [raise({ kind: 'token', tenant: '', id: 'tok_1' }, 'reason:logout')] }))
+    const own = { kind: 'token', tenant: '', id: 'tok_2', version: NOW } as const
+    await store.putToken(after, tokenOf(session, 'tok_2', { targets: [...parent.targets, own] }))
+    for (const hash of [before, after]) expect(await store.resolveToken(hash, NOW)).toBeNull()
+  })
+
   it('says of a self-contained credential what stands now', async () => {
     const { store } = await seeded()
     const session = await begin(store, login())

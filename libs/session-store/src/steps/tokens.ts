@@ -12,7 +12,8 @@ export function* putToken(tx: Tx, hash: Buffer, token: Token): Step<void> {
   tx.add(TOKEN, { ...shown.token(token), hash })
   // That this token was revoked stands nowhere else, so its target stays for as long as the token.
   for (const { kind, tenant, id, version } of token.targets) {
-    if (kind !== 'token') continue
+    // Those it was exchanged for have one already, and may have been ended meanwhile.
+    if (kind !== 'token' || id !== token.handle) continue
     tx.add(TARGET, { kind, tenant, id, version, endedBelow: 0, neededUntil: token.expiresAt })
   }
 }

@@ -1,9 +1,10 @@
 /** Members of a client as operators and seed files write them. */
 import { z } from 'zod'
+import { TOKEN_EXCHANGE } from './exchange-request.ts'
 
 const id = z.string().regex(/^[A-Za-z0-9._~-]{1,128}$/)
 const scope = z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/)
-const audience = z.string().regex(/^[\x21-\x7e]{1,256}$/)
+export const audience: z.ZodString = z.string().regex(/^[\x21-\x7e]{1,256}$/)
 const name = z
   .string()
   .min(1)
@@ -15,7 +16,7 @@ const fields = {
   authMethod: z.enum(['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt']),
   jwks: z.string().max(16_384).nullable(),
   redirectUris: z.array(z.string().max(512)).max(16),
-  grants: z.array(z.enum(['authorization_code', 'refresh_token', 'client_credentials'])),
+  grants: z.array(z.enum(['authorization_code', 'refresh_token', 'client_credentials', TOKEN_EXCHANGE])),
   scopes: z.array(scope).max(64),
   audiences: z.array(audience).max(16),
   tokenFormat: z.enum(['jwt', 'opaque']),

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { type ClientTerms, contradictions, isRedirectUri } from './clients.ts'
+import { TOKEN_EXCHANGE } from './exchange-request.ts'
 
 describe('redirect addresses', () => {
   it.each([
@@ -28,6 +29,13 @@ describe('redirect addresses', () => {
   ])('refuses %s', (uri) => expect(isRedirectUri(uri)).toBe(false))
 })
 
+const EXCHANGES: Partial<ClientTerms> = {
+  grants: [TOKEN_EXCHANGE],
+  redirectUris: [],
+  service: { sub: 'svc', tenant: 'acme' },
+  introspects: ['api'],
+}
+
 describe('clients', () => {
   const web: ClientTerms = {
     id: 'web',
@@ -55,6 +63,11 @@ describe('clients', () => {
     [{ grants: ['client_credentials'], redirectUris: [] }, ['service']],
     [{ service: { sub: 'svc', tenant: 'acme' } }, ['service']],
     [{ audiences: [] }, ['audiences']],
+    [{ grants: [TOKEN_EXCHANGE], redirectUris: [] }, ['service', 'introspects']],
+    [{ ...EXCHANGES }, []],
+    [{ ...EXCHANGES, introspects: [] }, ['introspects']],
+    [{ ...EXCHANGES, audiences: [] }, ['audiences']],
+    [{ ...EXCHANGES, authMethod: 'none' }, ['authMethod']],
     [{ authMethod: 'none', introspects: ['billing'] }, ['authMethod']],
   ])('%o', (change, wrong) => expect(contradictions({ ...web, ...change })).toEqual(wrong))
 })

@@ -8,6 +8,7 @@ import { type Answer, freshId, requestDigest } from '../answers.ts'
 import type { Authority } from '../authority.ts'
 import type { EndingPath } from '../endings.ts'
 import { clientSecretHash } from './client-authentication.ts'
+import { TOKEN_EXCHANGE } from './exchange-request.ts'
 
 export interface ClientsOptions {
   readonly store: SessionStore
@@ -144,7 +145,10 @@ export function contradictions(terms: ClientTerms): (keyof ClientTerms)[] {
   if (grants.includes('authorization_code') !== redirectUris.length > 0 || !redirectUris.every(isRedirectUri))
     wrong.push('redirectUris')
   if (grants.includes('refresh_token') && !grants.includes('authorization_code')) wrong.push('grants')
-  if (grants.includes('client_credentials') !== (service !== null)) wrong.push('service')
+  const acts = grants.includes('client_credentials') || grants.includes(TOKEN_EXCHANGE)
+  if (acts !== (service !== null)) wrong.push('service')
+  // Only what a token is for may exchange it.
+  if (grants.includes(TOKEN_EXCHANGE) && introspects.length === 0) wrong.push('introspects')
   if (grants.length > 0 && audiences.length === 0) wrong.push('audiences')
   // A name alone shows nothing: such a client neither acts as itself nor learns about tokens.
   if (authMethod === 'none' && (service !== null || introspects.length > 0)) wrong.push('authMethod')

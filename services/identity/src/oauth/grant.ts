@@ -27,10 +27,12 @@ export interface GrantOptions {
   readonly kinds: SessionKinds
 }
 
-/** Body of a successful answer (RFC 6749 §5.1). */
+/** Body of a successful answer (RFC 6749 §5.1, RFC 8693 §2.2.1). */
 export interface TokenResponse {
   readonly access_token: string
-  readonly token_type: 'Bearer'
+  /** `N_A` for what is no access token. */
+  readonly token_type: 'Bearer' | 'N_A'
+  readonly issued_token_type?: string
   readonly expires_in: number
   readonly refresh_token?: string
   readonly scope: string
@@ -64,12 +66,14 @@ export interface TokenGrant {
 
 /** What goes out with an access token. */
 export interface Outgoing {
-  readonly action: 'issuance' | 'refresh'
+  readonly action: 'issuance' | 'refresh' | 'exchange'
   /** `issued`, `rotated` or `repeated`, for the journey. */
   readonly outcome: string
   readonly refreshToken?: string | null
   /** True when `offline_access` was granted. */
   readonly offline?: boolean
+  /** What it was exchanged for, and for what kind of token. */
+  readonly exchanged?: Readonly<{ parent: string; origin: string; type: string; isAccess: boolean }>
 }
 
 /** Notes that an access token goes out, and puts the answer together. */
@@ -77,14 +81,17 @@ export function respond(
   { journey, clock }: Pick<GrantOptions, 'journey' | 'clock'>,
   request: OAuthRequest,
   { text, token, expiresInS }: IssuedToken,
-  { action, outcome, refreshToken = null, offline = false }: Outgoing,
+  { action, outcome, refreshToken = null, offline = false, exchanged }: Outgoing,
 ): TokenResponse {
   const { handle, session, sub, tenant, client, device, audience, scopes } = token
-  const what = { client, device, family: session, token: handle, audience, scopes, outcome, requestId: request.id }
+  const chain = exchanged && { parent: exchanged.parent, origin: exchanged.origin }
+  const given = { client, device, family: session, token: handle, audience, scopes, outcome, requestId: request.id }
+  const what = { ...given, ...chain }
   journey[action]({ actor: `client:${client}`, sub, tenant, ...what, latencyMs: clock.monotonic() - request.began })
   return {
     access_token: text,
-    token_type: 'Bearer',
+    token_type: exchanged && !exchanged.isAccess ? 'N_A' : 'Bearer',
+    ...(exchanged && { issued_token_type: exchanged.type }),
     expires_in: expiresInS,
     ...(refreshToken !== null && { refresh_token: refreshToken }),
     scope: (offline ? [...scopes, OFFLINE_ACCESS] : scopes).join(' '),

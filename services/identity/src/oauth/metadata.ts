@@ -1,4 +1,5 @@
 /** What this authorization server is and offers (RFC 8414 §2). */
+import { TOKEN_EXCHANGE } from './exchange-request.ts'
 
 const AUTHENTICATED = ['client_secret_basic', 'client_secret_post', 'private_key_jwt'] as const
 const ALGORITHMS = ['RS256', 'ES256', 'EdDSA'] as const
@@ -15,7 +16,7 @@ export function metadataOf(issuer: string, scopes: readonly string[]): Record<st
     scopes_supported: scopes,
     response_types_supported: ['code'],
     response_modes_supported: ['query'],
-    grant_types_supported: ['authorization_code', 'refresh_token', 'client_credentials'],
+    grant_types_supported: ['authorization_code', 'refresh_token', 'client_credentials', TOKEN_EXCHANGE],
     code_challenge_methods_supported: ['S256'],
     token_endpoint_auth_methods_supported: [...AUTHENTICATED, 'none'],
     token_endpoint_auth_signing_alg_values_supported: ALGORITHMS,

@@ -26,6 +26,7 @@ function revocations(answer: Answer, session: () => Promise<Session | null> = as
     } as unknown as ClientsAsking,
     authority: { end: async () => answer },
     accessTokens: { resolve: async () => null },
+    transactionTokens: { resolve: async () => null },
     refreshTokens: { parse: () => ({ handle: 'fam_1', generation: 1, mac: Buffer.alloc(32) }), isGenuine: () => true },
     clock: systemClock,
   })

@@ -8,7 +8,7 @@ import type { Change, Client, Session, SessionStore } from '@countersign/session
 import { derivedId, requestDigest } from '../answers.ts'
 import type { Authority } from '../authority.ts'
 import { targetOf } from '../kinds.ts'
-import type { AccessTokens, LiveAccess, PresentedRefresh, RefreshTokens } from '../tokens/index.ts'
+import type { AccessTokens, LiveAccess, PresentedRefresh, RefreshTokens, TransactionTokens } from '../tokens/index.ts'
 import type { ClientsAsking, OAuthRequest } from './asking.ts'
 import { fault, isFault, type OAuthFault, STORE_AWAY } from './faults.ts'
 
@@ -17,12 +17,13 @@ export interface RevocationOptions {
   readonly asking: ClientsAsking
   readonly authority: Pick<Authority, 'end'>
   readonly accessTokens: Pick<AccessTokens, 'resolve'>
+  readonly transactionTokens: Pick<TransactionTokens, 'resolve'>
   readonly refreshTokens: Pick<RefreshTokens, 'parse' | 'isGenuine'>
   readonly clock: Clock
 }
 
 type Found =
-  | { readonly kind: 'access'; readonly live: LiveAccess | null }
+  | { readonly kind: 'access'; readonly live: Pick<LiveAccess, 'token'> | null }
   | { readonly kind: 'refresh'; readonly presented: PresentedRefresh; readonly session: Session | null }
 
 /** What is to be ended. */
@@ -61,9 +62,12 @@ export class Revocations {
   }
 
   async #find(token: string): Promise<Found> {
-    const { store, accessTokens, refreshTokens, clock } = this.#options
+    const { store, accessTokens, transactionTokens, refreshTokens, clock } = this.#options
     const presented = refreshTokens.parse(token)
-    if (presented === null) return { kind: 'access', live: await accessTokens.resolve(token) }
+    if (presented === null) {
+      const live = (await accessTokens.resolve(token)) ?? (await transactionTokens.resolve(token))
+      return { kind: 'access', live }
+    }
     return { kind: 'refresh', presented, session: await store.session(presented.handle, clock.now()) }
   }
 

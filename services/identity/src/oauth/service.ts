@@ -4,7 +4,7 @@ import { ClientAssertions } from '@countersign/tokens'
 import { ADMIN_SCOPE, type Grants, scopesOf } from '../grants.ts'
 import type { Delivery } from '../outbox.ts'
 import type { NewDeviceRule, Sessions } from '../sessions.ts'
-import { AccessTokens, RefreshTokens, TokenKeys } from '../tokens/index.ts'
+import { AccessTokens, RefreshTokens, TokenKeys, TransactionTokens } from '../tokens/index.ts'
 import { ClientsAsking } from './asking.ts'
 import { Authorization } from './authorization.ts'
 import { ClientAuthentication } from './client-authentication.ts'
@@ -12,6 +12,8 @@ import { ClientCredentialsGrant } from './client-credentials.ts'
 import { Clients } from './clients.ts'
 import { CodeGrant } from './code.ts'
 import { Deliveries } from './deliveries.ts'
+import { ExchangeGrant } from './exchange.ts'
+import { TOKEN_EXCHANGE } from './exchange-request.ts'
 import { Families } from './families.ts'
 import type { GrantOptions } from './grant.ts'
 import { Introspection } from './introspection.ts'
@@ -31,6 +33,9 @@ export interface OAuthTerms {
   readonly opaqueTokenMs: Millis
   readonly refreshGraceMs: Millis
   readonly codeMs: Millis
+  /** Audience of every Txn-Token. */
+  readonly trustDomain: string
+  readonly transactionTokenMs: Millis
 }
 
 export interface OAuthOptions
@@ -66,13 +71,22 @@ export async function openOAuth(options: OAuthOptions): Promise<OAuth> {
   await keys.open()
   const lives = { jwtLifeMs: terms.accessTokenMs, opaqueLifeMs: terms.opaqueTokenMs }
   const accessTokens = new AccessTokens({ store, keys, issuer, clock, random, ...lives })
+  const transactionTokens = new TransactionTokens({
+    store,
+    keys,
+    issuer,
+    trustDomain: terms.trustDomain,
+    lifeMs: terms.transactionTokenMs,
+    clock,
+    random,
+  })
   const refreshTokens = new RefreshTokens({ secrets, random })
   const assertions = new ClientAssertions({ audiences: [issuer, `${issuer}/token`], clock })
   const authentication = new ClientAuthentication({ store, assertions, clock })
   const slowing = new Slowing({ store, clock })
   const asking = new ClientsAsking({ store, authentication, slowing, clock, journey })
   const deliveries = new Deliveries({ store, clock, logger, everyMs: DELIVERIES_EVERY })
-  const shared = { ...options, issuer, accessTokens, refreshTokens, asking }
+  const shared = { ...options, issuer, accessTokens, refreshTokens, transactionTokens, asking }
   const families = new Families({ ...shared, unrefreshedMs: terms.accessTokenMs })
   return {
     issuer,
@@ -84,6 +98,7 @@ export async function openOAuth(options: OAuthOptions): Promise<OAuth> {
         authorization_code: new CodeGrant({ ...shared, families }),
         refresh_token: new RefreshGrant({ ...shared, deliveries, graceMs: terms.refreshGraceMs }),
         client_credentials: new ClientCredentialsGrant(shared),
+        [TOKEN_EXCHANGE]: new ExchangeGrant(shared),
       },
     }),
     introspection: new Introspection(shared),

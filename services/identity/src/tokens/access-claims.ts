@@ -2,6 +2,7 @@
  * What an access token says, and how a JWT of ours says it (RFC 9068, RFC 8693 §4.1 for `act`). The same members answer
  * introspection (RFC 7662 §2.2).
  */
+import { type Clock, type Millis, newHandle, type Random } from '@countersign/kernel'
 import type { Actor, PrincipalKind, TargetKind } from '@countersign/schemas'
 import type { ResolvedSession, Token, VersionedTarget } from '@countersign/session-store'
 
@@ -9,6 +10,8 @@ import type { ResolvedSession, Token, VersionedTarget } from '@countersign/sessi
 export interface AccessToken extends Omit<Token, 'kind'> {
   /** Version of the affiliation as the scopes were computed. */
   readonly scopeVersion: number
+  /** Who alone may act for its subject with it (RFC 8693 §4.4); left out for whom it is meant for. */
+  readonly mayAct?: Readonly<Record<string, unknown>>
 }
 
 /** What a token is asked for. */
@@ -31,6 +34,29 @@ export function sessionGrant(
   return { ...who, audience, scopes, authTime, amr, acr, targets, scopeVersion, notAfter }
 }
 
+/** A token as it is made: itself one of its targets, so that it can be ended alone. */
+export interface Minted {
+  readonly token: AccessToken
+  /** RFC 6749 §5.1 `expires_in`, seconds, at least 1. */
+  readonly expiresInS: number
+}
+
+/** @returns null when what it is from has less than a second left. */
+export function mint(
+  grant: Grant,
+  lifeMs: Millis,
+  { clock, random }: Readonly<{ clock: Clock; random: Random }>,
+): Minted | null {
+  const { kind: _, notAfter, ...what } = grant
+  const issuedAt = clock.now()
+  const expiresAt = Math.min(issuedAt + lifeMs, notAfter ?? Number.POSITIVE_INFINITY)
+  const expiresInS = Math.floor((expiresAt - issuedAt) / 1000)
+  if (expiresInS < 1) return null
+  const handle = newHandle(random, 'tok')
+  const targets = [...what.targets, { kind: 'token', tenant: '', id: handle, version: issuedAt } as const]
+  return { token: { ...what, handle, targets, issuedAt, expiresAt }, expiresInS }
+}
+
 /** Claims of a token, times in whole seconds; members without a value are left out. */
 export function claimsOf(issuer: string, token: AccessToken): Record<string, unknown> {
   const [audience, ...others] = token.audience
@@ -48,6 +74,7 @@ export function claimsOf(issuer: string, token: AccessToken): Record<string, unk
     amr: token.amr.length === 0 ? undefined : token.amr,
     sid: token.session ?? undefined,
     act: nested(token.act),
+    may_act: token.mayAct,
     tenant: token.tenant,
     principal: token.principal,
     device: token.device ?? undefined,
@@ -58,7 +85,7 @@ export function claimsOf(issuer: string, token: AccessToken): Record<string, unk
 
 /** @returns the token verified claims tell of; null for any that we did not make in this form. */
 export function tokenOf(claims: Readonly<Record<string, unknown>>): AccessToken | null {
-  const { sub, exp, iat, jti, client_id, scope, auth_time, acr, amr, sid, tenant, principal, device } = claims
+  const { sub, exp, iat, jti, client_id, scope, auth_time, acr, amr, sid, may_act, tenant, principal, device } = claims
   const audience = texts(Array.isArray(claims.aud) ? claims.aud : [claims.aud])
   const methods = amr === undefined ? [] : texts(amr)
   const act = actorsOf(claims.act)
@@ -68,6 +95,7 @@ export function tokenOf(claims: Readonly<Record<string, unknown>>): AccessToken 
   if (!whole(iat) || !whole(exp) || !whole(claims.scope_version)) return null
   if (!optional(sid, text) || !optional(acr, text) || !optional(device, text) || !optional(auth_time, whole))
     return null
+  if (!optional(may_act, members)) return null
   if (!audience || !methods || !act || !targets) return null
   return {
     handle: jti,
@@ -87,6 +115,7 @@ export function tokenOf(claims: Readonly<Record<string, unknown>>): AccessToken 
     expiresAt: exp * 1000,
     targets,
     scopeVersion: claims.scope_version,
+    ...(may_act && { mayAct: may_act }),
   }
 }
 
@@ -94,7 +123,8 @@ interface ActClaim extends Actor {
   readonly act?: ActClaim
 }
 
-const MAX_ACTORS = 4
+/** As many as a boundary takes. */
+export const MAX_ACTORS = 4
 
 // The outermost member is the current actor, as the first of the list is.
 function nested(act: readonly Actor[]): ActClaim | undefined {
@@ -141,6 +171,10 @@ function texts(value: unknown): readonly string[] | null {
 
 function whole(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0
+}
+
+function members(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function optional<T>(value: unknown, is: (value: unknown) => value is T): value is T | undefined {

@@ -1,9 +1,11 @@
 /** Access tokens, self-contained (RFC 9068) or opaque. None outlives the session it is from. */
 import { createHash } from 'node:crypto'
-import { type Clock, type Millis, minutes, newHandle, type Random } from '@countersign/kernel'
+import { setImmediate } from 'node:timers/promises'
+import { type Clock, type Millis, minutes, type Random } from '@countersign/kernel'
 import type { ResolvedToken, SessionStore, Token } from '@countersign/session-store'
-import { createLocalVerifier, type LocalVerifier, type TokenFault, type VerifyResult } from '@countersign/tokens'
-import { type AccessToken, claimsOf, type Grant, tokenOf } from './access-claims.ts'
+import type { TokenFault } from '@countersign/tokens'
+import { type AccessToken, claimsOf, type Grant, type Minted, mint, tokenOf } from './access-claims.ts'
+import { OwnJwts } from './own-jwts.ts'
 import type { TokenKeys } from './token-keys.ts'
 
 export interface AccessTokensOptions {
@@ -20,12 +22,9 @@ export interface AccessTokensOptions {
 }
 
 /** A token as it goes out, once. */
-export interface IssuedToken {
+export interface IssuedToken extends Minted {
   /** Secret. */
   readonly text: string
-  readonly token: AccessToken
-  /** RFC 6749 §5.1 `expires_in`, seconds, at least 1. */
-  readonly expiresInS: number
 }
 
 /** What an access token turned out to be, before anybody asked whether it still stands. */
@@ -50,11 +49,19 @@ const TYP = 'at+jwt'
 export class AccessTokens {
   readonly #options: AccessTokensOptions
   readonly #lives: Readonly<Record<'jwt' | 'opaque', Millis>>
-  #verifier: LocalVerifier | null = null
+  readonly #jwts: OwnJwts
 
   constructor(options: AccessTokensOptions) {
     this.#options = options
     this.#lives = { jwt: options.jwtLifeMs ?? JWT_LIFE, opaque: options.opaqueLifeMs ?? OPAQUE_LIFE }
+    this.#jwts = new OwnJwts({
+      ...options,
+      issuer: () => this.#issuer,
+      audience: null,
+      typ: TYP,
+      lifeMs: this.#lives.jwt,
+      requiredClaims: ['jti', 'client_id', 'tenant', 'targets'],
+    })
   }
 
   /**
@@ -63,22 +70,19 @@ export class AccessTokens {
    * @throws {IDENTITY_TOKEN_KEYS_STALE} retriable, when no key may sign; {SESSION_STORE_UNAVAILABLE} for opaque ones.
    */
   async issue(grant: Grant, format: 'jwt' | 'opaque'): Promise<IssuedToken | null> {
-    const { store, keys, clock, random } = this.#options
-    const { kind, notAfter, ...what } = grant
-    const issuedAt = clock.now()
-    const expiresAt = Math.min(issuedAt + this.#lives[format], notAfter ?? Number.POSITIVE_INFINITY)
-    const expiresInS = Math.floor((expiresAt - issuedAt) / 1000)
-    if (expiresInS < 1) return null
-    const handle = newHandle(random, 'tok')
-    const targets = [...what.targets, { kind: 'token', tenant: '', id: handle, version: issuedAt } as const]
-    const token: AccessToken = { ...what, handle, targets, issuedAt, expiresAt }
+    const { store, keys, random } = this.#options
+    const minted = mint(grant, this.#lives[format], this.#options)
+    if (minted === null) return null
+    const { token, expiresInS } = minted
     if (format === 'jwt') {
-      const text = await keys.signer(TYP).signLater(claimsOf(this.#issuer, token))
+      // What was sent a moment ago is on its way first. A thread of the pool is no help: to wake one takes longer.
+      await setImmediate()
+      const text = keys.signer(TYP).sign(claimsOf(this.#issuer, token))
       return { text, token, expiresInS }
     }
     const secret = random.bytes(OPAQUE_BYTES)
     const { scopeVersion: _, ...record } = token
-    await store.putToken(hashOf(secret), { ...record, kind } satisfies Token)
+    await store.putToken(hashOf(secret), { ...record, kind: grant.kind } satisfies Token)
     return { text: `at_${secret.toString('base64url')}`, token, expiresInS }
   }
 
@@ -86,27 +90,10 @@ export class AccessTokens {
   async read(text: string): Promise<PresentedAccess> {
     const opaque = opaqueHash(text)
     if (opaque) return { kind: 'opaque', hash: opaque }
-    let result = this.#verify(text)
-    // Another instance may have begun to sign with a key of its own a moment ago.
-    if (!result.ok && result.code === 'token_key_unknown' && (await this.#options.keys.learn()))
-      result = this.#verify(text)
+    const result = await this.#jwts.verify(text)
     if (!result.ok) return { kind: 'refused', code: result.code }
     const token = tokenOf(result.claims.all)
     return token ? { kind: 'jwt', token } : { kind: 'refused', code: 'token_claim_missing' }
-  }
-
-  #verify(text: string): VerifyResult {
-    this.#verifier ??= createLocalVerifier({
-      issuer: this.#issuer,
-      audience: null,
-      algorithms: ['ES256', 'EdDSA', 'RS256'],
-      typ: TYP,
-      maxAgeS: this.#lives.jwt / 1000,
-      keys: this.#options.keys.local,
-      clock: this.#options.clock,
-      requiredClaims: ['jti', 'client_id', 'tenant', 'targets'],
-    })
-    return this.#verifier.verify(text)
   }
 
   get #issuer(): string {

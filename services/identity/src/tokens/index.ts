@@ -1,5 +1,5 @@
 /** Tokens identity gives out and takes back: self-contained and opaque access tokens, refresh tokens, and the keys behind them. */
-export { type AccessToken, claimsOf, type Grant, sessionGrant } from './access-claims.ts'
+export { type AccessToken, claimsOf, type Grant, MAX_ACTORS, sessionGrant } from './access-claims.ts'
 export {
   AccessTokens,
   type AccessTokensOptions,
@@ -10,3 +10,4 @@ export {
 } from './access-tokens.ts'
 export { type PresentedRefresh, RefreshTokens } from './refresh-tokens.ts'
 export { KEY_SET_MAX_AGE_S, TokenKeys, type TokenKeysOptions, type TokenKeyTimes } from './token-keys.ts'
+export { type JsonObject, type LiveTransaction, type Transaction, TransactionTokens } from './transaction-tokens.ts'

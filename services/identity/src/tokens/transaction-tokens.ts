@@ -1,0 +1,105 @@
+/**
+ * Transaction tokens (draft-ietf-oauth-transaction-tokens-10): who asked for what, for the services of one trust domain
+ * alone. Beside the draft's claims they say what an access token of ours says, so that a signal ends them alike. Not kept.
+ */
+import { type Clock, type Millis, newHandle, type Random } from '@countersign/kernel'
+import type { SessionStore } from '@countersign/session-store'
+import { claimsOf, type Grant, mint, tokenOf } from './access-claims.ts'
+import type { IssuedToken, LiveAccess } from './access-tokens.ts'
+import { OwnJwts } from './own-jwts.ts'
+import type { TokenKeys } from './token-keys.ts'
+
+export type JsonObject = Readonly<Record<string, unknown>>
+
+/** What a Txn-Token says of its transaction, the same in each that replaces it but for what is added. */
+export interface Transaction {
+  /** `txn`. */
+  readonly id: string
+  /** `tctx`: what is asked for. */
+  readonly details: JsonObject
+  /** `rctx`: from where, and how. */
+  readonly context: JsonObject
+}
+
+/** A Txn-Token that stands, with what its owner may do now. */
+export interface LiveTransaction extends Omit<LiveAccess, 'kind'> {
+  readonly transaction: Transaction
+}
+
+export interface TransactionTokensOptions {
+  readonly store: Pick<SessionStore, 'resolveTargets'>
+  readonly keys: Pick<TokenKeys, 'signer' | 'local' | 'learn'>
+  readonly issuer: string
+  /** `aud` of every Txn-Token. */
+  readonly trustDomain: string
+  readonly lifeMs: Millis
+  readonly clock: Clock
+  readonly random: Random
+}
+
+const TYP = 'txntoken+jwt'
+
+export class TransactionTokens {
+  readonly trustDomain: string
+  readonly #options: TransactionTokensOptions
+  readonly #jwts: OwnJwts
+
+  constructor(options: TransactionTokensOptions) {
+    const { issuer, trustDomain } = options
+    this.trustDomain = trustDomain
+    this.#options = options
+    this.#jwts = new OwnJwts({
+      ...options,
+      issuer: () => issuer,
+      audience: trustDomain,
+      typ: TYP,
+      requiredClaims: ['jti', 'txn', 'req_wl', 'scope', 'client_id', 'tenant', 'targets'],
+    })
+  }
+
+  /**
+   * Makes a Txn-Token. The workload that asked (`req_wl`) is the client of the grant.
+   * @param transaction a new one begins where it has no id, itself a target of the token.
+   * @returns null when what it is from has less than a second left.
+   * @throws {IDENTITY_TOKEN_KEYS_STALE} retriable, when no key may sign.
+   */
+  async issue(
+    grant: Omit<Grant, 'audience'>,
+    { id, details, context }: Omit<Transaction, 'id'> & { readonly id: string | null },
+  ): Promise<IssuedToken | null> {
+    const { keys, issuer, lifeMs, clock, random } = this.#options
+    const txn = id ?? newHandle(random, 'txn')
+    const own = { kind: 'transaction', tenant: '', id: txn, version: clock.now() } as const
+    const targets = id === null ? [...grant.targets, own] : grant.targets
+    const minted = mint({ ...grant, targets, audience: [this.trustDomain] }, lifeMs, this.#options)
+    if (minted === null) return null
+    const claims = {
+      ...claimsOf(issuer, minted.token),
+      txn,
+      req_wl: grant.client,
+      tctx: unlessEmpty(details),
+      rctx: unlessEmpty(context),
+    }
+    return { ...minted, text: keys.signer(TYP).sign(claims) }
+  }
+
+  /** @returns the token if it stands now, null for any other text. @throws {SESSION_STORE_UNAVAILABLE}. */
+  async resolve(text: string): Promise<LiveTransaction | null> {
+    const result = await this.#jwts.verify(text)
+    if (!result.ok) return null
+    const { txn, tctx = {}, rctx = {} } = result.claims.all
+    const token = tokenOf(result.claims.all)
+    if (token === null || typeof txn !== 'string' || !isObject(tctx) || !isObject(rctx)) return null
+    const { targets, sub, tenant } = token
+    const now = await this.#options.store.resolveTargets({ targets, sub, tenant })
+    return now && { token, ...now, transaction: { id: txn, details: tctx, context: rctx } }
+  }
+}
+
+function unlessEmpty(object: JsonObject): JsonObject | undefined {
+  return Object.keys(object).length === 0 ? undefined : object
+}
+
+function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
