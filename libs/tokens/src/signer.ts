@@ -1,5 +1,4 @@
 /** Signs JWTs with one key. The header holds `alg`, `kid` and `typ`, nothing else. */
-import { setImmediate } from 'node:timers/promises'
 import type { SigningAlgorithm } from './algorithms.ts'
 import { optionsInvalid } from './errors.ts'
 import { signInput } from './signature.ts'
@@ -20,11 +19,6 @@ export interface Signer {
    * Cost: one signature, synchronous: ES256 and EdDSA 25 to 40 µs, RS256 240 µs.
    */
   sign(claims: Readonly<Record<string, unknown>>): string
-  /**
-   * As `sign`, in the next turn of the event loop: what was sent a moment ago is on its way first, and others work while
-   * we do. Not in a thread of the pool: to wake one takes longer than a signature.
-   */
-  signLater(claims: Readonly<Record<string, unknown>>): Promise<string>
 }
 
 /** Reads the key once. @throws {TOKENS_OPTIONS_INVALID} when it does not fit its algorithm, or kid or typ is empty. */
@@ -32,17 +26,12 @@ export function createSigner({ key: { kid, alg, privateJwk }, typ }: SignerOptio
   if (!kid || !typ) throw optionsInvalid('kid and typ are set')
   const key = privateKeyOf(alg, privateJwk)
   const header = `${Buffer.from(JSON.stringify({ alg, kid, typ })).toString('base64url')}.`
-  const signed = (claims: object): string => {
-    const input = header + Buffer.from(JSON.stringify(claims)).toString('base64url')
-    return `${input}.${signInput(alg, key, input)}`
-  }
   return {
     kid,
     alg,
-    sign: signed,
-    async signLater(claims) {
-      await setImmediate()
-      return signed(claims)
+    sign(claims) {
+      const input = header + Buffer.from(JSON.stringify(claims)).toString('base64url')
+      return `${input}.${signInput(alg, key, input)}`
     },
   }
 }
