@@ -26,9 +26,15 @@ export const PLANTED: readonly Planted[] = [
     caught: /live children of one token/,
   },
   {
-    name: 'a token used up comes back to life',
+    name: 'a token used up is good again later',
     id: 'CVE-2026-9802',
-    edits: [{ file: FAMILIES, find: '  tx.put(SESSION, next)\n', replace: '' }],
+    edits: [
+      {
+        file: FAMILIES,
+        find: 'return now - Math.max(rotation.at, rotation.deliveredAt ?? 0) <= graceMs',
+        replace: 'return true',
+      },
+    ],
     caught: /replayed after the grace got tokens/,
   },
   {

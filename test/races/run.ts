@@ -56,7 +56,7 @@ export async function race(options: RaceOptions): Promise<Tally> {
     // what comes back later than that is theft.
     await each(families, (family) => family.goesOn())
     await systemClock.sleep(graceMs + 1000)
-    const robbed = families.filter((family) => family.used.length > 1 && random.unit() < 0.5)
+    const robbed = families.filter((family, i) => family.used.length > 1 && i % 2 === 0)
     const others = families.filter((family) => !robbed.includes(family))
     await each(others, (family) => family.goesOn())
     await each(robbed, (family) => family.stolen(family.used[random.below(family.used.length - 1)] as string, THIEVES))
