@@ -14,5 +14,5 @@ function writers(): string[] {
 }
 
 test('only identity appends to the signals log', () => {
-  expect(writers()).toEqual(['services/identity/src/notary/notary.ts', 'services/identity/src/outbox.ts'])
+  expect(writers()).toEqual(['services/identity/src/log/outbox.ts', 'services/identity/src/notary/notary.ts'])
 })

@@ -88,7 +88,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'acknowledge before the log has it',
-    file: 'services/identity/src/outbox.ts',
+    file: 'services/identity/src/log/outbox.ts',
     find: 'const appended = await log.append(SIGNALS_TOPIC, records)',
     replace: 'const appended = records.map(() => ({ partition: 0, offset: 0, timestamp: 0 }))',
   },

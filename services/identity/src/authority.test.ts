@@ -11,7 +11,7 @@ import { createMetrics, silentLogger } from '@countersign/telemetry'
 import { expect, it } from 'vitest'
 import { idText } from './answers.ts'
 import { Authority } from './authority.ts'
-import { journeyLog } from './journey.ts'
+import { journeyLog } from './journey/journey.ts'
 
 const id = Buffer.alloc(16, 7)
 const run = {

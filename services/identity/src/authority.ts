@@ -14,9 +14,9 @@ import {
 import type { Logger, Metrics } from '@countersign/telemetry'
 import { type Answer, answerOf, idText } from './answers.ts'
 import { type EndingFacts, type EndingPath, type RaisesOf, raisesOf } from './endings.ts'
-import type { Journey, JourneyEvent } from './journey.ts'
-import type { Delivery } from './outbox.ts'
-import { highestFloor, type OwnView } from './own-view.ts'
+import type { Journey, JourneyEvent } from './journey/journey.ts'
+import type { Delivery } from './log/outbox.ts'
+import { highestFloor, type OwnView } from './log/own-view.ts'
 
 /** One run of an ending path. */
 export interface EndingRun {

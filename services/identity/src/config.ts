@@ -3,8 +3,8 @@
 import { hostFields } from '@countersign/host'
 import { field, type Millis, minutes } from '@countersign/kernel'
 import { z } from 'zod'
-import { SESSION_KINDS, type SessionKinds } from './kinds.ts'
 import { audience } from './oauth/client-terms.ts'
+import { SESSION_KINDS, type SessionKinds } from './sessions/kinds.ts'
 
 export type Role = 'http' | 'notary'
 

@@ -2,8 +2,8 @@ import { copyFileSync, rmSync } from 'node:fs'
 import { REASONS, TARGET_KINDS } from '@countersign/revocation'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ENDINGS, type EndingPath, type EndingRow, type RaisesOf, raisesOf } from './endings.ts'
-import { removedScopes } from './grants.ts'
 import { OAuthWorld, type Party } from './oauth/testing.ts'
+import { removedScopes } from './people/grants.ts'
 import { type Client, type Found, type Reply, until, World } from './testing.ts'
 
 interface Hit {

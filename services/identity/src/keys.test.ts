@@ -6,9 +6,9 @@ import { hours, systemRandom } from '@countersign/kernel'
 import { SeededRandom } from '@countersign/kernel/testing'
 import type { BundleRecord } from '@countersign/session-store'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { bundleSource } from './bundle.ts'
 import { initKeys, readGrants, readRootPublicKey, readSigningKey, readStoreSecrets } from './key-files.ts'
-import { passwords } from './passwords.ts'
+import { bundleSource } from './log/bundle.ts'
+import { passwords } from './people/passwords.ts'
 
 const NOW = 1_800_000_000_000
 let dir: string

@@ -12,7 +12,7 @@ import { contradictions, identityConfig, type StoreConfig, storeConfig, storeCon
 import { secretHash } from './http/guard.ts'
 import { initKeys, type KeyOrder } from './key-files.ts'
 import { openStore } from './parts.ts'
-import { passwords } from './passwords.ts'
+import { passwords } from './people/passwords.ts'
 import { applySeed, parseSeed } from './seed.ts'
 
 const { env } = process

@@ -1,7 +1,7 @@
 /** The notary role: writes checkpoints, holds the root key. */
 import type { Readiness } from '@countersign/host'
-import { bundleSource } from './bundle.ts'
 import { readGrants, readSigningKey } from './key-files.ts'
+import { bundleSource } from './log/bundle.ts'
 import { Notary } from './notary/index.ts'
 import type { Closers, Parts } from './parts.ts'
 

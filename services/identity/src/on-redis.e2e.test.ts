@@ -29,9 +29,9 @@ afterAll(() => {
 describe.skipIf(!isInstalled)('on Redis', async () => {
   World.redisUrl = `redis://127.0.0.1:${port}`
   // Each registers its tests when it is read.
-  await describe('sessions', () => import('./sessions.e2e.test.ts').then(() => {}))
-  await describe('impersonation', () => import('./impersonation.e2e.test.ts').then(() => {}))
-  await describe('people', () => import('./accounts.e2e.test.ts').then(() => {}))
+  await describe('sessions', () => import('./sessions/sessions.e2e.test.ts').then(() => {}))
+  await describe('impersonation', () => import('./sessions/impersonation.e2e.test.ts').then(() => {}))
+  await describe('people', () => import('./people/accounts.e2e.test.ts').then(() => {}))
   await describe('authorization', () => import('./oauth/authorization.e2e.test.ts').then(() => {}))
   await describe('tokens', () => import('./oauth/token-endpoint.e2e.test.ts').then(() => {}))
   await describe('exchange', () => import('./oauth/exchange.e2e.test.ts').then(() => {}))
@@ -39,8 +39,8 @@ describe.skipIf(!isInstalled)('on Redis', async () => {
   await describe('refresh', () => import('./oauth/refresh.e2e.test.ts').then(() => {}))
   await describe('revocation', () => import('./oauth/revocation.e2e.test.ts').then(() => {}))
   await describe('clients', () => import('./oauth/clients.e2e.test.ts').then(() => {}))
-  await describe('lasting authority', () => import('./lasting-authority.e2e.test.ts').then(() => {}))
-  await describe('clock steps', () => import('./clock-steps.e2e.test.ts').then(() => {}))
+  await describe('lasting authority', () => import('./sessions/lasting-authority.e2e.test.ts').then(() => {}))
+  await describe('clock steps', () => import('./log/clock-steps.e2e.test.ts').then(() => {}))
   await describe('ending paths', () => import('./endings.test.ts').then(() => {}))
 })
 

@@ -3,7 +3,7 @@ import type { EventLogErrorCode } from '@countersign/event-log'
 import type { ProblemMap } from '@countersign/host'
 import type { SessionStoreErrorCode } from '@countersign/session-store'
 import type { RefusalCode } from './answers.ts'
-import type { LoginFault } from './logins.ts'
+import type { LoginFault } from './sessions/logins.ts'
 
 type RequestFault =
   | 'body_invalid'

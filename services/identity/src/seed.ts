@@ -2,13 +2,13 @@
 import { CountersignError, newHandle, type Random } from '@countersign/kernel'
 import type { SessionStore } from '@countersign/session-store'
 import { z } from 'zod'
-import { ADMIN_SCOPE, scopesOf } from './grants.ts'
 import { secretHash } from './http/guard.ts'
-import { addressOf } from './logins.ts'
 import { clientSecretHash } from './oauth/client-authentication.ts'
 import { clientId, newClientFields } from './oauth/client-terms.ts'
 import { contradictions, hasSecret } from './oauth/clients.ts'
-import type { Passwords } from './passwords.ts'
+import { ADMIN_SCOPE, scopesOf } from './people/grants.ts'
+import type { Passwords } from './people/passwords.ts'
+import { addressOf } from './sessions/logins.ts'
 
 // Looked up or compared by plain hash, so it must be long and random.
 const longSecret = z

@@ -3,7 +3,7 @@ import { type Clock, hours, type Millis } from '@countersign/kernel'
 import type { SignalsView } from '@countersign/replica'
 import type { SessionStore } from '@countersign/session-store'
 import type { Logger } from '@countersign/telemetry'
-import type { SessionEndings } from './session-endings.ts'
+import type { SessionEndings } from './sessions/session-endings.ts'
 
 export interface SweeperOptions {
   readonly store: SessionStore

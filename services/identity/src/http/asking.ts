@@ -1,9 +1,9 @@
 /** What administrative routes ask of a request before they act: body, caller, tenant. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
-import type { Asked } from '../administration.ts'
 import { parseChosenId } from '../answers.ts'
-import { GRANTS } from '../grants.ts'
+import type { Asked } from '../people/administration.ts'
+import { GRANTS } from '../people/grants.ts'
 import type { Caller, Guard } from './guard.ts'
 import { parsed, problem } from './replies.ts'
 

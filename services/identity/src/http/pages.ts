@@ -1,7 +1,7 @@
 /** The few pages people see: plain HTML, no script, usable by keyboard and screen reader. */
 import type { FastifyReply } from 'fastify'
 import type { Answer } from '../answers.ts'
-import type { Known } from '../sessions.ts'
+import type { Known } from '../sessions/sessions.ts'
 import type { deviceView, SessionView } from './views.ts'
 
 export const STYLE = `body { font: 1.1rem/1.5 system-ui, sans-serif; max-width: 30rem; margin: 3rem auto; padding: 0 1rem; color: #1a1a1a; background: #fff }

@@ -1,7 +1,7 @@
 /** What boundaries use, by service secret. */
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
-import type { Sessions } from '../sessions.ts'
+import type { Sessions } from '../sessions/sessions.ts'
 import type { Guard } from './guard.ts'
 import { parsed, problem } from './replies.ts'
 

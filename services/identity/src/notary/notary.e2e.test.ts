@@ -13,7 +13,7 @@ import { exampleCatalogue, signalCodec } from '@countersign/schemas'
 import { openSqliteStore } from '@countersign/session-store/sqlite'
 import { silentLogger } from '@countersign/telemetry'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { bundleSource } from '../bundle.ts'
+import { bundleSource } from '../log/bundle.ts'
 import { Notary } from './notary.ts'
 
 const keys = testKeys(4)

@@ -4,7 +4,7 @@ import type { EventLog } from '@countersign/event-log'
 import type { Clock, Random } from '@countersign/kernel'
 import type { OutboxPort } from '@countersign/session-store'
 import type { Logger, Metrics } from '@countersign/telemetry'
-import type { BundleSource } from '../bundle.ts'
+import type { BundleSource } from '../log/bundle.ts'
 
 export interface NotaryOptions {
   readonly log: EventLog

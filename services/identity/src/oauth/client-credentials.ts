@@ -1,7 +1,7 @@
 /** The client_credentials grant (RFC 6749 §4.4): a client acts as its own service account. */
 import { affiliationTarget, target, tenantTarget } from '@countersign/revocation'
 import type { Client } from '@countersign/session-store'
-import { seenVersions } from '../own-view.ts'
+import { seenVersions } from '../log/own-view.ts'
 import type { Grant } from '../tokens/index.ts'
 import type { OAuthRequest } from './asking.ts'
 import { fault, type OAuthFault, STARTING } from './faults.ts'

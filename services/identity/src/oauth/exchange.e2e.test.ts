@@ -4,7 +4,7 @@ import { exampleCatalogue, type JourneyEvent, journeyEventCodec, unframe } from 
 import { createLogger } from '@countersign/telemetry'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { identityConfig } from '../config.ts'
-import { JOURNEY_TOPIC } from '../journey-sink.ts'
+import { JOURNEY_TOPIC } from '../journey/journey-sink.ts'
 import { readStoreSecrets } from '../key-files.ts'
 import { openStore } from '../parts.ts'
 import { type Client, type Reply, until } from '../testing.ts'

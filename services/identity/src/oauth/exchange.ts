@@ -9,7 +9,7 @@
 import { affiliationTarget, target, tenantTarget } from '@countersign/revocation'
 import type { Actor } from '@countersign/schemas'
 import type { Client, VersionedTarget } from '@countersign/session-store'
-import { isEndedOnLog, seenVersions } from '../own-view.ts'
+import { isEndedOnLog, seenVersions } from '../log/own-view.ts'
 import {
   type AccessTokens,
   type Grant,

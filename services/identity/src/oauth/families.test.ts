@@ -2,7 +2,7 @@ import { systemRandom } from '@countersign/kernel'
 import { FakeClock } from '@countersign/kernel/testing'
 import { type Client, type Session, SessionStoreError } from '@countersign/session-store'
 import { expect, it } from 'vitest'
-import type { Beginning, Begun } from '../sessions.ts'
+import type { Beginning, Begun } from '../sessions/sessions.ts'
 import { Families } from './families.ts'
 
 const clock = new FakeClock()

@@ -1,7 +1,7 @@
 /** Begins families of refresh tokens: sessions that clients hold on behalf of a person who is logged in. */
 import { type Clock, type Millis, newHandle, type Random } from '@countersign/kernel'
 import { type Client, type NewSession, type Session, SessionStoreError } from '@countersign/session-store'
-import type { Beginning, Begun, Sessions } from '../sessions.ts'
+import type { Beginning, Begun, Sessions } from '../sessions/sessions.ts'
 import type { RefreshTokens } from '../tokens/index.ts'
 import { OFFLINE_ACCESS } from './scopes.ts'
 

@@ -7,9 +7,9 @@ import type { Clock } from '@countersign/kernel'
 import type { LogPosition } from '@countersign/schemas'
 import type { Client, Session, SessionStore } from '@countersign/session-store'
 import type { Metrics } from '@countersign/telemetry'
-import type { Grants } from '../grants.ts'
-import type { Journey } from '../journey.ts'
-import { isEndedOnLog, type OwnView } from '../own-view.ts'
+import type { Journey } from '../journey/journey.ts'
+import { isEndedOnLog, type OwnView } from '../log/own-view.ts'
+import type { Grants } from '../people/grants.ts'
 import {
   type AccessTokens,
   claimsOf,

@@ -1,8 +1,8 @@
 /** What a token may do: what the roles grant now, the client may ask for and this request asks for, all three. */
 import { affiliationTarget } from '@countersign/revocation'
 import type { Client } from '@countersign/session-store'
-import { ADMIN_SCOPE, type Grants, scopesOf } from '../grants.ts'
-import { type OwnView, scopesLeft } from '../own-view.ts'
+import { type OwnView, scopesLeft } from '../log/own-view.ts'
+import { ADMIN_SCOPE, type Grants, scopesOf } from '../people/grants.ts'
 
 /** Asks for a family that outlives the browser session it was begun from (OpenID Connect Core §11). No role grants it, no access token carries it. */
 export const OFFLINE_ACCESS = 'offline_access'

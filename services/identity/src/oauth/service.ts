@@ -1,9 +1,9 @@
 /** The authorization server put together: what its routes answer with. */
 import type { Clock, Millis, Random } from '@countersign/kernel'
 import { ClientAssertions } from '@countersign/tokens'
-import { ADMIN_SCOPE, type Grants, scopesOf } from '../grants.ts'
-import type { Delivery } from '../outbox.ts'
-import type { NewDeviceRule, Sessions } from '../sessions.ts'
+import type { Delivery } from '../log/outbox.ts'
+import { ADMIN_SCOPE, type Grants, scopesOf } from '../people/grants.ts'
+import type { NewDeviceRule, Sessions } from '../sessions/sessions.ts'
 import { AccessTokens, RefreshTokens, TokenKeys, TransactionTokens } from '../tokens/index.ts'
 import { ClientsAsking } from './asking.ts'
 import { Authorization } from './authorization.ts'

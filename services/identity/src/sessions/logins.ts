@@ -5,12 +5,12 @@
 import { type Clock, type Millis, newHandle, type Random, seconds } from '@countersign/kernel'
 import type { Account, Affiliation, NewSession, Session, SessionStore } from '@countersign/session-store'
 import type { Metrics } from '@countersign/telemetry'
-import { attempt } from './attempts.ts'
+import type { Journey } from '../journey/journey.ts'
+import type { OwnView } from '../log/own-view.ts'
+import { attempt } from '../people/attempts.ts'
+import { ADMIN_SCOPE, type Grants, scopesOf } from '../people/grants.ts'
+import type { Passwords } from '../people/passwords.ts'
 import { deviceHash, mintCookie, mintDevice } from './credentials.ts'
-import { ADMIN_SCOPE, type Grants, scopesOf } from './grants.ts'
-import type { Journey } from './journey.ts'
-import type { OwnView } from './own-view.ts'
-import type { Passwords } from './passwords.ts'
 import type { Known, Sessions } from './sessions.ts'
 
 /** The browser a request came from. */

@@ -3,7 +3,7 @@ import type { Clock } from '@countersign/kernel'
 import type { Replica } from '@countersign/replica'
 import { type FloorEntry, scopeOf, type Target, targetKey } from '@countersign/revocation'
 import type { Session, VersionedTarget } from '@countersign/session-store'
-import { SIGNAL_KEY } from './key-files.ts'
+import { SIGNAL_KEY } from '../key-files.ts'
 
 export interface OwnView {
   floors(key: Uint8Array): readonly FloorEntry[]

@@ -3,8 +3,8 @@ import { copyFileSync, rmSync } from 'node:fs'
 import type { EventLog } from '@countersign/event-log'
 import { systemClock } from '@countersign/kernel'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { ALL_SCOPES, CALLBACK, OAuthWorld } from './oauth/testing.ts'
-import { until, World } from './testing.ts'
+import { ALL_SCOPES, CALLBACK, OAuthWorld } from '../oauth/testing.ts'
+import { until, World } from '../testing.ts'
 
 let world: World
 beforeEach(() => {

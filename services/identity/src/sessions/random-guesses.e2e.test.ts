@@ -2,8 +2,8 @@
 import { randomBytes } from 'node:crypto'
 import { DatabaseSync } from 'node:sqlite'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { OAuthWorld, type Party } from './oauth/testing.ts'
-import { type Client, type Reply, SERVICE_SECRET, World } from './testing.ts'
+import { OAuthWorld, type Party } from '../oauth/testing.ts'
+import { type Client, type Reply, SERVICE_SECRET, World } from '../testing.ts'
 
 let world: World
 let identity: Client

@@ -4,9 +4,9 @@
  */
 import { type Clock, type Millis, minutes, type Random } from '@countersign/kernel'
 import type { Refusal, Session, SessionStore } from '@countersign/session-store'
+import type { Journey } from '../journey/journey.ts'
+import { ADMIN_SCOPE, type Grants, scopesOf } from '../people/grants.ts'
 import { mintCookie } from './credentials.ts'
-import { ADMIN_SCOPE, type Grants, scopesOf } from './grants.ts'
-import type { Journey } from './journey.ts'
 import type { Known, Sessions } from './sessions.ts'
 
 export type ImpersonationResult =

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Client, OPERATOR_SECRET, PASSWORD, type Reply, SERVICE_SECRET, World } from './testing.ts'
+import { type Client, OPERATOR_SECRET, PASSWORD, type Reply, SERVICE_SECRET, World } from '../testing.ts'
 
 let world: World
 let client: Client

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Client, PASSWORD, type Reply, World } from './testing.ts'
+import { type Client, PASSWORD, type Reply, World } from '../testing.ts'
 
 let world: World
 let client: Client

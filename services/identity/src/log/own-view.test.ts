@@ -2,10 +2,10 @@ import { FakeClock, SeededRandom } from '@countersign/kernel/testing'
 import { type FloorEntry, target, targetKey } from '@countersign/revocation'
 import type { ResolvedSession, SessionStore } from '@countersign/session-store'
 import { expect, it } from 'vitest'
-import type { Authority } from './authority.ts'
-import { SESSION_KINDS } from './kinds.ts'
+import type { Authority } from '../authority.ts'
+import { SESSION_KINDS } from '../sessions/kinds.ts'
+import { Sessions } from '../sessions/sessions.ts'
 import { highestFloor, type OwnView, scopesLeft, seenVersions } from './own-view.ts'
-import { Sessions } from './sessions.ts'
 
 const ann = target('subject', 'sub_ann')
 

@@ -2,9 +2,9 @@
 import { type Clock, newHandle, type Random } from '@countersign/kernel'
 import { affiliationTarget, type Target, target, tenantTarget } from '@countersign/revocation'
 import type { Account, Affiliation, Refused, SessionStore } from '@countersign/session-store'
+import { type OwnView, seenVersions } from '../log/own-view.ts'
+import { addressOf } from '../sessions/logins.ts'
 import { ADMIN_SCOPE, type Grants, scopesOf } from './grants.ts'
-import { addressOf } from './logins.ts'
-import { type OwnView, seenVersions } from './own-view.ts'
 import type { Passwords } from './passwords.ts'
 
 export interface NewAccount {

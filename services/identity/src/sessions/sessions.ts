@@ -15,13 +15,13 @@ import type {
   SessionStore,
   VersionedTarget,
 } from '@countersign/session-store'
-import { derivedId, requestDigest } from './answers.ts'
-import type { Authority, EndingRun } from './authority.ts'
+import { derivedId, requestDigest } from '../answers.ts'
+import type { Authority, EndingRun } from '../authority.ts'
+import type { Delivery } from '../log/outbox.ts'
+import { isEndedOnLog, type OwnView, scopesLeft, seenVersions } from '../log/own-view.ts'
+import { ADMIN_SCOPE, type Grants, scopesOf } from '../people/grants.ts'
 import { type Presented, sessionHash } from './credentials.ts'
-import { ADMIN_SCOPE, type Grants, scopesOf } from './grants.ts'
 import { type SessionKinds, targetOf, whoGoes } from './kinds.ts'
-import type { Delivery } from './outbox.ts'
-import { isEndedOnLog, type OwnView, scopesLeft, seenVersions } from './own-view.ts'
 
 /** A session to begin; what is left out is null, empty or now. */
 export interface Beginning extends Pick<NewSession, 'kind' | 'credential' | 'sub' | 'tenant' | 'amr'> {

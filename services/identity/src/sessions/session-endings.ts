@@ -2,11 +2,11 @@
 import type { Clock, Random } from '@countersign/kernel'
 import { target } from '@countersign/revocation'
 import type { Change, Device, Session, SessionKind, SessionStore } from '@countersign/session-store'
-import type { Asked } from './administration.ts'
-import { type Answer, answerOf, derivedId, freshId, idText, requestDigest } from './answers.ts'
-import type { Authority } from './authority.ts'
+import { type Answer, answerOf, derivedId, freshId, idText, requestDigest } from '../answers.ts'
+import type { Authority } from '../authority.ts'
+import type { EndingPath } from '../endings.ts'
+import type { Asked } from '../people/administration.ts'
 import { cookieHash } from './credentials.ts'
-import type { EndingPath } from './endings.ts'
 import { targetOf } from './kinds.ts'
 
 export interface SessionEndingsOptions {

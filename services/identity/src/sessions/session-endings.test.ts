@@ -1,7 +1,7 @@
 import { FakeClock, SeededRandom } from '@countersign/kernel/testing'
 import type { Session, SessionStore } from '@countersign/session-store'
 import { expect, it } from 'vitest'
-import type { Authority, EndingRun } from './authority.ts'
+import type { Authority, EndingRun } from '../authority.ts'
 import { SessionEndings } from './session-endings.ts'
 
 const session = (handle: string): Session => ({ handle, kind: 'browser', sub: 'sub_1', tenant: 'acme' }) as Session

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Client, PASSWORD, type Reply, until, World } from './testing.ts'
+import { type Client, PASSWORD, type Reply, until, World } from '../testing.ts'
 
 let world: World
 let client: Client
@@ -454,7 +454,7 @@ describe('API sessions', () => {
 })
 
 function changingRoutes(): [string, string][] {
-  const folder = join(import.meta.dirname, 'http')
+  const folder = join(import.meta.dirname, '../http')
   const sources = readdirSync(folder).map((name) => readFileSync(join(folder, name), 'utf8'))
   const found = sources.join('\n').matchAll(/\bapp\.(post|put|patch|delete)(?:<[^(]*>)?\(\s*'([^']+)'/g)
   return [...found].map(([, method = '', url = '']) => [method.toUpperCase(), url])

@@ -1,9 +1,9 @@
 /** What an attacker who once held something would keep: none of it outlives what its person, client or operator takes back. */
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { derivedId, idText } from './answers.ts'
-import { OAuthWorld } from './oauth/testing.ts'
-import { type Client, type Reply, until, World } from './testing.ts'
+import { derivedId, idText } from '../answers.ts'
+import { OAuthWorld } from '../oauth/testing.ts'
+import { type Client, type Reply, until, World } from '../testing.ts'
 
 let world: World
 let identity: Client

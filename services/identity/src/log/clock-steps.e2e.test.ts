@@ -2,8 +2,8 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { systemClock } from '@countersign/kernel'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { OAuthWorld } from './oauth/testing.ts'
-import { type Client, until, World } from './testing.ts'
+import { OAuthWorld } from '../oauth/testing.ts'
+import { type Client, until, World } from '../testing.ts'
 
 const HOUR = 3_600_000
 const LIVES = {
