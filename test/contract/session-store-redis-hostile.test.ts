@@ -1,4 +1,5 @@
 /** What a server that answers wrongly can do: nothing but make the store unavailable. */
+import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { systemClock } from '@countersign/kernel'
 import type { SessionStore } from '@countersign/session-store'
@@ -76,6 +77,50 @@ it.each(Object.entries(HOSTILE))('%s: unavailable, nothing else', async (_, answ
   const failed = await (await open()).account('s').catch((error: unknown) => error)
   expect(failed).toMatchObject(away)
   expect(JSON.stringify([failed, (failed as Error).message, (failed as Error).stack, lines])).not.toContain('4711')
+})
+
+it('SNYK-JS-IOREDIS-1567196: members named for prototypes are members like others', async () => {
+  const names = '"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}}'
+  redis.onScript = (sent) => reply(sent, value('account:s', RECORD.replace('{', `{${names},`)))
+  const account = await (await open()).account('s')
+  expect(account).toMatchObject({ sub: 's', state: 'active' })
+  expect(account).not.toHaveProperty('polluted')
+  expect(Object.getPrototypeOf(account)).toBe(Object.prototype)
+})
+
+it('CVE-2024-31228, CVE-2025-49844: whatever a caller names is a key of this store, given to a script known before', async () => {
+  redis.onScript = (sent) => reply(sent, ...sent.slice(3, 3 + Number(sent[2])).map(missing))
+  const { account, accountByEmail, session, client } = await open()
+  const names = [
+    '*',
+    '[a-z]*?',
+    '}{other}:r:account:s',
+    'a\r\nKEYS *',
+    '__proto__',
+    '\0',
+    "redis.call('FLUSHALL')",
+    '%1$s%b()',
+  ]
+  for (const name of names)
+    expect(await Promise.all([account(name), accountByEmail(name), session(name, 0), client(name)])).toEqual([
+      ...[null, null, null, null],
+    ])
+  const scripts = redis.sent.filter(([name, what]) => name === 'script' && what?.toLowerCase() === 'load')
+  const known = new Set(
+    scripts.map(([, , text]) =>
+      createHash('sha1')
+        .update(text ?? '')
+        .digest('hex'),
+    ),
+  )
+  const run = redis.sent.filter(([name]) => name === 'evalsha')
+  expect(run.length).toBeGreaterThanOrEqual(names.length)
+  for (const [, digest, count, ...rest] of run) {
+    expect(known).toContain(digest)
+    for (const key of rest.slice(0, Number(count))) expect(key).toMatch(/^\{countersign\}:r:[a-z-]+:[^:\n]*$/)
+  }
+  const others = redis.sent.map(([name]) => name?.toLowerCase()).filter((name) => name !== 'evalsha')
+  expect(others.filter((name) => !['client', 'config', 'info', 'role', 'script'].includes(name ?? ''))).toEqual([])
 })
 
 it('gives up a connection that answered wrongly, and goes on with a new one', async () => {

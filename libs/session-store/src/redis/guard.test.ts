@@ -53,7 +53,7 @@ it.each([
   ['$x', 'a reply of no length'],
   ['*1\r\n'.repeat(9), 'a reply is nested too deep'],
   [`+${'x'.repeat(70_000)}`, 'a reply has a line without end'],
-])('refuses %j', (text, reason) => {
+])('CVE-2021-29469: refuses %j before anything is made of it', (text, reason) => {
   expect(new ReplyGuard(() => 1).refuse(Buffer.from(text))).toBe(reason)
 })
 
