@@ -1,0 +1,2 @@
+/** The gateway: credentials end here, Txn-Tokens go on. */
+export {}
