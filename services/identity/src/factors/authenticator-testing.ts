@@ -13,6 +13,8 @@ export interface Twist {
   readonly present?: boolean
   readonly verified?: boolean
   readonly counter?: number
+  /** A key that goes to its person's other machines. */
+  readonly copied?: boolean
   readonly userHandle?: string | null
   /** Signs with another key. */
   readonly forged?: boolean
@@ -24,6 +26,7 @@ type CborValue = Parameters<typeof isoCBOR.encode>[0]
 
 const PRESENT = 0x01
 const VERIFIED = 0x04
+const BACKUP_ELIGIBLE = 0x08
 const ATTESTED = 0x40
 
 export class SoftwareAuthenticator {
@@ -111,8 +114,8 @@ export class SoftwareAuthenticator {
     )
   }
 
-  #data(more: number, { rpId = this.#rpId, present = true, verified = true }: Twist): Buffer {
-    const flags = more | (present ? PRESENT : 0) | (verified ? VERIFIED : 0)
+  #data(more: number, { rpId = this.#rpId, present = true, verified = true, copied = false }: Twist): Buffer {
+    const flags = more | (present ? PRESENT : 0) | (verified ? VERIFIED : 0) | (copied ? BACKUP_ELIGIBLE : 0)
     const counter = Buffer.alloc(4)
     counter.writeUInt32BE(this.counter)
     return Buffer.concat([createHash('sha256').update(rpId).digest(), Buffer.from([flags]), counter])

@@ -1,9 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { minutes } from '@countersign/kernel'
+import type { WebAuthnCredential } from '@countersign/session-store'
 import { verifyRegistrationResponse } from '@simplewebauthn/server'
 import { beforeEach, describe, expect, test, vi } from 'vitest'
 import { SoftwareAuthenticator, type Twist } from './authenticator-testing.ts'
-import { assertionResponse, enrolmentResponse, type PasskeyKey, WebAuthn } from './webauthn.ts'
+import { assertionResponse, enrolmentResponse, WebAuthn } from './webauthn.ts'
 
 vi.mock('@simplewebauthn/server', { spy: true })
 
@@ -22,7 +23,7 @@ beforeEach(() => {
 describe('enrolment', () => {
   test('asks for no attestation, for a key known to be the person’s, and for no authenticator twice', async () => {
     const challenge = randomBytes(32)
-    const existing = [{ credentialId: 'AAAA', transports: ['usb', 'telepathy'] }]
+    const existing = [{ id: 'AAAA', transports: ['usb', 'telepathy'] }]
     const options = await webauthn.enrolment({ ...asked(challenge), existing })
     expect(options).toMatchObject({
       rp: { id: PARTY.id, name: 'Countersign' },
@@ -38,12 +39,14 @@ describe('enrolment', () => {
 
   test('gives what later answers are judged by', async () => {
     expect(await enrol()).toEqual({
-      credentialId: authenticator.credentialId,
+      id: authenticator.credentialId,
       publicKey: expect.any(Buffer),
       counter: 0,
       transports: ['usb'],
-      backedUp: false,
+      verifiesUser: true,
+      backupEligible: false,
     })
+    expect(await enrol({ verified: false, copied: true })).toMatchObject({ verifiesUser: false, backupEligible: true })
   })
 
   test.each<[string, Twist]>([
@@ -84,7 +87,7 @@ describe('step-up', () => {
     expect(options).toMatchObject({
       rpId: PARTY.id,
       challenge: challenge.toString('base64url'),
-      allowCredentials: [{ id: passkey.credentialId, transports: ['usb'] }],
+      allowCredentials: [{ id: passkey.id, transports: ['usb'] }],
       userVerification: 'required',
     })
     const other = await webauthn.assertion({ challenge, existing, verified: false, timeoutMs: minutes(5) })
@@ -93,8 +96,8 @@ describe('step-up', () => {
 
   test('tells whether the person was verified or merely there', async () => {
     const passkey = await enrolled()
-    expect(await assert(passkey, { verified: true })).toEqual({ counter: 1, backedUp: false, userVerified: true })
-    expect(await assert(passkey, { verified: false })).toEqual({ counter: 2, backedUp: false, userVerified: false })
+    expect(await assert(passkey, { verified: true })).toEqual({ counter: 1, userVerified: true })
+    expect(await assert(passkey, { verified: false })).toEqual({ counter: 2, userVerified: false })
   })
 
   test.each<[string, Twist]>([
@@ -106,6 +109,7 @@ describe('step-up', () => {
     ['nobody present', { present: false }],
     ['another key', { forged: true }],
     ['another person’s handle', { userHandle: createHash('sha256').update('eve').digest('base64url') }],
+    ['a key that can be copied, which it could not', { copied: true }],
     ['a counter that stands', { counter: 7 }],
     ['a counter that went back', { counter: 6 }],
     ['a counter that began anew', { counter: 0 }],
@@ -132,7 +136,7 @@ describe('step-up', () => {
     const expected = { challenge, passkey, userHandle: USER, verified: false }
     const answer = other.get({ challenge: challenge.toString('base64url') }, { userHandle: null })
     expect(await webauthn.asserted(answer, expected)).toBeNull()
-    const { credentialId: id } = passkey
+    const { id } = passkey
     expect(await webauthn.asserted({ ...answer, id, rawId: id }, expected)).toBeNull()
     const own = authenticator.get({ challenge: challenge.toString('base64url') })
     const renamed = { ...own, id: other.credentialId, rawId: other.credentialId }
@@ -176,20 +180,20 @@ function asked(challenge: Buffer): Parameters<WebAuthn['enrolment']>[0] {
   return { userHandle: USER, email: 'bob@example.com', challenge, existing: [], timeoutMs: minutes(5) }
 }
 
-async function enrol(twist: Twist = {}): Promise<PasskeyKey | null> {
+async function enrol(twist: Twist = {}): Promise<WebAuthnCredential | null> {
   const challenge = randomBytes(32)
   const options = await webauthn.enrolment(asked(challenge))
   return webauthn.enrolled(authenticator.create(options, twist), challenge)
 }
 
-async function enrolled(): Promise<PasskeyKey> {
+async function enrolled(): Promise<WebAuthnCredential> {
   const passkey = await enrol()
   if (passkey === null) throw new Error('not enrolled')
   return passkey
 }
 
 async function assert(
-  passkey: PasskeyKey,
+  passkey: WebAuthnCredential,
   twist: Twist,
   verified = false,
 ): Promise<Awaited<ReturnType<WebAuthn['asserted']>>> {

@@ -4,6 +4,7 @@
  */
 
 import type { Millis } from '@countersign/kernel'
+import type { WebAuthnCredential } from '@countersign/session-store'
 import {
   type AuthenticationResponseJSON,
   generateAuthenticationOptions,
@@ -27,23 +28,14 @@ export interface RelyingParty {
   readonly name: string
 }
 
-/** What is kept of a passkey so that its answers can be judged. */
-export interface PasskeyKey {
-  /** Base64url, unique among all. */
-  readonly credentialId: string
-  /** COSE key (RFC 9052 §7). */
-  readonly publicKey: Buffer
-  /** Signature counter; 0 where the authenticator has none. */
+export interface Assertion {
+  /** Signature counter, to be noted. */
   readonly counter: number
-  readonly transports: readonly string[]
-  /** True when it is copied to the person's other machines. */
-  readonly backedUp: boolean
-}
-
-export type AssertedPasskey = Pick<PasskeyKey, 'counter' | 'backedUp'> & {
   /** True when the authenticator knew its person, by PIN or otherwise: not merely that somebody was there. */
   readonly userVerified: boolean
 }
+
+type Named = Pick<WebAuthnCredential, 'id' | 'transports'>
 
 // Ed25519, ES256 and RS256 (IANA COSE Algorithms): what authenticators have.
 const ALGORITHMS = [-8, -7, -257]
@@ -97,7 +89,7 @@ export class WebAuthn {
     readonly email: string
     readonly challenge: Buffer
     /** Those the person has: no authenticator is taken twice. */
-    readonly existing: readonly Pick<PasskeyKey, 'credentialId' | 'transports'>[]
+    readonly existing: readonly Named[]
     readonly timeoutMs: Millis
   }): Promise<PublicKeyCredentialCreationOptionsJSON> {
     const { userHandle, email, challenge, existing, timeoutMs } = asked
@@ -120,7 +112,7 @@ export class WebAuthn {
   /** What a browser is asked so that a person shows themselves by one of their passkeys. */
   assertion(asked: {
     readonly challenge: Buffer
-    readonly existing: readonly Pick<PasskeyKey, 'credentialId' | 'transports'>[]
+    readonly existing: readonly Named[]
     /** True when only a verified person will do. */
     readonly verified: boolean
     readonly timeoutMs: Millis
@@ -136,7 +128,7 @@ export class WebAuthn {
   }
 
   /** Judges an enrolment (§7.1). @returns the new passkey; null for whatever is wrong with the response. */
-  async enrolled(response: RegistrationResponseJSON, challenge: Buffer): Promise<PasskeyKey | null> {
+  async enrolled(response: RegistrationResponseJSON, challenge: Buffer): Promise<WebAuthnCredential | null> {
     const { id, origins } = this.#party
     try {
       if (isFramed(response) || !isUnattested(response)) return null
@@ -149,16 +141,17 @@ export class WebAuthn {
         supportedAlgorithmIDs: ALGORITHMS,
       })
       if (!verified) return null
-      const { credential, credentialBackedUp } = registrationInfo
+      const { credential, credentialDeviceType, userVerified } = registrationInfo
       // The id is under no signature but in the authenticator's data: there alone it is told by what made the key.
       const bytes = Buffer.from(credential.id, 'base64url')
       if (credential.id !== response.id || bytes.length > LONGEST_CREDENTIAL_ID) return null
       return {
-        credentialId: credential.id,
+        id: credential.id,
         publicKey: Buffer.from(credential.publicKey),
         counter: credential.counter,
         transports: response.response.transports ?? [],
-        backedUp: credentialBackedUp,
+        verifiesUser: userVerified,
+        backupEligible: credentialDeviceType === 'multiDevice',
       }
     } catch {
       return null
@@ -173,15 +166,15 @@ export class WebAuthn {
     response: AuthenticationResponseJSON,
     expected: {
       readonly challenge: Buffer
-      readonly passkey: PasskeyKey
+      readonly passkey: WebAuthnCredential
       readonly userHandle: Buffer
       readonly verified: boolean
     },
-  ): Promise<AssertedPasskey | null> {
+  ): Promise<Assertion | null> {
     const { challenge, passkey, userHandle, verified: mustVerify } = expected
     const { id, origins } = this.#party
     const named = response.response.userHandle
-    if (response.id !== passkey.credentialId) return null
+    if (response.id !== passkey.id) return null
     if (named !== undefined && named !== userHandle.toString('base64url')) return null
     try {
       if (isFramed(response)) return null
@@ -192,14 +185,16 @@ export class WebAuthn {
         expectedRPID: id,
         requireUserVerification: mustVerify,
         credential: {
-          id: passkey.credentialId,
+          id: passkey.id,
           publicKey: new Uint8Array(passkey.publicKey),
           counter: passkey.counter,
         },
       })
       if (!verified) return null
-      const { newCounter, credentialBackedUp, userVerified } = authenticationInfo
-      return { counter: newCounter, backedUp: credentialBackedUp, userVerified }
+      const { newCounter, credentialDeviceType, userVerified } = authenticationInfo
+      // What a key was made as, it stays (§7.2).
+      if ((credentialDeviceType === 'multiDevice') !== passkey.backupEligible) return null
+      return { counter: newCounter, userVerified }
     } catch {
       return null
     }
@@ -207,10 +202,10 @@ export class WebAuthn {
 }
 
 function descriptors(
-  passkeys: readonly Pick<PasskeyKey, 'credentialId' | 'transports'>[],
+  passkeys: readonly Named[],
 ): NonNullable<Parameters<typeof generateAuthenticationOptions>[0]['allowCredentials']> {
-  return passkeys.map(({ credentialId, transports }) => ({
-    id: credentialId,
+  return passkeys.map(({ id, transports }) => ({
+    id,
     transports: transports.flatMap((text) => transport.safeParse(text).data ?? []),
   }))
 }
