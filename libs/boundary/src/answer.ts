@@ -1,5 +1,5 @@
 /** The problem document a refused request is answered with (RFC 9457): no more than its sender should know. */
-import { type DenialCode, publicDenial } from './denial.ts'
+import { type Denial, publicDenial } from './denial.ts'
 
 export interface Answer {
   readonly status: number
@@ -7,14 +7,19 @@ export interface Answer {
   readonly body: string
 }
 
-export function answerOf(code: DenialCode, requestId?: string): Answer {
-  const { status, code: shown, title } = publicDenial(code)
+/**
+ * The answer to a refused request: status, headers with the challenge of RFC 6750 §3 or RFC 9470 §3, and body.
+ * @param requestId shown to the caller, for whoever reads the logs.
+ */
+export function answerOf(denial: Denial, requestId?: string): Answer {
+  const { status, code: shown, title } = publicDenial(denial.code)
+  const challenge = challengeOf(denial)
   return {
     status,
     headers: {
       'content-type': 'application/problem+json',
       'cache-control': 'no-store',
-      ...(status === 401 && { 'www-authenticate': 'Bearer' }),
+      ...(challenge !== null && { 'www-authenticate': challenge }),
       ...(status === 503 && { 'retry-after': '1' }),
     },
     body: JSON.stringify({
@@ -25,4 +30,30 @@ export function answerOf(code: DenialCode, requestId?: string): Answer {
       ...(requestId !== undefined && { instance: `urn:request:${requestId}` }),
     }),
   }
+}
+
+/** @returns the value of `WWW-Authenticate`; null when another credential would not help. */
+function challengeOf({ code, challenge = {} }: Denial): string | null {
+  const { scopes, acrValues, maxAgeS } = challenge
+  if (code === 'scope_missing') return bearer({ error: 'insufficient_scope', scope: scopes?.join(' ') })
+  if (code === 'authentication_insufficient') {
+    return bearer({
+      error: 'insufficient_user_authentication',
+      error_description: 'A stronger or more recent authentication is required',
+      acr_values: acrValues?.join(' '),
+      max_age: maxAgeS?.toString(),
+    })
+  }
+  if (publicDenial(code).status !== 401) return null
+  return code === 'credential_missing' ? 'Bearer' : bearer({ error: 'invalid_token' })
+}
+
+function bearer(parameters: Readonly<Record<string, string | undefined>>): string {
+  const given = Object.entries(parameters).filter(([, value]) => value !== undefined)
+  return `Bearer ${given.map(([name, value]) => `${name}="${quotable(value ?? '')}"`).join(', ')}`
+}
+
+/** RFC 6750 §3: what may stand between the quotes. */
+function quotable(value: string): string {
+  return value.replace(/[^\x20\x21\x23-\x5b\x5d-\x7e]/g, '')
 }

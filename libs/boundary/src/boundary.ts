@@ -17,9 +17,10 @@ import { type BoundaryIdentity, deepFreeze, normalScopes } from './identity.ts'
 import type { TokenResolver } from './introspection.ts'
 import { type IssuerConfig, Issuers } from './issuers.ts'
 import { createJobs, type Jobs } from './jobs.ts'
-import { memoryReplayGuard } from './replay.ts'
+import { memoryReplayGuard, type ReplayGuard } from './replay.ts'
 import { type ScheduleEntry, type ScheduleOptions, scheduleEntry } from './schedules.ts'
 import type { SessionResolver } from './sessions.ts'
+import { type SystemEntry, type SystemOptions, systemEntry } from './systems.ts'
 import { type WebhookEntry, type WebhookOptions, webhookEntry } from './webhooks.ts'
 
 export interface BoundaryOptions {
@@ -58,9 +59,11 @@ export interface Boundary {
   /** Judges the credential of a request. Never throws on any request. The hooks call it, and remove the credential. */
   admit(request: BoundaryRequest): Promise<Admission>
   readonly jobs: Jobs
-  /** @throws {BOUNDARY_OPTIONS_INVALID} for a secret that is not one. */
+  /** @throws {BOUNDARY_OPTIONS_INVALID} for a scheme there is not, or a secret that is none of its kind. */
   webhook(options: WebhookOptions): WebhookEntry
   schedule(options: ScheduleOptions): ScheduleEntry
+  /** Work that neither a person nor another service asked for: an event of the system itself. */
+  system(options: SystemOptions): SystemEntry
   /** Why this boundary could not seal now; empty when it can. */
   notReady(): readonly ('key_not_in_force' | 'view_not_fresh')[]
 }
@@ -83,7 +86,7 @@ export function createBoundary(options: BoundaryOptions): Boundary {
   const authority = new Authority({ replica, clock, keyId: options.key.keyId })
   const issuers = new Issuers(options.issuers ?? [], clock)
   const filterContext = contextFilter(options.contextPolicy)
-  const replay = memoryReplayGuard(clock)
+  const replayGuards = new Map<string, ReplayGuard>()
   const asked = {
     cookie: sessions && ((value: string) => sessions.resolve(value)),
     api_session: sessions?.resolveBearer && ((value: string) => sessions.resolveBearer?.(value)),
@@ -135,6 +138,23 @@ export function createBoundary(options: BoundaryOptions): Boundary {
     logger.info({ credential: kind, code, reason, requestId: id ?? null }, 'credential refused')
   }
 
+  /** One for each sender: what one fills up refuses no other. */
+  function replayGuardOf({ provider, tenant, replay }: WebhookOptions): ReplayGuard {
+    const sender = JSON.stringify([provider, tenant])
+    const guard = replay ?? replayGuards.get(sender) ?? memoryReplayGuard(clock)
+    if (!replay) replayGuards.set(sender, guard)
+    return guard
+  }
+
+  /** Credentials that are made in this process, when it says so. */
+  const admitAs =
+    (kind: string) =>
+    (presented: Presented): Admission => {
+      const admission = accept(presented, {})
+      report(kind, admission, undefined)
+      return admission
+    }
+
   const jobs = createJobs({
     ...options,
     authority,
@@ -153,7 +173,7 @@ export function createBoundary(options: BoundaryOptions): Boundary {
     },
     jobs,
     webhook(webhook) {
-      const entry = webhookEntry(webhook, webhook.replay ?? replay, clock, accept)
+      const entry = webhookEntry(webhook, replayGuardOf(webhook), clock, accept)
       return {
         async receive(delivery, work) {
           const answer = await entry.receive(delivery, work)
@@ -162,12 +182,8 @@ export function createBoundary(options: BoundaryOptions): Boundary {
         },
       }
     },
-    schedule: (schedule) =>
-      scheduleEntry(schedule, clock, (presented) => {
-        const admission = accept(presented, {})
-        report('schedule', admission, undefined)
-        return admission
-      }),
+    schedule: (schedule) => scheduleEntry(schedule, clock, admitAs('schedule')),
+    system: (system) => systemEntry(system, clock, admitAs('system')),
     notReady() {
       const ring = replica.ring()
       if (ring === null || !authority.keyInForce(ring, clock.now())) return ['key_not_in_force']

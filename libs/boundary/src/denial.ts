@@ -25,6 +25,10 @@ export type DenialCode =
   | 'key_not_granted'
   /** A scope was asked for that a signal has removed. */
   | 'scope_removed'
+  /** A scope is demanded that the identity does not have. */
+  | 'scope_missing'
+  /** Authenticated too weakly, or too long ago, for what is asked. */
+  | 'authentication_insufficient'
   /** The same delivery is being worked on; try again. */
   | 'webhook_in_progress'
   /** Too many deliveries are remembered to take another; try again. */
@@ -35,6 +39,17 @@ export interface Denial {
   readonly code: DenialCode
   /** For logs: the finer reason, such as a token fault. Never for the caller. */
   readonly detail?: string
+  /** What would be enough; for the caller. */
+  readonly challenge?: Challenge
+}
+
+/** What a caller is asked for (RFC 9470 §3, RFC 6750 §3.1). */
+export interface Challenge {
+  readonly scopes?: readonly string[]
+  /** Any of these. */
+  readonly acrValues?: readonly string[]
+  /** Seconds since the authentication, at most. */
+  readonly maxAgeS?: number
 }
 
 export function denied(code: DenialCode, detail?: string): Denial {
@@ -44,7 +59,14 @@ export function denied(code: DenialCode, detail?: string): Denial {
 /** What the caller of an HTTP request is told. */
 export interface PublicDenial {
   readonly status: 401 | 403 | 409 | 503
-  readonly code: 'credential_missing' | 'credential_refused' | 'request_refused' | 'in_progress' | 'not_available'
+  readonly code:
+    | 'credential_missing'
+    | 'credential_refused'
+    | 'request_refused'
+    | 'scope_missing'
+    | 'authentication_insufficient'
+    | 'in_progress'
+    | 'not_available'
   readonly title: string
 }
 
@@ -52,6 +74,8 @@ const MISSING: PublicDenial = { status: 401, code: 'credential_missing', title: 
 // One answer for all, so that nobody learns whether a credential was once good.
 const REFUSED: PublicDenial = { status: 401, code: 'credential_refused', title: 'This credential is not accepted' }
 const FORBIDDEN: PublicDenial = { status: 403, code: 'request_refused', title: 'This request is not allowed' }
+const NARROW: PublicDenial = { status: 403, code: 'scope_missing', title: 'This credential has not the scope for it' }
+const WEAK: PublicDenial = { status: 401, code: 'authentication_insufficient', title: 'Authenticate again for this' }
 const IN_PROGRESS: PublicDenial = { status: 409, code: 'in_progress', title: 'This delivery is being worked on' }
 const AWAY: PublicDenial = { status: 503, code: 'not_available', title: 'Credentials cannot be judged now; try again' }
 
@@ -68,6 +92,8 @@ const PUBLIC: Readonly<Record<DenialCode, PublicDenial>> = {
   key_not_in_force: AWAY,
   key_not_granted: FORBIDDEN,
   scope_removed: FORBIDDEN,
+  scope_missing: NARROW,
+  authentication_insufficient: WEAK,
   webhook_in_progress: IN_PROGRESS,
   webhook_overloaded: AWAY,
 }
@@ -84,11 +110,12 @@ export type BoundaryErrorCode =
   | 'BOUNDARY_JOB_OVERSIZE'
   | 'BOUNDARY_SCOPE_WIDENED'
   | 'BOUNDARY_IDENTITY_UNKNOWN'
+  | 'BOUNDARY_TXN_TOKEN_INVALID'
   | 'BOUNDARY_TOPIC_UNKNOWN'
   | 'BOUNDARY_QUEUE_FULL'
   | 'BOUNDARY_APPEND_FAILED'
 
-/** Thrown by `jobs.send`, where a value nobody looked at would lose work silently. */
+/** Thrown where a value nobody looked at would lose work silently, as by `jobs.send`, and for what no caller should do. */
 export class BoundaryError extends CountersignError<BoundaryErrorCode> {
   /** Set with BOUNDARY_JOB_DENIED. */
   readonly denial: DenialCode | null

@@ -37,7 +37,7 @@ export function expressHook(
         next()
         return
       }
-      const { status, headers: sent, body } = answerOf(admission.code)
+      const { status, headers: sent, body } = answerOf(admission)
       res.writeHead(status, sent).end(body)
     }, next)
   }

@@ -35,7 +35,7 @@ export function fastifyHook(boundary: Boundary): (request: FastifyRequest, reply
       request.identity = admission.identity
       return undefined
     }
-    const { status, headers: sent, body } = answerOf(admission.code, request.id)
+    const { status, headers: sent, body } = answerOf(admission, request.id)
     return reply.code(status).headers(sent).send(body)
   }
 }

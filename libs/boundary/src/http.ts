@@ -15,7 +15,7 @@ export interface BoundaryRequest {
   readonly id?: string | undefined
 }
 
-export type CredentialForm = 'cookie' | 'jwt' | 'opaque' | 'api_session' | 'refresh'
+export type CredentialForm = 'cookie' | 'jwt' | 'opaque' | 'api_session' | 'refresh' | 'txn_token'
 
 export type Credential = { readonly ok: true; readonly kind: CredentialForm; readonly value: string } | Denial
 
@@ -25,26 +25,39 @@ const JWT = /^eyJ[\w-]*\.[\w-]*\.[\w-]*$/
 const OPAQUE = /^[a-z]+_[\w.-]{1,1024}$/
 const FORMS: Readonly<Record<string, CredentialForm>> = { at: 'opaque', api: 'api_session', rt: 'refresh' }
 const UNSAFE = /^(?!GET$|HEAD$|OPTIONS$)/
-const HELD = ['authorization', 'cookie', 'proxy-authorization']
+/** draft-ietf-oauth-transaction-tokens-10 §8. */
+const TXN_TOKEN_HEADER = 'txn-token'
+const HELD = ['authorization', 'cookie', 'proxy-authorization', TXN_TOKEN_HEADER]
 
 /** @param cookieName exact name of the session cookie. */
 export function credentialOf(request: BoundaryRequest, cookieName: string): Credential {
   const { headers, rawHeaders } = request
-  let bearers = 0
-  for (let i = 0; i < rawHeaders.length; i += 2) if (rawHeaders[i]?.toLowerCase() === 'authorization') bearers++
+  const bearers = count(rawHeaders, 'authorization')
+  const txnTokens = count(rawHeaders, TXN_TOKEN_HEADER)
   const cookie = cookieValue(headers.cookie, cookieName)
-  // Node keeps the first of several Authorization headers and says nothing.
-  if (bearers > 1 || cookie === 'ambiguous' || (cookie !== undefined && bearers > 0)) {
+  // Node keeps the first of several Authorization headers and says nothing; of other names it joins them.
+  if (cookie === 'ambiguous' || bearers + txnTokens + (cookie === undefined ? 0 : 1) > 1) {
     return denied('credential_ambiguous')
   }
+  const txnToken = headers[TXN_TOKEN_HEADER]
+  if (typeof txnToken === 'string') return { ok: true, kind: 'txn_token', value: txnToken }
   if (cookie !== undefined) {
     return crossSite(request) ? denied('origin_refused') : { ok: true, kind: 'cookie', value: cookie }
   }
   if (headers.authorization === undefined) return denied('credential_missing')
   const value = BEARER.exec(headers.authorization)?.[1]
-  if (value === undefined) return denied('credential_invalid', 'scheme')
+  return value === undefined ? denied('credential_invalid', 'scheme') : bearerCredential(value)
+}
+
+export function bearerCredential(value: string): Credential {
   const kind = formOf(value)
   return kind === null ? denied('credential_invalid', 'form') : { ok: true, kind, value }
+}
+
+function count(rawHeaders: readonly string[], name: string): number {
+  let n = 0
+  for (let i = 0; i < rawHeaders.length; i += 2) if (rawHeaders[i]?.toLowerCase() === name) n++
+  return n
 }
 
 /** By form alone, so that each text is asked about at one place: a token that went astray is not handed on. */

@@ -35,7 +35,7 @@ export interface ResolvedIdentity {
   readonly amr: readonly string[]
   /** Position identity's answer carried; null for credentials identity was not asked about. */
   readonly position: LogPosition | null
-  /** Epoch milliseconds; null when nothing but the envelope's life ends it. */
+  /** Epoch milliseconds; null when nothing but the envelope's life ends it. With a transaction token: of what it began with. */
   readonly expiresAt: number | null
 }
 
@@ -48,8 +48,12 @@ export interface BoundaryIdentity extends ResolvedIdentity {
   /** As the context policy allows. */
   readonly ip: string | null
   readonly userAgent: string | null
+  /** What the transaction token said is asked for (`tctx`); empty without one. */
+  readonly details: JsonObject
   readonly trace: TraceContext
 }
+
+export type JsonObject = Readonly<Record<string, unknown>>
 
 /** Sorted, distinct. */
 export function normalScopes(scopes: readonly string[]): readonly string[] {

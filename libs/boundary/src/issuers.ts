@@ -3,6 +3,7 @@ import { createHmac } from 'node:crypto'
 import type { Clock, Secret } from '@countersign/kernel'
 import type { Actor, PrincipalKind } from '@countersign/schemas'
 import { createVerifier, type TokenClaims, type Verifier, type VerifierOptions } from '@countersign/tokens'
+import type { Presented } from './authority.ts'
 import { type Denial, denied } from './denial.ts'
 import type { IdentityTarget, ResolvedIdentity } from './identity.ts'
 import { ownIdentity } from './own-claims.ts'
@@ -30,31 +31,39 @@ export interface ForeignIssuerConfig extends Omit<VerifierOptions, 'clock'> {
 export type IssuerConfig = OwnIssuerConfig | ForeignIssuerConfig
 
 /** A token that was accepted, and when it was made, epoch milliseconds. */
-export interface Accepted {
+export interface Accepted extends Presented {
   readonly ok: true
-  readonly identity: ResolvedIdentity
-  readonly at: number
 }
+
+/** What a verified token stands for under its issuer's rules. */
+export type Reader = (claims: TokenClaims, config: IssuerConfig) => Accepted | Denial
 
 const MAX_ACTORS = 4
 
 /** Verifies tokens of any of the issuers. */
 export class Issuers {
   readonly #issuers: ReadonlyMap<string, { config: IssuerConfig; verifier: Verifier }>
+  readonly #read: Reader
 
   /** @throws {TOKENS_OPTIONS_INVALID} when an issuer leaves open what must be pinned. */
-  constructor(configs: readonly IssuerConfig[], clock: Clock) {
+  constructor(configs: readonly IssuerConfig[], clock: Clock, read: Reader = accepted) {
+    this.#read = read
     this.#issuers = new Map(
       configs.map((config) => [config.issuer, { config, verifier: createVerifier({ ...config, clock }) }]),
     )
   }
 
-  async accept(token: string): Promise<Accepted | Denial> {
+  /** @returns until when by its issuer's rules the token is young enough, epoch milliseconds; whatever it says itself. */
+  async accept(token: string): Promise<(Accepted & { readonly until: number }) | Denial> {
     // Which issuer to try is read from the unverified token; that issuer's verifier then pins it.
     const entry = this.#issuers.get(unverifiedIssuer(token))
     if (!entry) return denied('credential_invalid', 'issuer_unknown')
     const result = await entry.verifier.verify(token)
-    if (result.ok) return accepted(result.claims, entry.config)
+    if (result.ok) {
+      const read = this.#read(result.claims, entry.config)
+      const { maxAgeS, skewS = 5 } = entry.config
+      return read.ok ? { ...read, until: result.claims.issuedAt + (maxAgeS + skewS) * 1000 } : read
+    }
     if (result.code === 'token_keys_unavailable') return denied('sessions_unavailable', result.code)
     return denied(result.code === 'token_expired' ? 'credential_expired' : 'credential_invalid', result.code)
   }

@@ -12,6 +12,7 @@ const MAX_TARGETS = 32
 const MAX_ACTORS = 4
 const MAX_SCOPES = 64
 const PRINCIPALS: readonly string[] = ['user', 'service'] satisfies PrincipalKind[]
+const ORIGINS: readonly string[] = ['user', 'service', 'webhook', 'schedule', 'system'] satisfies PrincipalKind[]
 const ACTORS: readonly string[] = ['user', 'service', 'system'] satisfies PrincipalKind[]
 
 /**
@@ -23,17 +24,27 @@ export function ownIdentity(
   credential: Extract<CredentialKind, 'jwt' | 'opaque_token'>,
 ): ResolvedIdentity | undefined {
   try {
-    return identityOf(all, credential)
+    const identity = identityOf(all, credential, PRINCIPALS)
+    // RFC 9068 §2.2: an access token has a client.
+    return identity.client === null ? undefined : identity
   } catch {
     return undefined
   }
 }
 
-function identityOf(all: Members, credential: CredentialKind): ResolvedIdentity {
+/**
+ * Claims of a transaction token, which may have begun with a cookie or a webhook and so without a client.
+ * @throws {TypeError} when a claim is missing, malformed, or belies another.
+ */
+export function transactionIdentity(all: Members, credential: CredentialKind): ResolvedIdentity {
+  return identityOf(all, credential, ORIGINS)
+}
+
+function identityOf(all: Members, credential: CredentialKind, principals: readonly string[]): ResolvedIdentity {
   const sub = text(member(all, 'sub'))
   const tenant = text(member(all, 'tenant'))
   const session = orNull(text, member(all, 'sid'))
-  const client = text(member(all, 'client_id'))
+  const client = orNull(text, member(all, 'client_id'))
   const device = orNull(text, member(all, 'device'))
   const token = text(member(all, 'jti'))
   const act = actorsOf(member(all, 'act'))
@@ -45,7 +56,7 @@ function identityOf(all: Members, credential: CredentialKind): ResolvedIdentity 
     hits('tenant', tenant, '') &&
     hits('subject', '', sub) &&
     hits('affiliation', tenant, sub) &&
-    hits('client', '', client) &&
+    (client === null || hits('client', '', client)) &&
     hits('token', '', token) &&
     (session === null || hits('session', '', session) || hits('family', '', session)) &&
     (device === null || hits('device', '', device)) &&
@@ -54,7 +65,7 @@ function identityOf(all: Members, credential: CredentialKind): ResolvedIdentity 
   return {
     sub,
     tenant,
-    principal: oneOf(PRINCIPALS, member(all, 'principal')) as PrincipalKind,
+    principal: oneOf(principals, member(all, 'principal')) as PrincipalKind,
     act,
     credential,
     scopes: scopesOf(member(all, 'scope')),
@@ -110,11 +121,12 @@ function positionOf(value: unknown): LogPosition {
   return { log_id: text(member(o, 'log_id')), offset: whole(-1, member(o, 'offset')) }
 }
 
-function seconds(value: unknown): number {
+/** Whole seconds as milliseconds. */
+export function seconds(value: unknown): number {
   return whole(0, value) * 1000
 }
 
-// Own members only: a name such as `constructor` is no claim.
-function member(of: Members, name: string): unknown {
+/** Own members only: a name such as `constructor` is no claim. */
+export function member(of: Members, name: string): unknown {
   return Object.hasOwn(of, name) ? of[name] : undefined
 }

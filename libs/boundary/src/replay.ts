@@ -12,8 +12,8 @@ export interface ReplayGuard {
     id: string,
     until: number,
   ): Promise<'first' | 'working' | 'done' | 'full'> | 'first' | 'working' | 'done' | 'full'
-  /** The work succeeded: later claims get `done`. */
-  complete(id: string): Promise<void> | void
+  /** The work succeeded: later claims get `done`. @param until as of `claim`, and not before it. */
+  complete(id: string, until: number): Promise<void> | void
   /** The work failed: the next claim is `first` again. */
   release(id: string): Promise<void> | void
 }
@@ -34,9 +34,9 @@ export function memoryReplayGuard(clock: Clock, capacity = 100_000): ReplayGuard
       seen.set(id, { until, done: false })
       return 'first'
     },
-    complete(id) {
-      const known = seen.get(id)
-      if (known) known.done = true
+    complete(id, until) {
+      // Work that took longer than its claim may have been forgotten to make room.
+      if (seen.has(id) || seen.size < capacity) seen.set(id, { until, done: true })
     },
     release(id) {
       seen.delete(id)

@@ -2,7 +2,7 @@
 import type { Clock } from '@countersign/kernel'
 import type { Denial } from './denial.ts'
 import type { BoundaryIdentity, ResolvedIdentity } from './identity.ts'
-import { machineIdentity } from './webhooks.ts'
+import { machineIdentity } from './machines.ts'
 
 export interface ScheduleOptions {
   /** Name of the schedule, in ids, logs and metrics. */

@@ -1,24 +1,45 @@
-/** Standard Webhooks: a signed delivery becomes an identity, once. */
-import { isUtf8 } from 'node:buffer'
-import { timingSafeEqual } from 'node:crypto'
+/** Webhooks: a signed delivery becomes an identity, once. */
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Clock, Secret } from '@countersign/kernel'
-import { Webhook } from 'standardwebhooks'
-import { BoundaryError, type Denial, denied } from './denial.ts'
+import { type Denial, denied } from './denial.ts'
 import type { BoundaryIdentity, ResolvedIdentity } from './identity.ts'
+import { machineIdentity } from './machines.ts'
 import type { ReplayGuard } from './replay.ts'
+import { githubScheme } from './webhook-schemes/github.ts'
+import { invalidOptions, type Scheme } from './webhook-schemes/scheme.ts'
+import { standardScheme } from './webhook-schemes/standard.ts'
+import { stripeScheme } from './webhook-schemes/stripe.ts'
+
+/**
+ * How a sender signs: `standard` is Standard Webhooks; `stripe` is `Stripe-Signature`; `github` is
+ * `X-Hub-Signature-256`.
+ */
+export type WebhookScheme = 'standard' | 'stripe' | 'github'
 
 export interface WebhookOptions {
   /** Name of the sender, in ids, logs and metrics. */
   readonly provider: string
   /** The tenant its deliveries are for. */
   readonly tenant: string
-  /** `whsec_…`; several while one is being replaced. */
+  /** As the sender shows it; several while one is being replaced. */
   readonly secrets: readonly Secret[]
   readonly scopes: readonly string[]
-  /** Allowed age of a delivery, either way, milliseconds. @defaultValue 300000 */
+  /** @defaultValue `standard` */
+  readonly scheme?: WebhookScheme
+  /** Allowed age of a delivery, either way, and longest work on one, milliseconds. @defaultValue 300000 */
   readonly toleranceMs?: number
-  /** @defaultValue one in memory, for this process alone */
+  /**
+   * How long a delivery that was worked on is remembered, milliseconds; never shorter than it would be accepted.
+   * @defaultValue for `github`, which signs no time, 259200000 (the three days in which it can be redelivered); else 0
+   */
+  readonly rememberMs?: number
+  /**
+   * For `github`, whose `X-GitHub-Delivery` is not signed. `ignored`: the same bytes are the same delivery. `trusted`:
+   * for events that rightly come again byte for byte, such as `repository_dispatch`; who has captured one can then
+   * repeat it under another id until the secret is replaced. @defaultValue `ignored`
+   */
+  readonly unsignedId?: 'ignored' | 'trusted'
+  /** @defaultValue one in memory, for this process and sender alone */
   readonly replay?: ReplayGuard
 }
 
@@ -35,6 +56,8 @@ export interface WebhookEntry {
   /**
    * Verifies a delivery and runs `work` for its first one. A sender's repetition of what succeeded runs
    * nothing; when `work` throws, the repetition runs it again. The error is thrown on.
+   * @param work gets the delivery's id: `webhook-id`, the id of Stripe's event, or the digest of what GitHub signed.
+   * The same delivery has the same id, so that event ids can be made of it.
    * @returns `first: false` for a repetition.
    */
   receive<T>(
@@ -47,10 +70,11 @@ export interface WebhookEntry {
   >
 }
 
-// Standard Webhooks signs `id.timestamp.body`; an id with a full stop could be read as another split.
-const ID = /^[A-Za-z0-9_:~|+/=-]{1,128}$/
-const TIMESTAMP = /^[1-9]\d{0,11}$/
-const MAX_SIGNATURES = 8
+const SCHEMES: Readonly<Record<WebhookScheme, { readonly scheme: Scheme; readonly rememberMs: number }>> = {
+  standard: { scheme: standardScheme, rememberMs: 0 },
+  stripe: { scheme: stripeScheme, rememberMs: 0 },
+  github: { scheme: githubScheme, rememberMs: 259_200_000 },
+}
 
 /** What a boundary makes of an accepted delivery. */
 export type Admit = (
@@ -58,18 +82,23 @@ export type Admit = (
   request: Pick<Delivery, 'headers' | 'id' | 'ip'>,
 ) => { readonly ok: true; readonly identity: BoundaryIdentity } | Denial
 
-/** @throws {BOUNDARY_OPTIONS_INVALID} for a secret that is not one. */
+/** @throws {BOUNDARY_OPTIONS_INVALID} for a scheme there is not, or a secret that is none of its kind. */
 export function webhookEntry(options: WebhookOptions, replay: ReplayGuard, clock: Clock, admit: Admit): WebhookEntry {
-  const { provider, tenant, toleranceMs = 300_000 } = options
-  const verifiers = options.secrets.map(verifierOf)
-  if (verifiers.length === 0) throw invalid('a webhook has at least one secret')
+  const { provider, tenant, toleranceMs = 300_000, unsignedId = 'ignored' } = options
+  if (options.secrets.length === 0) throw invalidOptions('a webhook has at least one secret')
+  const name = options.scheme ?? 'standard'
+  if (!Object.hasOwn(SCHEMES, name)) throw invalidOptions(`a webhook scheme is ${Object.keys(SCHEMES).join(', ')}`)
+  const { scheme, rememberMs: remembered } = SCHEMES[name]
+  const verify = scheme(options.secrets, { unsignedId })
+  const rememberMs = options.rememberMs ?? remembered
   return {
     async receive(delivery, work) {
-      const verified = verify(delivery, verifiers, toleranceMs, clock.now())
-      if (!verified.ok) return verified
-      const { id, at } = verified
+      const now = clock.now()
+      const genuine = verify(delivery, { now, toleranceMs })
+      if (!genuine.ok) return genuine
+      const { id, at } = genuine
       // A sender whose clock is ahead must not get a version that signals of the next minutes would miss.
-      const version = Math.min(at, clock.now())
+      const version = Math.min(at, now)
       const admitted = admit({ identity: identityOf(options, version), at: version }, delivery)
       if (!admitted.ok) return admitted
       // Senders number on their own, also those two tenants have at one provider.
@@ -79,7 +108,7 @@ export function webhookEntry(options: WebhookOptions, replay: ReplayGuard, clock
       if (claim !== 'first') return denied(claim === 'working' ? 'webhook_in_progress' : 'webhook_overloaded')
       try {
         const result = await work(admitted.identity, id)
-        await replay.complete(claimId)
+        await replay.complete(claimId, Math.max(at + toleranceMs, now + rememberMs))
         return { ok: true, first: true, result }
       } catch (error) {
         await replay.release(claimId)
@@ -97,78 +126,4 @@ function identityOf({ provider, tenant, scopes }: WebhookOptions, at: number): R
     principal: 'webhook',
     credential: 'webhook_signature',
   }
-}
-
-/** What webhooks and schedules have in common: nobody logged in. */
-export function machineIdentity(
-  sub: string,
-  tenant: string,
-  scopes: readonly string[],
-  at: number,
-): Omit<ResolvedIdentity, 'principal' | 'credential'> {
-  return {
-    sub,
-    tenant,
-    act: [],
-    scopes,
-    scopeVersion: at,
-    session: null,
-    client: null,
-    device: null,
-    targets: [
-      { kind: 'tenant', tenant, id: '', version: at },
-      { kind: 'subject', tenant: '', id: sub, version: at },
-      { kind: 'affiliation', tenant, id: sub, version: at },
-    ],
-    authTime: null,
-    acr: null,
-    amr: [],
-    position: null,
-    expiresAt: null,
-  }
-}
-
-type Verified = { readonly ok: true; readonly id: string; readonly at: number } | Denial
-
-function verify(
-  { headers, body }: Delivery,
-  verifiers: readonly Webhook[],
-  toleranceMs: number,
-  now: number,
-): Verified {
-  const id = headers['webhook-id']
-  const timestamp = headers['webhook-timestamp']
-  const signature = headers['webhook-signature']
-  if (id === undefined || timestamp === undefined || signature === undefined) return denied('credential_missing')
-  if (typeof id !== 'string' || !ID.test(id)) return denied('credential_invalid', 'webhook_id')
-  if (typeof timestamp !== 'string' || !TIMESTAMP.test(timestamp))
-    return denied('credential_invalid', 'webhook_timestamp')
-  const at = Number(timestamp) * 1000
-  if (Math.abs(now - at) > toleranceMs) return denied('credential_expired', 'webhook_timestamp')
-  // The signature is over text: bytes that are not would share it with others.
-  if (typeof signature !== 'string' || !isUtf8(body)) return denied('credential_invalid', 'webhook_signature')
-  const given = signature.split(' ').slice(0, MAX_SIGNATURES)
-  const good = verifiers.some((verifier) => {
-    const expected = Buffer.from(verifier.sign(id, new Date(at), body))
-    return given.some((one) => {
-      const bytes = Buffer.from(one)
-      return bytes.length === expected.length && timingSafeEqual(bytes, expected)
-    })
-  })
-  return good ? { ok: true, id, at } : denied('credential_invalid', 'webhook_signature')
-}
-
-function verifierOf(secret: Secret): Webhook {
-  try {
-    const verifier = new Webhook(secret.reveal())
-    // Too short a secret can be guessed; the standard asks for 24 bytes at least.
-    if (Buffer.from(secret.reveal().replace(/^whsec_/, ''), 'base64').length < 24) throw invalid('')
-    return verifier
-  } catch {
-    throw invalid('a webhook secret is whsec_ and at least 24 bytes in base64')
-  }
-}
-
-function invalid(publicMessage: string): BoundaryError {
-  return new BoundaryError({ code: 'BOUNDARY_OPTIONS_INVALID', retriable: false, publicMessage })
 }

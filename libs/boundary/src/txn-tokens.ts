@@ -1,0 +1,257 @@
+/**
+ * Transaction tokens (draft-ietf-oauth-transaction-tokens-10): who asked for what, for the services of one trust domain.
+ * Those that boundaries seal are judged from this process's own trust bundle; those that identity issues by its keys. They
+ * say the same, in the claims of identity's access tokens.
+ */
+import {
+  EnvelopeError,
+  MAX_TXN_TOKEN_LIFE_MS,
+  openTxnToken,
+  type SigningKey,
+  sealTxnToken,
+  TXN_TOKEN_TOPIC,
+  TXN_TOKEN_TYPE,
+  type TxnTokenClaims,
+} from '@countersign/envelope'
+import { type Clock, newHandle, type Random } from '@countersign/kernel'
+import type { SignalsView } from '@countersign/replica'
+import type { Actor, CredentialKind } from '@countersign/schemas'
+import type { Authority, Judged, Presented } from './authority.ts'
+import { BoundaryError, type Denial, denied, failure } from './denial.ts'
+import { type BoundaryIdentity, type IdentityTarget, type JsonObject, normalScopes } from './identity.ts'
+import { type Accepted, Issuers, type OwnIssuerConfig } from './issuers.ts'
+import { member, seconds, transactionIdentity } from './own-claims.ts'
+import { type Members, object, oneOf, orNull, text } from './reading.ts'
+
+export interface TxnTokenOptions {
+  /** `aud` of every Txn-Token. */
+  readonly trustDomain: string
+  /** Identity, where it issues some too: with `typ` `txntoken+jwt`, and the trust domain as audience. */
+  readonly issuers?: readonly OwnIssuerConfig[]
+  /** False where callers are from outside the trust domain: one is then sealed, but none taken. @defaultValue true */
+  readonly accept?: boolean
+  /** Tolerated clock skew of other boundaries, milliseconds. @defaultValue 250 */
+  readonly epsilonMs?: number
+}
+
+/** What a Txn-Token says of the transaction it carries on. */
+export interface Transaction {
+  readonly txn: string
+  readonly requestId: string | null
+  readonly correlationId: string | null
+  readonly ip: string | null
+  readonly userAgent: string | null
+  readonly details: JsonObject
+  readonly context: JsonObject
+  /** When the token ends, epoch milliseconds; none made for its identity lives longer. */
+  readonly until: number
+}
+
+export interface TxnTokenRequest {
+  /** Default everything the identity may. */
+  readonly scopes?: readonly string[]
+  /** Milliseconds, at most five minutes. @defaultValue 60000 */
+  readonly lifeMs?: number
+  /** `tctx`: what is asked for. What an earlier token of the transaction says of it stays. */
+  readonly details?: JsonObject
+  /** `rctx`: from where, and how; likewise. */
+  readonly context?: JsonObject
+}
+
+export type TxnTokenAnswer =
+  /** `expiresAt`: epoch milliseconds, a whole second. */
+  { readonly ok: true; readonly text: string; readonly expiresAt: number } | Denial
+
+const CREDENTIALS: readonly string[] = [
+  'session_cookie',
+  'jwt',
+  'opaque_token',
+  'webhook_signature',
+  'schedule_trigger',
+  'system_event',
+] satisfies CredentialKind[]
+const MINUTE = 60_000
+const MAX_TARGETS = 32
+
+/** Takes Txn-Tokens of both makers. */
+export class TxnTokenReader {
+  readonly #options: Pick<Required<TxnTokenOptions>, 'trustDomain' | 'epsilonMs'>
+  readonly #replica: Pick<SignalsView, 'ring'>
+  readonly #clock: Clock
+  readonly #issuers: Issuers | null
+
+  /** @throws {BOUNDARY_OPTIONS_INVALID} @throws {TOKENS_OPTIONS_INVALID} for an issuer of something else. */
+  constructor(options: TxnTokenOptions, replica: Pick<SignalsView, 'ring'>, clock: Clock) {
+    const { trustDomain, issuers = [], epsilonMs = 250 } = options
+    const fits = (one: OwnIssuerConfig): boolean => one.typ === TXN_TOKEN_TYPE && one.audience === trustDomain
+    if (!trustDomain || !issuers.every(fits)) {
+      const message = `txnTokens names its trust domain, and issuers of ${TXN_TOKEN_TYPE} for it`
+      throw failure('BOUNDARY_OPTIONS_INVALID', false, message)
+    }
+    this.#options = { trustDomain, epsilonMs }
+    this.#replica = replica
+    this.#clock = clock
+    this.#issuers = issuers.length === 0 ? null : new Issuers(issuers, clock, ({ all }) => read(all))
+  }
+
+  async accept(token: string): Promise<Accepted | Denial> {
+    const ring = this.#replica.ring()
+    if (ring === null) return denied('key_not_in_force')
+    const opened = openTxnToken(token, { ...this.#options, ring, now: this.#clock.now() })
+    if (opened.ok) return read(opened.claims)
+    // A key id of the bundle is a boundary's, whatever else the token says; only what has none may be identity's.
+    const { code } = opened
+    if (this.#issuers !== null && (code === 'txn_token_key_unknown' || code === 'txn_token_header_refused')) {
+      return this.#issuers.accept(token)
+    }
+    return denied(code === 'txn_token_expired' ? 'credential_expired' : 'credential_invalid', code)
+  }
+}
+
+function read(all: Members): Accepted | Denial {
+  try {
+    return { ok: true, ...presentedOf(all) }
+  } catch {
+    return denied('credential_invalid', 'claims_malformed')
+  }
+}
+
+/** @throws {TypeError} when a claim is missing, malformed, or belies another. */
+function presentedOf(all: Members): Presented {
+  const claim = (name: string): unknown => member(all, name)
+  const credential = orNull((value) => oneOf(CREDENTIALS, value) as CredentialKind, claim('credential')) ?? 'jwt'
+  const identity = transactionIdentity(all, credential)
+  const txn = text(claim('txn'))
+  text(claim('req_wl'))
+  // Whoever ends the transaction ends this.
+  const hit = identity.targets.some(({ kind, id }) => kind === 'transaction' && id === txn)
+  if (!hit || identity.expiresAt === null) throw new TypeError()
+  const context = object(claim('rctx') ?? {})
+  const end = claim('credential_exp')
+  return {
+    // What it began with ends the work; the token's own end only ends its being shown.
+    identity: { ...identity, expiresAt: end === undefined ? identity.expiresAt : orNull(seconds, end) },
+    at: seconds(claim('iat')),
+    transaction: {
+      txn,
+      requestId: orNull(text, claim('request_id')),
+      correlationId: orNull(text, claim('correlation_id')),
+      ip: orNull(text, member(context, 'req_ip')),
+      userAgent: orNull(text, member(context, 'user_agent')),
+      details: object(claim('tctx') ?? {}),
+      context,
+      until: identity.expiresAt,
+    },
+  }
+}
+
+export interface TxnTokenMakerOptions {
+  readonly authority: Authority
+  readonly clock: Clock
+  readonly random: Random
+  readonly key: SigningKey
+  readonly workload: string
+  readonly trustDomain: string
+}
+
+/** @throws {BOUNDARY_TXN_TOKEN_INVALID} when what it is to say is no JSON, or too much. */
+export function makeTxnToken(
+  identity: BoundaryIdentity,
+  presented: Presented,
+  request: TxnTokenRequest,
+  options: TxnTokenMakerOptions,
+): TxnTokenAnswer {
+  const { authority, clock, random, key } = options
+  const judged = authority.judge(presented)
+  if (!judged.ok) return judged
+  if (!authority.keyGranted(identity.tenant, TXN_TOKEN_TOPIC)) return denied('key_not_granted')
+  const scopes = request.scopes === undefined ? judged.scopes : normalScopes(request.scopes)
+  if (scopes.some((one) => !judged.scopes.includes(one))) {
+    return { ...denied('scope_missing', 'txn_token'), challenge: { scopes } }
+  }
+  const now = clock.now()
+  const life = Math.min(request.lifeMs ?? MINUTE, MAX_TXN_TOKEN_LIFE_MS)
+  const until = Math.min(presented.transaction?.until ?? Infinity, identity.expiresAt ?? Infinity)
+  const iat = inSeconds(now)
+  const exp = Math.min(inSeconds(now + life), inSeconds(until), iat + inSeconds(MAX_TXN_TOKEN_LIFE_MS))
+  if (exp * 1000 <= now) return denied('credential_expired', 'less_than_a_second')
+  const token = { kind: 'token', tenant: '', id: newHandle(random, 'tok'), version: now } as const
+  const claims = { iat, exp, ...claimsOf(identity, judged, token, scopes, options), ...carried(identity, presented, request) }
+  try {
+    return { ok: true, text: sealTxnToken(claims, key), expiresAt: exp * 1000 }
+  } catch (error) {
+    if (error instanceof BoundaryError) throw error
+    const message = error instanceof EnvelopeError ? error.message : 'details and context are JSON objects'
+    throw failure('BOUNDARY_TXN_TOKEN_INVALID', false, message)
+  }
+}
+
+function claimsOf(
+  identity: BoundaryIdentity,
+  { position }: Judged,
+  token: IdentityTarget,
+  scopes: readonly string[],
+  { workload, trustDomain }: TxnTokenMakerOptions,
+): Omit<TxnTokenClaims, 'iat' | 'exp'> & { readonly aud: string; readonly tenant: string } {
+  const targets = [...identity.targets, token]
+  if (targets.length > MAX_TARGETS) {
+    throw failure('BOUNDARY_TXN_TOKEN_INVALID', false, `a transaction token depends on at most ${MAX_TARGETS} targets`)
+  }
+  return {
+    aud: trustDomain,
+    sub: identity.sub,
+    jti: token.id,
+    client_id: identity.client ?? undefined,
+    scope: scopes.join(' '),
+    auth_time: identity.authTime === null ? undefined : inSeconds(identity.authTime),
+    acr: identity.acr ?? undefined,
+    amr: identity.amr.length === 0 ? undefined : identity.amr,
+    sid: identity.session ?? undefined,
+    act: nested(identity.act),
+    tenant: identity.tenant,
+    principal: identity.principal,
+    device: identity.device ?? undefined,
+    scope_version: identity.scopeVersion,
+    targets: targets.map(({ kind, tenant, id, version }) => [kind, tenant, id, version]),
+    credential: identity.credential,
+    credential_exp: identity.expiresAt === null ? null : inSeconds(identity.expiresAt),
+    txn: identity.txn,
+    req_wl: workload,
+    position,
+    request_id: identity.requestId,
+    correlation_id: identity.correlationId,
+  }
+}
+
+/** What is added to a transaction never takes the place of what it said before. */
+function carried(
+  { ip, userAgent }: BoundaryIdentity,
+  { transaction }: Presented,
+  { details, context }: TxnTokenRequest,
+): { readonly tctx: JsonObject | undefined; readonly rctx: JsonObject | undefined } {
+  const own = { ...(ip !== null && { req_ip: ip }), ...(userAgent !== null && { user_agent: userAgent }) }
+  return {
+    tctx: unlessEmpty({ ...details, ...transaction?.details }),
+    rctx: unlessEmpty({ ...context, ...own, ...transaction?.context }),
+  }
+}
+
+function unlessEmpty(members: JsonObject): JsonObject | undefined {
+  return Object.keys(members).length === 0 ? undefined : members
+}
+
+interface ActClaim extends Actor {
+  readonly act?: ActClaim
+}
+
+// The outermost member is the current actor (RFC 8693 §4.1), as the first of the list is.
+function nested(act: readonly Actor[]): ActClaim | undefined {
+  return act.reduceRight<ActClaim | undefined>(
+    (inner, { sub, principal }) => ({ sub, principal, ...(inner && { act: inner }) }),
+    undefined,
+  )
+}
+
+function inSeconds(ms: number): number {
+  return Math.floor(ms / 1000)
+}
