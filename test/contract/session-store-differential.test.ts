@@ -100,6 +100,7 @@ const CALLS: readonly Call[] = [
         : { kind: 'secret', hash: bytes(32, c % 6) },
       ...{ sub: pick(SUBS, a), tenant: pick(TENANTS, b), client: rotates ? `c${c % 2}` : null },
       device: c % 3 ? null : { handle: `d${b}`, secretHash: bytes(32, b), name: `ü${b}` },
+      factor: null,
       ...{ act: [], parent: a % 4 === 3 ? `h${b}` : null, scope: null, authTime: now, amr: ['pwd'], acr: null },
       ...{ idleExpiresAt: now + 6_000, absoluteExpiresAt: now + 15_000, accountRevision: null, codeHash: null },
       ...{ atLeast: [], seenSeq: 0, now, ends: [], most: c % 5 === 4 ? 2 : null },

@@ -23,7 +23,7 @@ const bytes = (length: number, n: number): Buffer => {
 
 const family = (n: number): NewSession => ({
   ...{ handle: `fam_${n}`, kind: 'family', credential: { kind: 'refresh', keyId: 'k', nonce: bytes(16, n) } },
-  ...{ sub: 's', tenant: 'acme', client: 'c', device: null, act: [], parent: null, scope: null },
+  ...{ sub: 's', tenant: 'acme', client: 'c', device: null, factor: null, act: [], parent: null, scope: null },
   ...{ authTime: NOW, amr: ['pwd'], acr: null, idleExpiresAt: NOW + 1e6, absoluteExpiresAt: NOW + 1e7 },
   ...{ accountRevision: null, codeHash: null, atLeast: [], seenSeq: 0, now: NOW, ends: [], most: null },
 })

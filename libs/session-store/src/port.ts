@@ -11,6 +11,8 @@ import type {
   AuthorizationCode,
   Client,
   Device,
+  Enrolment,
+  Factor,
   PasswordHash,
   ResolvedSession,
   ResolvedToken,
@@ -18,6 +20,7 @@ import type {
   Secret,
   Session,
   SessionKind,
+  StepUp,
   StoredTarget,
   Token,
   TokenKey,
@@ -41,6 +44,12 @@ export type Refusal =
   | 'session_limit'
   | 'parent_ended'
   | 'device_unknown'
+  | 'factor_unknown'
+  | 'factor_used'
+  | 'factor_exists'
+  | 'factor_limit'
+  | 'enrolment_unknown'
+  | 'step_up_unknown'
   | 'client_unknown'
   | 'client_exists'
   | 'client_not_active'
@@ -76,6 +85,8 @@ export type Change =
     }
   /** Refused with `device_unknown` unless the device is that person's and active. */
   | { readonly kind: 'device_lost'; readonly sub: string; readonly device: string }
+  /** Refused with `factor_unknown` unless all of them are that person's. */
+  | { readonly kind: 'factors_removed'; readonly sub: string; readonly factors: readonly string[] }
   | { readonly kind: 'client_disabled'; readonly client: string }
   /** Refused with `client_changed` unless the record still has this revision. */
   | {
@@ -128,6 +139,29 @@ export interface Ended {
   readonly repeated: boolean
 }
 
+/** What a person showed of a factor, so that it counts once. */
+export type FactorUse = {
+  /** Session whose step-up this finishes. Refused with `step_up_unknown` unless it waits for one. */
+  readonly stepUp: string
+} & (
+  | {
+      readonly kind: 'totp'
+      /** Time step of the code. Refused with `factor_used` unless it is above the one last used. */
+      readonly step: number
+      /** The secret sealed anew, null to leave it. */
+      readonly resealed: Buffer | null
+    }
+  /** Refused with `factor_used` unless this code is left. */
+  | { readonly kind: 'recovery'; readonly code: string }
+  | {
+      readonly kind: 'webauthn'
+      /** Refused with `step_up_unknown` unless it is the one given out. */
+      readonly challenge: Buffer
+      /** Refused with `factor_used` unless it is above the one last seen, or both are 0. */
+      readonly counter: number
+    }
+)
+
 /** A session to begin. */
 export interface NewSession {
   readonly handle: string
@@ -145,6 +179,11 @@ export interface NewSession {
    * Refused with `device_unknown` if lost or another's.
    */
   readonly device: { readonly handle: string; readonly secretHash: Buffer | null; readonly name: string } | null
+  /**
+   * Factor of that person it stands on, which becomes one of its targets. Refused with `factor_unknown` if it is gone.
+   * `use`: what is used up in the same step; null when what it was begun from had used it.
+   */
+  readonly factor: { readonly handle: string; readonly use: FactorUse | null } | null
   readonly act: readonly Actor[]
   /** Live session it must not outlive; its targets become targets of this one. Refused with `parent_ended`. */
   readonly parent: string | null
@@ -278,6 +317,40 @@ export interface SessionStore extends OutboxPort {
   /** @returns the active device this cookie value belongs to, null for none. */
   device(secretHash: Buffer): Promise<Device | null>
 
+  /** @returns the factors of a person, oldest first. */
+  factorsOf(sub: string): Promise<readonly Factor[]>
+  /** Begins an enrolment in place of any earlier one of this session. */
+  putEnrolment(enrolment: Enrolment): Promise<void>
+  /** @returns the enrolment of this session, null when there is none or it expired by `now`. */
+  enrolment(session: string, now: number): Promise<Enrolment | null>
+  /**
+   * Gives an active person factors, all or none. Refused with `enrolment_unknown`, `factor_exists` for a second one of kind `totp` or
+   * `recovery` or a credential id that is somebody's, and `factor_limit` above `most` of kind `webauthn`.
+   * @param enrolment session whose enrolment this uses up; null for none.
+   */
+  addFactors(options: {
+    factors: readonly Factor[]
+    enrolment: string | null
+    most: number
+    now: number
+  }): Promise<readonly Factor[] | Refused>
+  /** Refused with `factor_unknown` unless it is that person's. */
+  renameFactor(options: { sub: string; factor: string; name: string }): Promise<Factor | Refused>
+  /** Puts new codes in place of those left. Refused with `factor_unknown` unless it is that person's, of kind `recovery`. */
+  replaceCodes(options: { sub: string; factor: string; codes: readonly string[] }): Promise<Factor | Refused>
+  /**
+   * Notes that a session was asked for more. Asked again while it waits, its times stay; the latest demand and challenge count.
+   * @returns what stands now, whether it began just now, and the one before it if that had expired unanswered.
+   */
+  beginStepUp(
+    stepUp: StepUp,
+    now: number,
+  ): Promise<{ readonly stepUp: StepUp; readonly isNew: boolean; readonly abandoned: StepUp | null }>
+  /** @returns what this session waits for, null when nothing, or expired by `now`. */
+  stepUp(session: string, now: number): Promise<StepUp | null>
+  /** Forgets what expired by `now` unanswered, at most `limit`. @returns these; each is given out once. */
+  takeAbandonedStepUps(now: number, limit: number): Promise<readonly StepUp[]>
+
   /** Makes a client. Refused with `client_exists`. */
   createClient(client: NewClient, now: number): Promise<Client | Refused>
   /** Changes what takes nothing away. Refused with `client_unknown` or `client_changed`. */
@@ -318,7 +391,7 @@ export interface SessionStore extends OutboxPort {
   addTokenKey(key: TokenKey, after: string | null): Promise<readonly TokenKey[]>
   /** Forgets keys. Unknown ones are ignored. */
   dropTokenKeys(kids: readonly string[]): Promise<void>
-  /** Forgets tokens, codes, reset codes and once-only keys that expired by `now`, at most `limit`. @returns how many. */
+  /** Forgets tokens, codes, reset codes, enrolments and once-only keys that expired by `now`, at most `limit`. @returns how many. */
   dropExpired(now: number, limit: number): Promise<number>
 
   /** Applies one ending step. The same id gives the first answer. */

@@ -120,6 +120,83 @@ export interface Device {
   readonly lastSeenAt: number
 }
 
+export type FactorKind = 'totp' | 'recovery' | 'webauthn'
+
+/**
+ * Something besides the password by which a person shows themselves. Its handle is a target of kind `device`: sessions
+ * begun with it end when it goes.
+ */
+export interface Factor {
+  /** Public random name. */
+  readonly handle: string
+  readonly sub: string
+  readonly kind: FactorKind
+  /** As its person calls it. */
+  readonly name: string
+  readonly createdAt: number
+  /** Null while it was never used but to confirm it. */
+  readonly lastUsedAt: number | null
+  /** Of kind `totp`; null for others. */
+  readonly totp: TotpState | null
+  /** Of kind `recovery`: keyed hashes of the codes that are left; null for others. */
+  readonly codes: readonly string[] | null
+  /** Of kind `webauthn`; null for others. */
+  readonly webauthn: WebAuthnCredential | null
+}
+
+/** Time-based one-time passwords (RFC 6238). */
+export interface TotpState {
+  /** Shared secret, encrypted under a key the store does not have. */
+  readonly sealedSecret: Buffer
+  /** Latest time step a code was used of: none of it or before is taken again. */
+  readonly usedStep: number
+}
+
+/** A public key credential (Web Authentication Level 3 §5.1). */
+export interface WebAuthnCredential {
+  /** Credential id, base64url; of one factor only. */
+  readonly id: string
+  /** COSE key. */
+  readonly publicKey: Buffer
+  /** Signature counter last seen; 0 for authenticators without. */
+  readonly counter: number
+  readonly transports: readonly string[]
+  /** True when it can show its user besides its presence. */
+  readonly verifiesUser: boolean
+  /** True for one that its authenticator may copy to others. */
+  readonly backupEligible: boolean
+}
+
+/** A factor somebody is about to get: shown to them, not yet confirmed. One for each session. */
+export interface Enrolment {
+  /** Session it was begun in; no other can confirm it. */
+  readonly session: string
+  readonly sub: string
+  readonly kind: 'totp' | 'webauthn'
+  readonly name: string
+  /** TOTP: the sealed secret. */
+  readonly sealedSecret: Buffer | null
+  /** WebAuthn: the challenge given out. */
+  readonly challenge: Buffer | null
+  readonly expiresAt: number
+}
+
+/** That somebody was asked to show more of themselves, and has not yet. One for each session. */
+export interface StepUp {
+  /** Session to be stepped up; no other can answer. */
+  readonly session: string
+  readonly sub: string
+  readonly tenant: string
+  /** Client on whose behalf, null for identity's own pages. */
+  readonly client: string | null
+  /** Strength asked for. */
+  readonly acr: string
+  /** 32 random bytes that an authenticator signs. */
+  readonly challenge: Buffer
+  readonly startedAt: number
+  readonly expiresAt: number
+}
+
 /** RFC 7591 §2 `grant_types`; the last is RFC 8693's. */
 export type GrantType =
   | 'authorization_code'

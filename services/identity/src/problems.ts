@@ -13,6 +13,9 @@ type RequestFault =
   | 'not_permitted'
   | 'not_acceptable'
   | 'reauthentication_required'
+  | 'step_up_required'
+  | 'step_up_failed'
+  | 'step_up_unmet'
   | 'revocation_unknown'
   | 'revocation_outcome_unknown'
 
@@ -28,6 +31,9 @@ export const problems = {
   credential_invalid: { status: 401, title: 'This credential is not valid' },
   not_permitted: { status: 403, title: 'You may not do this' },
   reauthentication_required: { status: 401, title: 'Show that it is you: log in again' },
+  step_up_required: { status: 401, title: 'Show one of your factors too' },
+  step_up_failed: { status: 401, title: 'This did not show that it is you' },
+  step_up_unmet: { status: 403, title: 'You have no factor of this strength; add one first' },
   not_acceptable: { status: 406, title: 'This is not offered for that target' },
   revocation_unknown: { status: 404, title: 'Nothing was asked with this id' },
   revocation_outcome_unknown: {
@@ -53,6 +59,12 @@ export const problems = {
   session_limit: { status: 409, title: 'There are as many sessions of this kind as there may be; end one' },
   parent_ended: { status: 409, title: 'The session this one was to depend on has ended' },
   device_unknown: { status: 404, title: 'There is no such device' },
+  factor_unknown: { status: 404, title: 'There is no such factor' },
+  factor_used: { status: 401, title: 'This code was used before; wait for the next one' },
+  factor_exists: { status: 409, title: 'This factor is there already' },
+  factor_limit: { status: 409, title: 'There are as many factors of this kind as there may be; remove one' },
+  enrolment_unknown: { status: 409, title: 'No enrolment waits to be confirmed here; begin again' },
+  step_up_unknown: { status: 409, title: 'No step-up waits here; begin again' },
   client_unknown: { status: 404, title: 'There is no such client' },
   client_exists: { status: 409, title: 'There is a client of this id' },
   client_not_active: { status: 409, title: 'This client is disabled' },

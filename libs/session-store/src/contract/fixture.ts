@@ -80,6 +80,7 @@ export const login = (accountRevision: number | null = 1, changes: Partial<NewSe
     tenant: 'acme',
     client: null,
     device: null,
+    factor: null,
     act: [],
     parent: null,
     scope: null,

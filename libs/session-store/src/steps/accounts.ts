@@ -1,6 +1,7 @@
 /** Accounts and affiliations. */
 import type { Refused, SessionStore } from '../port.ts'
 import type { Account, Affiliation } from '../records.ts'
+import { dropFactor, factorsOf } from './factors.ts'
 import { ACCOUNT, AFFILIATION, EMAIL, RESET, RESET_CODE, TENANT } from './kinds.ts'
 import { indexOf, type Kept, keyOf } from './layout.ts'
 import { shown } from './shown.ts'
@@ -83,6 +84,7 @@ export function* eraseAccount(tx: Tx, person: Kept<Account>): Step<void> {
   changeAccount(tx, person, { state: 'deleted', email: `deleted:${sub}`, password: null })
   if ((yield* tx.get(EMAIL, person.email))?.sub === sub) tx.drop(EMAIL, person.email)
   for (const { tenant } of yield* affiliationsOf(tx, sub)) tx.drop(AFFILIATION, tenant, sub)
+  for (const factor of yield* factorsOf(tx, sub)) yield* dropFactor(tx, factor)
   yield* dropReset(tx, sub)
 }
 

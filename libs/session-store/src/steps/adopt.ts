@@ -4,7 +4,8 @@ import type { Ending, LostSignal } from '../port.ts'
 import { changeAccount, changeAffiliation, eraseAccount, sorted } from './accounts.ts'
 import { changeClient } from './clients.ts'
 import { end } from './endings.ts'
-import { ACCOUNT, AFFILIATION, CLIENT, DEVICE, REVOCATION, ROW, SEQUENCE, SIGNAL } from './kinds.ts'
+import { dropFactor } from './factors.ts'
+import { ACCOUNT, AFFILIATION, CLIENT, DEVICE, FACTOR, REVOCATION, ROW, SEQUENCE, SIGNAL } from './kinds.ts'
 import { bufferOf, keyOf } from './layout.ts'
 import { highestSeq } from './outbox.ts'
 import { raiseTarget, targetKey } from './targets.ts'
@@ -61,6 +62,8 @@ function* reapply(
   } else if (kind === 'device' && effect === 'reason:device_lost') {
     const device = yield* tx.get(DEVICE, id)
     if (device !== null) tx.put(DEVICE, { ...device, state: 'lost', lostAt: at })
+    const factor = yield* tx.get(FACTOR, id)
+    if (factor !== null) yield* dropFactor(tx, factor)
   } else if (kind === 'client') {
     const client = yield* tx.get(CLIENT, id)
     if (client === null) return

@@ -4,6 +4,7 @@ import type { Client } from '../records.ts'
 import { changeAccount, changeAffiliation, dropReset, eraseAccount, sorted } from './accounts.ts'
 import { changeClient, written } from './clients.ts'
 import { isResetCode } from './codes.ts'
+import { removeFactors } from './factors.ts'
 import { ACCOUNT, AFFILIATION, CLIENT, DEVICE, SESSION } from './kinds.ts'
 import type { Kept } from './layout.ts'
 import { markEnded, stands } from './targets.ts'
@@ -46,6 +47,10 @@ export function* changeState(tx: Tx, c: Change, now: number): Step<Changed> {
       if (device?.sub !== c.sub || device.state !== 'active') return { refused: 'device_unknown' }
       tx.put(DEVICE, { ...device, state: 'lost', lostAt: now })
       return DONE
+    }
+    case 'factors_removed': {
+      const refused = yield* removeFactors(tx, c.sub, c.factors)
+      return refused === null ? DONE : { refused }
     }
     case 'client_disabled':
       return yield* setClient(tx, c.client, null, { state: 'disabled' })

@@ -2,7 +2,7 @@
 import type { Refusal, SessionStore } from '../port.ts'
 import type { AuthorizationCode } from '../records.ts'
 import { dropReset } from './accounts.ts'
-import { CODE, ONCE, RESET, RESET_CODE, TOKEN } from './kinds.ts'
+import { CODE, ENROLMENT, ONCE, RESET, RESET_CODE, TOKEN } from './kinds.ts'
 import { keyOf } from './layout.ts'
 import { shown } from './shown.ts'
 import type { Step, Tx } from './tx.ts'
@@ -45,10 +45,12 @@ export function* dropExpired(tx: Tx, now: number, limit: number): Step<number> {
   for (const { hash } of codes) tx.drop(CODE, hash)
   const once = (yield* tx.all(ONCE, of(ONCE.name))).filter(over)
   for (const { key } of once) tx.drop(ONCE, key)
+  const enrolments = (yield* tx.all(ENROLMENT, of(ENROLMENT.name))).filter(over)
+  for (const { session } of enrolments) tx.drop(ENROLMENT, session)
   const resets = (yield* tx.all(RESET, of(RESET.name))).filter(over)
   yield* tx.load(...resets.map(({ codeHash }) => keyOf(RESET_CODE, codeHash)))
   for (const { sub } of resets) yield* dropReset(tx, sub)
-  return tokens.length + codes.length + once.length + resets.length
+  return tokens.length + codes.length + once.length + enrolments.length + resets.length
 }
 
 export function* putResetCode(tx: Tx, o: Parameters<SessionStore['putResetCode']>[0]): Step<void> {

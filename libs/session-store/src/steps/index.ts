@@ -7,6 +7,7 @@ import * as clients from './clients.ts'
 import * as codes from './codes.ts'
 import * as devices from './devices.ts'
 import * as endings from './endings.ts'
+import * as factors from './factors.ts'
 import * as families from './families.ts'
 import { dropRows, type Forgotten } from './forgetting.ts'
 import * as outbox from './outbox.ts'
@@ -42,6 +43,9 @@ const READING = {
   sessionsOf: sessions.sessionsOf,
   devicesOf: devices.devicesOf,
   device: devices.device,
+  factorsOf: factors.factorsOf,
+  enrolment: factors.enrolment,
+  stepUp: factors.stepUp,
   client: clients.client,
   clients: clients.clients,
   resolveToken: tokens.resolveToken,
@@ -72,6 +76,12 @@ const STEPS: Steps = {
   createSession: sessions.createSession,
   touchSession: sessions.touchSession,
   expiredSessions: sessions.expiredSessions,
+  putEnrolment: factors.putEnrolment,
+  addFactors: factors.addFactors,
+  renameFactor: factors.renameFactor,
+  replaceCodes: factors.replaceCodes,
+  beginStepUp: factors.beginStepUp,
+  takeAbandonedStepUps: factors.takeAbandonedStepUps,
   rotate: families.rotate,
   delivered: families.delivered,
   createClient: clients.createClient,

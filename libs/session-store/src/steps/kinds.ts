@@ -8,9 +8,12 @@ import type {
   AuthorizationCode,
   Client,
   Device,
+  Enrolment,
+  Factor,
   Revocation,
   Secret,
   Session,
+  StepUp,
   Token,
   TokenKey,
   VersionedTarget,
@@ -49,6 +52,12 @@ export interface DeviceRecord extends Device {
   readonly secretHash: Buffer
   /** Present once it is lost. */
   readonly lostAt?: number
+}
+
+/** Which factor has a credential id. */
+export interface FactorCredentialRecord {
+  readonly id: string
+  readonly handle: string
 }
 
 export interface TokenRecord extends Token {
@@ -146,6 +155,20 @@ export const DEVICE: Kind<DeviceRecord> = kind('device', (d) => [d.handle], {
 export const DEVICE_CREDENTIAL: Kind<CredentialRecord> = kind('device-credential', (c) => [c.hash], {
   bytes: ['hash'],
   refs: (c) => [keyOf(DEVICE, c.handle)],
+})
+
+export const FACTOR: Kind<Factor> = kind('factor', (f) => [f.handle], {
+  bytes: ['totp.sealedSecret', 'webauthn.publicKey'],
+  entries: (f) => [[indexOf('factors', f.sub), f.createdAt]],
+})
+export const FACTOR_CREDENTIAL: Kind<FactorCredentialRecord> = kind('factor-credential', (c) => [c.id])
+export const ENROLMENT: Kind<Enrolment> = kind('enrolment', (e) => [e.session], {
+  bytes: ['sealedSecret', 'challenge'],
+  entries: (e) => [['expiring', e.expiresAt]],
+})
+export const STEP_UP: Kind<StepUp> = kind('step-up', (s) => [s.session], {
+  bytes: ['challenge'],
+  entries: (s) => [['step-ups', s.expiresAt]],
 })
 
 export const CLIENT: Kind<Client> = kind('client', (c) => [c.id], {

@@ -59,7 +59,7 @@ function joined(name: string, id: readonly Part[]): string {
 
 // Indexes that steps rely on to be complete: what was read of one must still stand when the step is written. From all
 // others a step takes only hints, and judges each record found.
-const EXACT: ReadonlySet<string> = new Set(['sessions', 'devices', 'affiliations', 'token-keys'])
+const EXACT: ReadonlySet<string> = new Set(['sessions', 'devices', 'factors', 'affiliations', 'token-keys'])
 
 /** True for an index whose range belongs to what a step has read. */
 export function isExact(index: string): boolean {

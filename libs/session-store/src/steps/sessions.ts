@@ -6,6 +6,7 @@ import { sorted } from './accounts.ts'
 import { useCode } from './codes.ts'
 import { meet } from './devices.ts'
 import { end } from './endings.ts'
+import { standOn } from './factors.ts'
 import {
   ACCOUNT,
   AFFILIATION,
@@ -15,9 +16,11 @@ import {
   DEVICE,
   DEVICE_CREDENTIAL,
   expiryOf,
+  FACTOR,
   SEQUENCE,
   SESSION,
   type SessionRecord,
+  STEP_UP,
 } from './kinds.ts'
 import { indexOf, type Kept, keyOf } from './layout.ts'
 import { isBehind } from './outbox.ts'
@@ -32,7 +35,10 @@ export function* createSession(tx: Tx, s: NewSession): Step<Begun | Refused> {
   const before = yield* tx.get(SESSION, s.handle)
   if (before !== null) return yield* begunBefore(tx, s, before)
   if (yield* isBehind(tx, s.seenSeq)) return { refused: 'store_behind_log' }
-  const refused = (yield* mayBegin(tx, s)) ?? (s.codeHash && (yield* useCode(tx, s.codeHash, s.handle, s.now)))
+  const refused =
+    (yield* mayBegin(tx, s)) ??
+    (yield* standOn(tx, s)) ??
+    (s.codeHash && (yield* useCode(tx, s.codeHash, s.handle, s.now)))
   if (refused) return { refused }
   const met = s.device && (yield* meet(tx, { ...s.device, sub: s.sub, now: s.now }))
   if (met && 'refused' in met) return met
@@ -123,7 +129,7 @@ function* sessionOf(tx: Tx, s: NewSession, parent: SessionRecord | null, newDevi
   }
 }
 
-function targetsOf({ kind, sub, tenant, handle, device, client }: NewSession): SignalTarget[] {
+function targetsOf({ kind, sub, tenant, handle, device, factor, client }: NewSession): SignalTarget[] {
   const rotates = kind === 'family' || kind === 'device'
   const targets: SignalTarget[] = [
     { kind: 'tenant', tenant, id: '' },
@@ -132,6 +138,7 @@ function targetsOf({ kind, sub, tenant, handle, device, client }: NewSession): S
     { kind: rotates ? 'family' : 'session', tenant: '', id: handle },
   ]
   if (device !== null) targets.push({ kind: 'device', tenant: '', id: device.handle })
+  if (factor !== null) targets.push({ kind: 'device', tenant: '', id: factor.handle })
   if (client !== null) targets.push({ kind: 'client', tenant: '', id: client })
   return targets
 }
@@ -147,6 +154,8 @@ function keysOf(s: NewSession): string[] {
   if (s.client !== null) keys.push(keyOf(CLIENT, s.client))
   if (s.parent !== null) keys.push(keyOf(SESSION, s.parent))
   if (s.codeHash !== null) keys.push(keyOf(CODE, s.codeHash))
+  if (s.factor !== null) keys.push(keyOf(FACTOR, s.factor.handle))
+  if (s.factor?.use) keys.push(keyOf(STEP_UP, s.factor.use.stepUp))
   if (s.device !== null) keys.push(keyOf(DEVICE, s.device.handle))
   if (s.device?.secretHash) keys.push(keyOf(DEVICE_CREDENTIAL, s.device.secretHash))
   return keys

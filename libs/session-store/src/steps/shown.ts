@@ -7,8 +7,11 @@ import type {
   AuthorizationCode,
   Client,
   Device,
+  Enrolment,
+  Factor,
   Secret,
   Session,
+  StepUp,
   Token,
   TokenKey,
 } from '../records.ts'
@@ -53,6 +56,9 @@ export const shown: {
   readonly affiliation: Show<Affiliation>
   readonly session: Show<Session>
   readonly device: Show<Device>
+  readonly factor: Show<Factor>
+  readonly enrolment: Show<Enrolment>
+  readonly stepUp: Show<StepUp>
   readonly newClient: Show<NewClient>
   readonly client: Show<Client>
   readonly token: Show<Token>
@@ -99,6 +105,36 @@ export const shown: {
     state: true,
     createdAt: true,
     lastSeenAt: true,
+  }),
+  factor: showing<Factor>({
+    handle: true,
+    sub: true,
+    kind: true,
+    name: true,
+    createdAt: true,
+    lastUsedAt: true,
+    totp: true,
+    codes: true,
+    webauthn: true,
+  }),
+  enrolment: showing<Enrolment>({
+    session: true,
+    sub: true,
+    kind: true,
+    name: true,
+    sealedSecret: true,
+    challenge: true,
+    expiresAt: true,
+  }),
+  stepUp: showing<StepUp>({
+    session: true,
+    sub: true,
+    tenant: true,
+    client: true,
+    acr: true,
+    challenge: true,
+    startedAt: true,
+    expiresAt: true,
   }),
   newClient: showing<NewClient>(NEW_CLIENT),
   client: showing<Client>({ ...NEW_CLIENT, state: true, revision: true, createdAt: true }),

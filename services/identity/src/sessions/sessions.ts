@@ -28,6 +28,7 @@ export interface Beginning extends Pick<NewSession, 'kind' | 'credential' | 'sub
   readonly handle?: string
   readonly client?: string | null
   readonly device?: NewSession['device']
+  readonly factor?: NewSession['factor']
   readonly act?: readonly Actor[]
   readonly parent?: string | null
   readonly scope?: readonly string[] | null
@@ -187,7 +188,7 @@ export class Sessions {
   #newSession(beginning: Beginning, now: number, ends: readonly Ending[]): NewSession {
     const { view, random, kinds } = this.#options
     const { kind, credential, sub, tenant, amr, notAfter = Number.POSITIVE_INFINITY } = beginning
-    const { client = null, device = null } = beginning
+    const { client = null, device = null, factor = null } = beginning
     const rule = kinds[kind]
     const absoluteExpiresAt = Math.min(now + rule.absoluteMs, notAfter)
     const targets: Target[] = [
@@ -196,6 +197,7 @@ export class Sessions {
       affiliationTarget(tenant, sub),
       ...(client === null ? [] : [target('client', client)]),
       ...(device === null ? [] : [target('device', device.handle)]),
+      ...(factor === null ? [] : [target('device', factor.handle)]),
     ]
     return {
       handle: beginning.handle ?? newHandle(random, kind === 'family' || kind === 'device' ? 'fam' : 'ses'),
@@ -205,6 +207,7 @@ export class Sessions {
       tenant,
       client,
       device,
+      factor,
       act: beginning.act ?? [],
       parent: beginning.parent ?? null,
       scope: beginning.scope ?? null,
