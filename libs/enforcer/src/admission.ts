@@ -39,6 +39,11 @@ export class Admission {
 
   /** Judges work about to start; on null the item has its payload and the scopes that are left. */
   judge(item: Item): Verdict {
+    return this.authorise(item) ?? this.unreadable(item)
+  }
+
+  /** All of `judge` but the payload, which is not looked into. */
+  authorise(item: Item): Verdict {
     if (item.headerFault) return { wait: false, settlement: item.headerFault }
     const { replica, clock, epsilonMs } = this.#settings
     const freshness = replica.freshness()
@@ -68,7 +73,7 @@ export class Admission {
     const decision = this.decide(item, 'queued')
     if (decision.outcome === 'allow') {
       item.scopes = decision.scopes
-      return this.unreadable(item)
+      return null
     }
     const { outcome, reason, rule, detail } = decision
     if (outcome === 'deny') return { wait: false, settlement: { outcome: 'denied', reason, rule, detail } }

@@ -5,10 +5,10 @@ import { Admission } from './admission.ts'
 import { processBatch } from './batch.ts'
 import { batchInterrupted, miswired } from './errors.ts'
 import { recordView } from './history.ts'
-import type { Item } from './item.ts'
+import { Item } from './item.ts'
 import { Meters } from './meters.ts'
 import type { EnforcerOptions, Settings } from './options.ts'
-import type { Settlement } from './outcomes.ts'
+import { EXECUTED, type Settlement } from './outcomes.ts'
 import { type Membership, Pulse } from './pulse.ts'
 import { Recorder } from './record.ts'
 import { RunningWork } from './running.ts'
@@ -22,6 +22,12 @@ export interface PlainJob {
   readonly key: Uint8Array | null
   readonly value: Uint8Array | null
   readonly headers: Readonly<Record<string, Uint8Array | string | undefined>>
+}
+
+/** The state a message would get if it came now; `executed` for one that would be handed to the handler. */
+export interface Probe extends Settlement {
+  /** The class only observes: the message would run whatever its state. */
+  readonly observed: boolean
 }
 
 /** Decides, runs and records work around ordinary handlers. */
@@ -47,6 +53,12 @@ export interface Enforcer {
    * @returns its recorded state. @throws {ENFORCER_BATCH_INTERRUPTED} when it has none: deliver it again.
    */
   run<T = unknown>(jobClass: string, job: PlainJob, handler: Handler<T>): Promise<Settlement>
+  /**
+   * Opens and decides one message as the first step of `run` does, and does nothing more: no handler is called,
+   * nothing is recorded, nothing waited for. The payload is bound but not read.
+   * @throws {ENFORCER_CLASS_UNKNOWN}
+   */
+  probe(jobClass: string, job: Pick<PlainJob, 'key' | 'value' | 'headers'>): Probe
   /**
    * Ends: nothing starts any more, running handlers get `graceMs` to finish and are then aborted, states are
    * recorded. Call it together with the consumer's own stop. Messages without a state are delivered again.
@@ -134,6 +146,12 @@ export function createEnforcer(options: EnforcerOptions): Enforcer {
       const messages = [messageOf(job, clock.now())]
       const items = await prepare(name, handler, 1)({ topic, partition, messages, membership: ALONE, ...ITSELF })
       return items[0]?.settlement as Settlement
+    },
+    probe(name, job) {
+      const { admission } = classFor(name)
+      const { rules, topic } = admission
+      const item = new Item(topic.name, 0, messageOf({ ...job, offset: 0 }, clock.now()), null)
+      return { ...(admission.authorise(item)?.settlement ?? EXECUTED), observed: rules.observe }
     },
     async stop(graceMs = 10_000) {
       stopping = true

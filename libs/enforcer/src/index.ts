@@ -1,7 +1,7 @@
 /** For consumers: decide, run, deny, park and record around a kafkajs handler or a plain function. */
 
 export type { AppliedSignal, ConsumerView, PassedCheckpoint } from './consumer-view.ts'
-export { createEnforcer, type Enforcer, type PlainJob } from './enforcer.ts'
+export { createEnforcer, type Enforcer, type PlainJob, type Probe } from './enforcer.ts'
 export { EnforcerError, type EnforcerErrorCode, PermanentError } from './errors.ts'
 export {
   type AppliedEvent,

@@ -155,6 +155,48 @@ describe('refusals', () => {
   })
 })
 
+describe('a probe', () => {
+  const opened = ['executed', 'allowed'] as const
+  it.each<[string, JobMessage, readonly string[]]>([
+    ['good', sealedMessage(0), opened],
+    ['whose payload nobody could read', sealedMessage(0, { value: Buffer.from('no payload') }), opened],
+    [
+      'for another audience',
+      sealedMessage(0, { claims: { aud: 'payments' } }),
+      ['denied', 'envelope_audience_mismatch'],
+    ],
+    ['without the scope', sealedMessage(0, { claims: { scope: [] } }), ['denied', 'scope_missing']],
+    ['without an envelope', { ...sealedMessage(0), headers: {} }, ['dead_lettered', 'envelope_missing']],
+  ])('%s is decided as the message would be, and leaves nothing behind', (_name, { key, value, headers }, expected) => {
+    const { enforcer, log, history } = stand({ scopes: ['invoices:export'] })
+    const { outcome, reason, observed } = enforcer.probe('export', { key, value, headers: headers as never })
+    expect([outcome, reason, observed]).toEqual([...expected, false])
+    expect([log.records, history.filter(({ type }) => type !== 'state')]).toEqual([[], []])
+  })
+
+  it('waits for nothing: what cannot be judged is parked', () => {
+    const { enforcer, view } = stand({ whenNotFresh: 'wait' })
+    const { key, value, headers } = sealedMessage(0)
+    view.fresh = { ...view.fresh, proven: false, closed: 'unproven' }
+    expect(enforcer.probe('export', { key, value, headers: headers as never })).toMatchObject({
+      outcome: 'parked',
+      reason: 'view_not_proven',
+    })
+  })
+
+  it('of an observed class says that it would run all the same, and of no class throws', () => {
+    const { enforcer, view } = stand({ observe: true })
+    const { key, value, headers } = sealedMessage(0)
+    view.raise(SESSION, 'reason:compromise', NOW + 500)
+    expect(enforcer.probe('export', { key, value, headers: headers as never })).toMatchObject({
+      outcome: 'denied',
+      reason: 'revoked_compromise',
+      observed: true,
+    })
+    expect(() => enforcer.probe('nothing', { key, value, headers: {} })).toThrow('nothing is no class')
+  })
+})
+
 describe('observed classes', () => {
   it('record what would have been, and run', async () => {
     const s = stand({ observe: true })

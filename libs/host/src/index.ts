@@ -1,4 +1,5 @@
 /** Process lifecycle: HTTP, health, drain, problem responses. */
+export { showsSecret } from './bearer.ts'
 export { hostFields, type ProcessOptions, type Running, runProcess, usageError } from './lifecycle.ts'
 export { logFields, logPlace, namesOneLog } from './log-fields.ts'
 export { genericProblem, type Problem, type ProblemMap, type ProblemSpec, problemOf, sendProblem } from './problem.ts'

@@ -3,13 +3,14 @@ import { createEnforcer } from '@countersign/enforcer'
 import { type EventLog, type JobConsumer, type JobHandlers, openLog } from '@countersign/event-log'
 import { createServer, logPlace, type Readiness, type Running } from '@countersign/host'
 import { isCountersignError, seconds, systemClock, systemRandom } from '@countersign/kernel'
-import { notFresh, ruleVersion } from '@countersign/policy'
+import { notFresh } from '@countersign/policy'
 import { fileSnapshots, Replica } from '@countersign/replica'
 import { exampleCatalogue } from '@countersign/schemas'
 import { createMetrics, type Logger } from '@countersign/telemetry'
 import type { WorkerConfig } from './config.ts'
 import { working } from './handler.ts'
 import { historyFile } from './history-file.ts'
+import { jobClassRoutes } from './job-class-routes.ts'
 import { jobClasses } from './job-classes.ts'
 import { problems } from './problems.ts'
 
@@ -98,7 +99,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   }
 
   const server = createServer({ logger, metrics, clock, random, problems, readiness })
-  server.get('/v1/job-classes', async () => classes.map((rules) => ({ ...rules, ruleVersion: ruleVersion(rules) })))
+  await server.register(jobClassRoutes, { classes, enforcer, probeSecret: config.probeSecret })
   await replica.start()
   const consuming = consume()
   // A group that cannot be joined at all ends the process; it is not a worker.

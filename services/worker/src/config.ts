@@ -22,6 +22,10 @@ export const config = z
     viewSize: field.size().prefault('256MiB').describe('budget of memory of the view; default 256MiB'),
     snapshotPath: field.text().optional().describe('file for snapshots of the view; without it the log is read anew'),
     historyPath: field.text().optional().describe('file to append the history to, one JSON object a line'),
+    probeSecret: field
+      .secret()
+      .optional()
+      .describe('bearer secret of POST /v1/job-classes/…/probe, for doctor; default: not offered; use _FILE'),
     progressEvery: field.duration().prefault('2s').describe('between progress records; default 2s'),
   })
   .superRefine(namesOneLog)

@@ -1,7 +1,6 @@
 /** Work nobody logged in for: webhooks, and schedules fired from outside. */
-import { timingSafeEqual } from 'node:crypto'
 import { type Boundary, eventIdOf, publicDenial } from '@countersign/boundary'
-import { sendProblem } from '@countersign/host'
+import { sendProblem, showsSecret } from '@countersign/host'
 import type { Clock, Secret } from '@countersign/kernel'
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
@@ -75,7 +74,7 @@ export async function scheduleRoutes(
 ): Promise<void> {
   answerDenials(app)
   app.post<{ Params: { name: string } }>('/internal/schedule/:name', async (request, reply) => {
-    if (!sameSecret(request.headers.authorization, secret)) return problem(reply, 'schedule_secret_wrong')
+    if (!showsSecret(request.headers.authorization, secret)) return problem(reply, 'schedule_secret_wrong')
     if (request.params.name !== 'nightly') return problem(reply, 'schedule_unknown')
     const body = parsed(reply, fireBody, request.body)
     if (body === null) return reply
@@ -83,12 +82,6 @@ export async function scheduleRoutes(
     const { sent, refused } = await nightly.fire({ due, reportsPerTenant, workMs: work_ms })
     return reply.code(refused.length === 0 ? 202 : 503).send({ jobs: sent.map(shown), refused })
   })
-}
-
-function sameSecret(header: string | undefined, secret: Secret): boolean {
-  const given = Buffer.from(header ?? '')
-  const wanted = Buffer.from(`Bearer ${secret.reveal()}`)
-  return given.length === wanted.length && timingSafeEqual(given, wanted)
 }
 
 function jsonOf(body: Buffer): unknown {
