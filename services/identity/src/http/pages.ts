@@ -1,4 +1,4 @@
-/** The few pages people see: plain HTML, no script, usable by keyboard and screen reader. */
+/** The few pages people see: plain HTML that works without script, by keyboard and by screen reader. */
 import type { FastifyReply } from 'fastify'
 import type { Answer } from '../answers.ts'
 import type { Known } from '../sessions/sessions.ts'
@@ -11,10 +11,13 @@ button { font: inherit; margin-top: 1.5rem; padding: .5rem 1.5rem; border: 1px s
 :focus-visible { outline: 3px solid #b35900; outline-offset: 2px }
 .note { border-left: 4px solid #b30000; padding-left: 1rem }
 dt { font-weight: 600 }
+code { font-size: 1.1rem; overflow-wrap: anywhere }
+.picture svg { display: block; width: 15rem; max-width: 100% }
+[hidden] { display: none }
 `
 
 /**
- * Sends a page that no other site may frame and that runs nothing.
+ * Sends a page that no other site may frame and that runs nothing, or at most our own files.
  * @param formActions where its forms may end besides here.
  */
 export function sendPage(
@@ -22,13 +25,15 @@ export function sendPage(
   status: number,
   html: string,
   formActions: readonly string[] = [],
+  runs: 'nothing' | 'own files' = 'nothing',
 ): FastifyReply {
   const actions = ["'self'", ...formActions].join(' ')
+  const scripts = runs === 'nothing' ? '' : " script-src 'self'; connect-src 'self';"
   return reply
     .code(status)
     .header(
       'content-security-policy',
-      `default-src 'none'; style-src 'self'; form-action ${actions}; base-uri 'none'; frame-ancestors 'none'`,
+      `default-src 'none'; style-src 'self';${scripts} form-action ${actions}; base-uri 'none'; frame-ancestors 'none'`,
     )
     .header('referrer-policy', 'same-origin')
     .header('x-content-type-options', 'nosniff')
@@ -160,40 +165,42 @@ export function authorizationRefusedPage(why: keyof typeof NOT_SENT_ON): string 
   return page('You cannot be sent on', `<p role="alert">${NOT_SENT_ON[why]}</p><p>Go back and tell its makers.</p>`)
 }
 
-function noteOf(note: string | undefined): string {
+export function noteOf(note: string | undefined): string {
   return note === undefined ? '' : `<p class="note" role="alert" id="note">${asText(note)}</p>`
 }
 
-function describedBy(note: string | undefined): string {
+export function describedBy(note: string | undefined): string {
   return note === undefined ? '' : ' aria-describedby="note" aria-invalid="true"'
 }
 
-function onwardField(onward: string | null): string {
+export function onwardField(onward: string | null): string {
   return onward === null ? '' : `\n<input type="hidden" name="continue" value="${asText(onward)}">`
 }
 
 // Several buttons of one word: what each is about is told to those who do not see where it stands.
-function button(action: string, word: string, about: string, handle: string): string {
+export function button(action: string, word: string, about: string, handle: string): string {
   return `<form method="post" action="${action}"><input type="hidden" name="handle" value="${asText(handle)}">
 <button type="submit" aria-label="${asText(`${word}: ${about}`)}">${word}</button></form>`
 }
 
-function time(at: number): string {
+export function time(at: number): string {
   const text = new Date(at).toISOString()
   return `<time datetime="${text}">${text.slice(0, 16).replace('T', ' ')} UTC</time>`
 }
 
-function page(title: string, body: string): string {
+/** @param scripts paths of our own files to run when the page is there. */
+export function page(title: string, body: string, scripts: readonly string[] = []): string {
+  const running = scripts.map((path) => `<script src="${path}" defer></script>`).join('')
   return `<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${title} · Countersign</title><link rel="stylesheet" href="/style.css"></head>
+<title>${title} · Countersign</title><link rel="stylesheet" href="/style.css">${running}</head>
 <body><main><h1>${title}</h1>
 ${body}
 </main></body></html>
 `
 }
 
-function asText(text: string): string {
+export function asText(text: string): string {
   return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`)
 }
