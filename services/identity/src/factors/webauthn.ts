@@ -28,18 +28,23 @@ export interface RelyingParty {
   readonly name: string
 }
 
-export interface Assertion {
-  /** Signature counter, to be noted. */
-  readonly counter: number
-  /** True when the authenticator knew its person, by PIN or otherwise: not merely that somebody was there. */
-  readonly userVerified: boolean
-}
+export type Assertion =
+  | {
+      readonly ok: true
+      /** Signature counter, to be noted. */
+      readonly counter: number
+      /** True when the authenticator knew its person, by PIN or otherwise: not merely that somebody was there. */
+      readonly userVerified: boolean
+    }
+  /** `counter_behind`: genuine, but counted past already. Its key may be in two places. */
+  | { readonly ok: false; readonly why: 'invalid' | 'counter_behind' }
 
 type Named = Pick<WebAuthnCredential, 'id' | 'transports'>
 
 // Ed25519, ES256 and RS256 (IANA COSE Algorithms): what authenticators have.
 const ALGORITHMS = [-8, -7, -257]
 const LONGEST_CREDENTIAL_ID = 1023
+const INVALID = { ok: false, why: 'invalid' } as const
 
 const encoded = z
   .string()
@@ -158,10 +163,7 @@ export class WebAuthn {
     }
   }
 
-  /**
-   * Judges an assertion (§7.2) by a passkey of the person it is asked of.
-   * @returns what it says; null for whatever is wrong with the response, a counter that did not rise too.
-   */
+  /** Judges an assertion (§7.2) by a passkey of the person it is asked of. */
   async asserted(
     response: AuthenticationResponseJSON,
     expected: {
@@ -170,14 +172,14 @@ export class WebAuthn {
       readonly userHandle: Buffer
       readonly verified: boolean
     },
-  ): Promise<Assertion | null> {
+  ): Promise<Assertion> {
     const { challenge, passkey, userHandle, verified: mustVerify } = expected
     const { id, origins } = this.#party
     const named = response.response.userHandle
-    if (response.id !== passkey.id) return null
-    if (named !== undefined && named !== userHandle.toString('base64url')) return null
+    if (response.id !== passkey.id) return INVALID
+    if (named !== undefined && named !== userHandle.toString('base64url')) return INVALID
     try {
-      if (isFramed(response)) return null
+      if (isFramed(response)) return INVALID
       const { verified, authenticationInfo } = await verifyAuthenticationResponse({
         response,
         expectedChallenge: challenge.toString('base64url'),
@@ -187,16 +189,18 @@ export class WebAuthn {
         credential: {
           id: passkey.id,
           publicKey: new Uint8Array(passkey.publicKey),
-          counter: passkey.counter,
+          // Judged below, when it is known whose word it is.
+          counter: 0,
         },
       })
-      if (!verified) return null
+      if (!verified) return INVALID
       const { newCounter, credentialDeviceType, userVerified } = authenticationInfo
       // What a key was made as, it stays (§7.2).
-      if ((credentialDeviceType === 'multiDevice') !== passkey.backupEligible) return null
-      return { counter: newCounter, userVerified }
+      if ((credentialDeviceType === 'multiDevice') !== passkey.backupEligible) return INVALID
+      if (newCounter <= passkey.counter && newCounter + passkey.counter > 0) return { ok: false, why: 'counter_behind' }
+      return { ok: true, counter: newCounter, userVerified }
     } catch {
-      return null
+      return INVALID
     }
   }
 }
