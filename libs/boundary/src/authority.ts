@@ -8,7 +8,8 @@ import type { SignalsView } from '@countersign/replica'
 import { scopeOf, targetKey } from '@countersign/revocation'
 import type { LogPosition, TargetVersion } from '@countersign/schemas'
 import { type Denial, denied } from './denial.ts'
-import type { ResolvedIdentity } from './identity.ts'
+import type { IdentityTarget, ResolvedIdentity } from './identity.ts'
+import type { Transaction } from './txn-tokens.ts'
 
 /** An identity that is not refused now. */
 export interface Judged {
@@ -31,32 +32,52 @@ export interface Presented {
   readonly identity: ResolvedIdentity
   /** When it was made, for self-contained ones; when identity answered, for resolved ones. */
   readonly at: number
+  /** Nobody was asked: found good earlier. */
+  readonly remembered?: boolean
+  /** Set for transaction tokens: what they carry on. */
+  readonly transaction?: Transaction
 }
 
 export class Authority {
   readonly #options: AuthorityOptions
   readonly #targets = new WeakMap<ResolvedIdentity, readonly TargetVersion[]>()
+  readonly #keys = new WeakMap<IdentityTarget, TargetVersion>()
 
   constructor(options: AuthorityOptions) {
     this.#options = options
   }
 
   /** @returns what is left of the identity, or why it is refused. Cost: one table look-up per target. */
-  judge({ identity, at }: Presented): Judged | Denial {
+  judge(presented: Presented): Judged | Denial {
+    const { identity, at, remembered = false, transaction } = presented
     const { replica, clock } = this.#options
     const now = clock.now()
     const ring = replica.ring()
     if (ring === null || !this.keyInForce(ring, now)) return denied('key_not_in_force')
     if (identity.expiresAt !== null && now >= identity.expiresAt) return denied('credential_expired')
-    const resolved = identity.credential === 'session_cookie' || identity.credential === 'opaque_token'
     const { window_ms: windowMs, max_staleness_ms: budgetMs } = ring.bundle
+    const resolved = isResolved(presented)
     if (!resolved && now - at >= windowMs) return denied('credential_too_old')
     // Identity vouched for a resolved one just now; after a budget's time this view must do so.
-    if (!resolved || now - at > budgetMs) {
-      const { proven, ageMs } = replica.freshness()
-      if (!proven || !(ageMs <= budgetMs)) return denied('view_not_fresh')
+    if ((!resolved || remembered || now - at > budgetMs) && !this.fresh(ring)) return denied('view_not_fresh')
+    // Its `iat` is a whole second: the position may have been reached at that second's end.
+    if (transaction && identity.position && replica.reached(identity.position, at + 1000) === 'beyond') {
+      return denied('credential_invalid', 'position_beyond')
     }
-    return this.#judgeFloors(identity)
+    return this.judgeFloors(identity)
+  }
+
+  /** Whether this view is proven, and no older than the largest staleness budget. */
+  fresh(ring: KeyRing): boolean {
+    const { proven, ageMs } = this.#options.replica.freshness()
+    return proven && ageMs <= ring.bundle.max_staleness_ms
+  }
+
+  /** Whether an answer kept may stand in for asking again: this view tells all that ended until now. */
+  vouchesFor({ identity: { position } }: Presented): boolean {
+    const { replica } = this.#options
+    const ring = replica.ring()
+    return ring !== null && this.fresh(ring) && (position === null || replica.reached(position) === 'reached')
   }
 
   /**
@@ -76,10 +97,11 @@ export class Authority {
     return key?.signsTenant(tenant) === true && key.signsTopic(topic)
   }
 
-  #judgeFloors(identity: ResolvedIdentity): Judged | Denial {
+  /** By floors alone: what has been ended, and what is left. */
+  judgeFloors(identity: ResolvedIdentity): Judged | Denial {
     const { replica } = this.#options
     const removed = new Set<string>()
-    const targets = this.#targetsOf(identity)
+    const targets = this.targetsOf(identity)
     for (const target of targets) {
       for (const { effect, higher } of replica.floors(target.key)) {
         const scope = scopeOf(effect)
@@ -91,22 +113,36 @@ export class Authority {
     return { ok: true, targets, scopes, position: this.#position(identity.position) }
   }
 
-  // A fan-out seals for one identity many times; its target keys are hashed once.
-  #targetsOf(identity: ResolvedIdentity): readonly TargetVersion[] {
+  /**
+   * A fan-out seals for one identity many times, and a remembered one comes with most of its targets again: each key is
+   * hashed once. Identities and targets are frozen.
+   */
+  targetsOf(identity: ResolvedIdentity): readonly TargetVersion[] {
     let targets = this.#targets.get(identity)
     if (!targets) {
-      targets = identity.targets.map((target) => ({
-        kind: target.kind,
-        key: targetKey(target),
-        version: target.version,
-      }))
+      targets = identity.targets.map((target) => this.#keyed(target))
       this.#targets.set(identity, targets)
     }
     return targets
+  }
+
+  #keyed(target: IdentityTarget): TargetVersion {
+    let keyed = this.#keys.get(target)
+    if (!keyed) {
+      keyed = { kind: target.kind, key: targetKey(target), version: target.version }
+      this.#keys.set(target, keyed)
+    }
+    return keyed
   }
 
   #position(answered: LogPosition | null): LogPosition {
     const { replica } = this.#options
     return answered === null || replica.reached(answered) === 'reached' ? replica.position() : answered
   }
+}
+
+/** Whether identity itself was asked; a transaction token says what somebody else was answered. */
+export function isResolved({ identity, transaction }: Presented): boolean {
+  const { credential } = identity
+  return transaction === undefined && (credential === 'session_cookie' || credential === 'opaque_token')
 }

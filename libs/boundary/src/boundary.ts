@@ -5,26 +5,37 @@
 import { createHash } from 'node:crypto'
 import type { SigningKey } from '@countersign/envelope'
 import type { EventLog } from '@countersign/event-log'
-import { type Clock, newHandle, type Random } from '@countersign/kernel'
-import type { SignalsView } from '@countersign/replica'
+import type { Clock, Random } from '@countersign/kernel'
 import type { Catalogue } from '@countersign/schemas'
-import { type Logger, type Metrics, parseTraceparent, silentLogger, traceContext } from '@countersign/telemetry'
+import { type Logger, type Metrics, silentLogger } from '@countersign/telemetry'
 import { Authority, type Presented } from './authority.ts'
 import { type ContextPolicy, contextFilter } from './context.ts'
-import { BoundaryError, type Denial, denied } from './denial.ts'
-import { type BoundaryRequest, credentialOf } from './http.ts'
-import { type BoundaryIdentity, deepFreeze, normalScopes } from './identity.ts'
+import { Credentials } from './credentials.ts'
+import { type Demands, unmet } from './demands.ts'
+import { BoundaryError, type Denial, failure } from './denial.ts'
+import { type BoundaryRequest, bearerCredential, type Credential, credentialOf } from './http.ts'
+import { type Arrival, identityFor, settled } from './identities.ts'
+import type { BoundaryIdentity } from './identity.ts'
 import type { TokenResolver } from './introspection.ts'
 import { type IssuerConfig, Issuers } from './issuers.ts'
 import { createJobs, type Jobs } from './jobs.ts'
-import { memoryReplayGuard, type ReplayGuard } from './replay.ts'
+import type { RememberOptions } from './remembered.ts'
+import { replayGuardBySender } from './replay.ts'
 import { type ScheduleEntry, type ScheduleOptions, scheduleEntry } from './schedules.ts'
 import type { SessionResolver } from './sessions.ts'
 import { type SystemEntry, type SystemOptions, systemEntry } from './systems.ts'
+import {
+  makeTxnToken,
+  type TxnTokenAnswer,
+  type TxnTokenOptions,
+  TxnTokenReader,
+  type TxnTokenRequest,
+} from './txn-tokens.ts'
+import { type BoundaryView, Watching } from './watching.ts'
 import { type WebhookEntry, type WebhookOptions, webhookEntry } from './webhooks.ts'
 
 export interface BoundaryOptions {
-  readonly replica: Pick<SignalsView, 'floors' | 'freshness' | 'position' | 'reached' | 'ring'>
+  readonly replica: BoundaryView
   readonly log: EventLog
   readonly catalogue: Catalogue
   /** Signs envelopes; its public half stands in the trust bundle with use `envelope`. */
@@ -37,6 +48,16 @@ export interface BoundaryOptions {
   readonly sessions?: SessionResolver
   /** Asked about opaque access tokens; without it they are refused. */
   readonly introspection?: TokenResolver
+  /** Asks about JWTs too: their issuer's keys are not looked at. @defaultValue false */
+  readonly introspectJwts?: boolean
+  /** Takes the header `Txn-Token`, and seals such tokens; without it one is refused. */
+  readonly txnTokens?: TxnTokenOptions
+  /**
+   * Remembers credentials found good, by SHA-256 of the whole, never a refusal. Each use is judged anew: by expiry, window
+   * and the floors of this view, and what was asked about only while this view is fresh and has reached the answer's
+   * position. Absent: only what was verified here. Given: also what identity was asked about. False: nothing.
+   */
+  readonly remember?: RememberOptions | false
   /** Exact name of the session cookie. @defaultValue `__Host-session` */
   readonly cookieName?: string
   /** Issuers whose JWTs are accepted. @defaultValue none */
@@ -55,9 +76,37 @@ export interface BoundaryOptions {
 
 export type Admission = { readonly ok: true; readonly identity: BoundaryIdentity } | Denial
 
+/** A credential by itself, exactly one. */
+export type GivenCredential = { readonly cookie: string } | { readonly bearer: string } | { readonly txnToken: string }
+
 export interface Boundary {
   /** Judges the credential of a request. Never throws on any request. The hooks call it, and remove the credential. */
   admit(request: BoundaryRequest): Promise<Admission>
+  /**
+   * The same for a credential that came otherwise: in this process, on a command line, by another transport. Nothing says
+   * here who made a browser send a cookie.
+   */
+  present(credential: GivenCredential, context?: Arrival): Promise<Admission>
+  /**
+   * Whether an identity may do what takes these scopes and this authentication, judged now. `answerOf` makes the
+   * challenge of a denial. Cost: a few µs.
+   * @throws {BOUNDARY_IDENTITY_UNKNOWN}
+   */
+  demand(identity: BoundaryIdentity, demands: Demands): { readonly ok: true } | Denial
+  /**
+   * Seals a transaction token for the services behind: judged again, no scope more, no life longer than its credential's
+   * and that of the token the identity came with, the same transaction. Needs `txnTokens`, and a key granted for the
+   * tenant and the topic `txn-token`. Cost: about 50 µs.
+   * @throws {BOUNDARY_IDENTITY_UNKNOWN} @throws {BOUNDARY_TXN_TOKEN_INVALID} when details and context are no JSON, or too much.
+   */
+  txnToken(identity: BoundaryIdentity, request?: TxnTokenRequest): TxnTokenAnswer
+  /**
+   * For a connection that stays open: tells when its identity is ended, expires, loses a scope demanded, or can no longer
+   * be judged because the view is older than the bundle's budget. Cost: a look-up per signal, a judgement where it hits.
+   * @param onEnd called at most once, never before this returns. Must not throw.
+   * @returns a function that ends watching. @throws {BOUNDARY_IDENTITY_UNKNOWN}
+   */
+  watch(identity: BoundaryIdentity, onEnd: (denial: Denial) => void, demands?: Pick<Demands, 'scopes'>): () => void
   readonly jobs: Jobs
   /** @throws {BOUNDARY_OPTIONS_INVALID} for a scheme there is not, or a secret that is none of its kind. */
   webhook(options: WebhookOptions): WebhookEntry
@@ -68,8 +117,6 @@ export interface Boundary {
   notReady(): readonly ('key_not_in_force' | 'view_not_fresh')[]
 }
 
-const CORRELATION = /^[\w.:-]{8,128}$/
-const REQUEST_ID = /^[\w.:-]{1,128}$/
 const DAY = 86_400_000
 
 /**
@@ -86,48 +133,42 @@ export function createBoundary(options: BoundaryOptions): Boundary {
   const authority = new Authority({ replica, clock, keyId: options.key.keyId })
   const issuers = new Issuers(options.issuers ?? [], clock)
   const filterContext = contextFilter(options.contextPolicy)
-  const replayGuards = new Map<string, ReplayGuard>()
-  const asked = {
-    cookie: sessions && ((value: string) => sessions.resolve(value)),
-    api_session: sessions?.resolveBearer && ((value: string) => sessions.resolveBearer?.(value)),
-    opaque: introspection && ((value: string) => introspection.resolve(value)),
-    // Only its issuer takes one; here it is a secret that went astray.
-    refresh: undefined,
-  }
+  const replayGuardOf = replayGuardBySender(clock)
+  const txn = options.txnTokens
+  const credentials = new Credentials({
+    authority,
+    clock,
+    issuers,
+    sessions,
+    introspection,
+    introspectJwts: options.introspectJwts ?? false,
+    txnTokens: txn && txn.accept !== false ? new TxnTokenReader(txn, replica, clock) : null,
+    remember: options.remember,
+  })
+  const watching = new Watching(authority, replica, clock)
   const made = new WeakMap<BoundaryIdentity, Presented>()
 
-  async function present(request: BoundaryRequest): Promise<({ ok: true } & Presented) | Denial> {
-    const credential = credentialOf(request, cookieName)
-    if (!credential.ok) return credential
-    const { value } = credential
-    if (credential.kind === 'jwt') return issuers.accept(value)
-    // Before it is asked about: what ends after that was not seen by whoever answers.
-    const at = clock.now()
-    const answer = await asked[credential.kind]?.(value)
-    if (!answer) return denied('credential_invalid', `no_${credential.kind}`)
-    return answer.ok ? { ok: true, identity: answer.identity, at } : answer
-  }
-
   /** Makes the identity handlers see, if its credential is good now. */
-  function accept(presented: Presented, request: Partial<BoundaryRequest>): Admission {
+  function accept(given: Presented, arrival: Arrival): Admission {
+    const presented = settled(given)
     const judged = authority.judge(presented)
     if (!judged.ok) return judged
-    const { headers = {} } = request
-    const txn = newHandle(random, 'txn')
-    const given = headers['x-correlation-id']
-    const identity: BoundaryIdentity = deepFreeze({
-      ...structuredClone(presented.identity),
-      scopes: normalScopes(judged.scopes),
-      // Whoever ends the transaction ends all work of this request.
-      targets: [...presented.identity.targets, { kind: 'transaction', tenant: '', id: txn, version: clock.now() }],
-      txn,
-      requestId: request.id !== undefined && REQUEST_ID.test(request.id) ? request.id : newHandle(random, 'req'),
-      correlationId: typeof given === 'string' && CORRELATION.test(given) ? given : txn,
-      ...filterContext(request.ip, headers['user-agent']),
-      trace: traceContext(random, parseTraceparent(onlyText(headers.traceparent))),
-    })
-    made.set(identity, { identity, at: presented.at })
+    const identity = identityFor(presented, judged, arrival, clock.now(), random, filterContext)
+    made.set(identity, { ...presented, identity })
     return { ok: true, identity }
+  }
+
+  async function admitted(credential: Credential, kind: string, arrival: Arrival): Promise<Admission> {
+    const found = await credentials.present(credential)
+    const admission = found.ok ? accept(found.presented, arrival) : found
+    report(kind, admission, arrival.requestId)
+    return admission
+  }
+
+  function presentedOf(identity: BoundaryIdentity): Presented {
+    const presented = made.get(identity)
+    if (!presented) throw failure('BOUNDARY_IDENTITY_UNKNOWN', false, 'the identity was not made by this boundary')
+    return presented
   }
 
   function report(kind: string, admission: { readonly ok: true } | Denial, id: string | undefined): void {
@@ -136,14 +177,6 @@ export function createBoundary(options: BoundaryOptions): Boundary {
     if (admission.ok) return
     const reason = admission.detail ?? admission.code
     logger.info({ credential: kind, code, reason, requestId: id ?? null }, 'credential refused')
-  }
-
-  /** One for each sender: what one fills up refuses no other. */
-  function replayGuardOf({ provider, tenant, replay }: WebhookOptions): ReplayGuard {
-    const sender = JSON.stringify([provider, tenant])
-    const guard = replay ?? replayGuards.get(sender) ?? memoryReplayGuard(clock)
-    if (!replay) replayGuards.set(sender, guard)
-    return guard
   }
 
   /** Credentials that are made in this process, when it says so. */
@@ -165,15 +198,34 @@ export function createBoundary(options: BoundaryOptions): Boundary {
   })
 
   return {
-    async admit(request) {
-      const presented = await present(request)
-      const admission = presented.ok ? accept(presented, request) : presented
-      report(kindOf(request), admission, request.id)
-      return admission
+    admit: (request) => admitted(credentialOf(request, cookieName), kindOf(request), arrivalOf(request)),
+    present(credential, context = {}) {
+      const [kind, given] = shown(credential)
+      return admitted(given, kind, context)
+    },
+    demand(identity, demands) {
+      const judged = authority.judge(presentedOf(identity))
+      return judged.ok ? (unmet(demands, identity, judged, clock.now()) ?? { ok: true }) : judged
+    },
+    txnToken(identity, request = {}) {
+      const presented = presentedOf(identity)
+      if (!txn)
+        throw failure('BOUNDARY_OPTIONS_INVALID', false, 'a boundary that seals transaction tokens has txnTokens')
+      return makeTxnToken(identity, presented, request, { ...options, authority, trustDomain: txn.trustDomain })
+    },
+    watch(identity, onEnd, demands = {}) {
+      const presented = presentedOf(identity)
+      if (!replica.onSignal) throw failure('BOUNDARY_OPTIONS_INVALID', false, 'this view does not tell when it changes')
+      return watching.add(presented, demands, onEnd)
     },
     jobs,
     webhook(webhook) {
-      const entry = webhookEntry(webhook, replayGuardOf(webhook), clock, accept)
+      const entry = webhookEntry(
+        webhook,
+        webhook.replay ?? replayGuardOf(webhook.provider, webhook.tenant),
+        clock,
+        accept,
+      )
       return {
         async receive(delivery, work) {
           const answer = await entry.receive(delivery, work)
@@ -204,7 +256,24 @@ export function eventIdOf(...parts: readonly string[]): Buffer {
   return digest.digest().subarray(0, 16)
 }
 
+function arrivalOf({ id, ip, headers = {} }: Partial<BoundaryRequest>): Arrival {
+  return {
+    ip,
+    userAgent: headers['user-agent'],
+    requestId: id,
+    correlationId: onlyText(headers['x-correlation-id']),
+    traceparent: onlyText(headers.traceparent),
+  }
+}
+
+function shown(given: GivenCredential): [kind: string, credential: Credential] {
+  if ('cookie' in given) return ['cookie', { ok: true, kind: 'cookie', value: given.cookie }]
+  if ('bearer' in given) return ['bearer', bearerCredential(given.bearer)]
+  return ['txn_token', { ok: true, kind: 'txn_token', value: given.txnToken }]
+}
+
 function kindOf({ headers }: BoundaryRequest): string {
+  if (headers['txn-token'] !== undefined) return 'txn_token'
   if (headers.authorization !== undefined) return 'bearer'
   return headers.cookie === undefined ? 'none' : 'cookie'
 }

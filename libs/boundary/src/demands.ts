@@ -25,7 +25,6 @@ export function unmet(
     return { ok: false, code: 'scope_missing', detail: missing.join(' '), challenge: { scopes } }
   }
   const weak = acr !== undefined && (identity.acr === null || !acr.includes(identity.acr))
-  // The start of its second is all a token says of when.
   const old = maxAuthAgeMs !== undefined && !(identity.authTime !== null && now - identity.authTime <= maxAuthAgeMs)
   if (!weak && !old) return null
   return {

@@ -92,7 +92,7 @@ describe.each(Object.keys(frameworks))('%s', (name) => {
       const response = await fetch(`${url}/jobs`, { method: 'POST', headers: cookie })
       expect(response.status).toBe(401)
       expect(response.headers.get('content-type')).toMatch(/^application\/problem\+json/)
-      expect(response.headers.get('www-authenticate')).toBe('Bearer')
+      expect(response.headers.get('www-authenticate')).toBe('Bearer error="invalid_token"')
       expect(response.headers.get('cache-control')).toBe('no-store')
       bodies.push((await response.json()) as Record<string, unknown>)
     }

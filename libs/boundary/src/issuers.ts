@@ -5,7 +5,7 @@ import type { Actor, PrincipalKind } from '@countersign/schemas'
 import { createVerifier, type TokenClaims, type Verifier, type VerifierOptions } from '@countersign/tokens'
 import type { Presented } from './authority.ts'
 import { type Denial, denied } from './denial.ts'
-import type { IdentityTarget, ResolvedIdentity } from './identity.ts'
+import type { IdentityTarget } from './identity.ts'
 import { ownIdentity } from './own-claims.ts'
 
 /**

@@ -43,3 +43,17 @@ export function memoryReplayGuard(clock: Clock, capacity = 100_000): ReplayGuard
     },
   }
 }
+
+/** @returns one guard in memory for each sender: what one fills up refuses no other. */
+export function replayGuardBySender(
+  clock: Clock,
+  capacity = 100_000,
+): (provider: string, tenant: string) => ReplayGuard {
+  const guards = new Map<string, ReplayGuard>()
+  return (provider, tenant) => {
+    const sender = JSON.stringify([provider, tenant])
+    const guard = guards.get(sender) ?? memoryReplayGuard(clock, capacity)
+    guards.set(sender, guard)
+    return guard
+  }
+}

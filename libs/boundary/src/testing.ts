@@ -9,17 +9,21 @@ import { type Boundary, type BoundaryOptions, createBoundary } from './boundary.
 import type { BoundaryRequest } from './http.ts'
 import type { ResolvedIdentity } from './identity.ts'
 import type { SessionResolver } from './sessions.ts'
+import type { BoundaryView, ChangingView } from './watching.ts'
 
 export { NOW } from '@countersign/envelope/testing'
 
 /** A view whose every answer a test sets. */
-export class FakeView implements Pick<SignalsView, 'floors' | 'freshness' | 'position' | 'reached' | 'ring'> {
+export class FakeView implements BoundaryView {
   readonly view = new View({ random: new SeededRandom(5) })
   readonly authority: TestAuthority
   ringInForce: TestAuthority['ring'] | null
   fresh = true
   ageMs = 1_000
   offset = 41
+  /** Up to here the view is proven complete, epoch ms. */
+  asOf = NOW
+  readonly #listeners = new Set<Parameters<ChangingView['onSignal']>[0]>()
 
   constructor(authority: TestAuthority) {
     this.authority = authority
@@ -39,7 +43,7 @@ export class FakeView implements Pick<SignalsView, 'floors' | 'freshness' | 'pos
     return {
       proven: this.fresh,
       closed,
-      asOf: NOW,
+      asOf: this.asOf,
       ageMs: this.fresh ? this.ageMs : Number.POSITIVE_INFINITY,
       storeUnseenForMs: 0,
     }
@@ -49,13 +53,20 @@ export class FakeView implements Pick<SignalsView, 'floors' | 'freshness' | 'pos
     return { log_id: 'log-1', offset: this.offset }
   }
 
-  reached(position: LogPosition): 'reached' | 'behind' {
-    return position.log_id === 'log-1' && position.offset <= this.offset ? 'reached' : 'behind'
+  reached(position: LogPosition, iat = Number.POSITIVE_INFINITY): 'reached' | 'behind' | 'beyond' {
+    if (position.log_id === 'log-1' && position.offset <= this.offset) return 'reached'
+    return this.asOf > iat + 250 ? 'beyond' : 'behind'
+  }
+
+  onSignal(fn: Parameters<ChangingView['onSignal']>[0]): () => void {
+    this.#listeners.add(fn)
+    return () => this.#listeners.delete(fn)
   }
 
   /** A signal was folded. */
   raise(target: Target, effect: Effect, floor: number): void {
-    this.view.apply({ key: targetKey(target), effect, fallback: 'compromise', floor })
+    const facts = { key: targetKey(target), effect, fallback: 'compromise', floor } as const
+    if (this.view.apply(facts)) for (const fn of this.#listeners) fn({ facts })
   }
 }
 

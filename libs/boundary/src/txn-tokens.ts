@@ -176,7 +176,12 @@ export function makeTxnToken(
   const exp = Math.min(inSeconds(now + life), inSeconds(until), iat + inSeconds(MAX_TXN_TOKEN_LIFE_MS))
   if (exp * 1000 <= now) return denied('credential_expired', 'less_than_a_second')
   const token = { kind: 'token', tenant: '', id: newHandle(random, 'tok'), version: now } as const
-  const claims = { iat, exp, ...claimsOf(identity, judged, token, scopes, options), ...carried(identity, presented, request) }
+  const claims = {
+    iat,
+    exp,
+    ...claimsOf(identity, judged, token, scopes, options),
+    ...carried(identity, presented, request),
+  }
   try {
     return { ok: true, text: sealTxnToken(claims, key), expiresAt: exp * 1000 }
   } catch (error) {

@@ -1,7 +1,7 @@
 import { Secret } from '@countersign/kernel'
 import { Webhook } from 'standardwebhooks'
 import { describe, expect, test } from 'vitest'
-import { memoryReplayGuard } from './replay.ts'
+import { memoryReplayGuard, replayGuardBySender } from './replay.ts'
 import { NOW, stand } from './testing.ts'
 import type { Delivery, WebhookOptions } from './webhooks.ts'
 
@@ -178,6 +178,15 @@ describe('repetitions', () => {
     expect(await receive(delivery({ id: 'a' }), { replay }, f)).toBe('repeated')
     await f.clock.advance(300_001)
     expect(await receive(delivery({ id: 'c', at: f.clock.now() }), { replay }, f)).toBe('first')
+  })
+
+  test('what one sender fills up refuses no other, also one of the same name for another tenant', () => {
+    const guardOf = replayGuardBySender(stand().clock, 2)
+    const claim = (provider: string, tenant: string, id: string) => guardOf(provider, tenant).claim(id, NOW)
+    expect(['a', 'b', 'c'].map((id) => claim('busy', 'acme', id))).toEqual(['first', 'first', 'full'])
+    expect(claim('busy', 'beta', 'c')).toBe('first')
+    expect(claim('quiet', 'acme', 'c')).toBe('first')
+    expect(claim('busy', 'acme', 'a')).toBe('working')
   })
 
   test('a refused delivery is not remembered', async () => {

@@ -15,4 +15,16 @@ export {
   verifyRecord,
 } from './signed-record.ts'
 export { type BundleFault, type BundleResult, signBundle, verifyBundle } from './trust-bundle.ts'
+export {
+  MAX_TXN_TOKEN_CHARACTERS,
+  MAX_TXN_TOKEN_LIFE_MS,
+  openTxnToken,
+  sealTxnToken,
+  TXN_TOKEN_TOPIC,
+  TXN_TOKEN_TYPE,
+  type TxnTokenClaims,
+  type TxnTokenContext,
+  type TxnTokenFault,
+  type TxnTokenResult,
+} from './txn-token.ts'
 export { MAX_ENVELOPE_BYTES } from './wire.ts'

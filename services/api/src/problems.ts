@@ -26,10 +26,11 @@ export const problems = {
   BOUNDARY_SCOPE_WIDENED: { status: 403, title: 'You may not do this' },
   BOUNDARY_QUEUE_FULL: { status: 503, title: 'Too many jobs are waiting; try again' },
   BOUNDARY_APPEND_FAILED: { status: 503, title: 'The job could not be queued; try again' },
-  // These three are mistakes in this service, not in a request.
+  // These are mistakes in this service, not in a request.
   BOUNDARY_OPTIONS_INVALID: { status: 500, title: 'Something went wrong on this side' },
   BOUNDARY_IDENTITY_UNKNOWN: { status: 500, title: 'Something went wrong on this side' },
   BOUNDARY_TOPIC_UNKNOWN: { status: 500, title: 'Something went wrong on this side' },
+  BOUNDARY_TXN_TOKEN_INVALID: { status: 500, title: 'Something went wrong on this side' },
 } as const satisfies ProblemMap<ApiCode | BoundaryErrorCode>
 
 export function problem(reply: FastifyReply, code: ApiCode): FastifyReply {

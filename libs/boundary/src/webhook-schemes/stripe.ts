@@ -13,6 +13,7 @@ import {
 } from './scheme.ts'
 
 const MAX_HEADER_CHARS = 2048
+const PART = /^([a-z]\w*)=(\S*)$/
 
 /** The key is the secret as it stands, `whsec_` and all. A retry is signed anew, under the same event id. */
 export function stripeScheme(secrets: readonly Secret[]): (delivery: Signed, terms: Terms) => Genuine | Denial {
@@ -38,9 +39,9 @@ export function stripeScheme(secrets: readonly Secret[]): (delivery: Signed, ter
  */
 function partsOf(header: string): { t: string; v1: string[] } | null {
   if (header.length > MAX_HEADER_CHARS) return null
-  const parts = header.split(',').map((part) => part.split('='))
-  if (parts.some((part) => part.length !== 2)) return null
-  const valuesOf = (name: string): string[] => parts.flatMap(([key, value = '']) => (key === name ? [value] : []))
+  const parts = header.split(',').map((part) => PART.exec(part))
+  if (parts.includes(null)) return null
+  const valuesOf = (name: string): string[] => parts.flatMap((part) => (part?.[1] === name ? [part[2] ?? ''] : []))
   const [t, ...more] = valuesOf('t')
   const v1 = valuesOf('v1').slice(0, MAX_SIGNATURES)
   return t === undefined || more.length > 0 || v1.length === 0 ? null : { t, v1 }

@@ -1,0 +1,159 @@
+/**
+ * Identities of connections that stay open: judged again whenever something they depend on is ended. They are found by the
+ * key a signal names, so that what concerns nobody here costs a look-up, however many are open.
+ */
+import type { Clock } from '@countersign/kernel'
+import type { SignalsView } from '@countersign/replica'
+import { type Authority, isResolved, type Presented } from './authority.ts'
+import { type Demands, unmet } from './demands.ts'
+import { type Denial, denied } from './denial.ts'
+
+/** What a boundary needs of the view this process keeps; a `Replica` is one. */
+export interface BoundaryView
+  extends Pick<SignalsView, 'floors' | 'freshness' | 'position' | 'reached' | 'ring'>,
+    Partial<ChangingView> {}
+
+/** Needed to watch. */
+export interface ChangingView {
+  /** Calls `fn` after each signal that took something anew. @returns a function that ends it. */
+  onSignal(fn: (found: { readonly facts: { readonly key: Uint8Array } }) => void): () => void
+}
+
+interface Watched {
+  readonly presented: Presented
+  readonly demands: Demands
+  readonly onEnd: (denial: Denial) => void
+  readonly keys: readonly string[]
+  cancelTimer: () => void
+  over: boolean
+}
+
+const LOOK_MS = 1_000
+
+export class Watching {
+  readonly #authority: Authority
+  readonly #view: BoundaryView
+  readonly #clock: Clock
+  readonly #all = new Set<Watched>()
+  readonly #byKey = new Map<string, Set<Watched>>()
+  readonly #hit = new Set<string>()
+  #unsubscribe: (() => void) | null = null
+  #cancelLook: () => void = () => {}
+  /** Monotonic milliseconds: when the proof of this view was made that was last seen in force. */
+  #provenAt = 0
+
+  constructor(authority: Authority, view: BoundaryView, clock: Clock) {
+    this.#authority = authority
+    this.#view = view
+    this.#clock = clock
+  }
+
+  get size(): number {
+    return this.#all.size
+  }
+
+  add(presented: Presented, demands: Demands, onEnd: Watched['onEnd']): () => void {
+    const keys = this.#authority.targetsOf(presented.identity).map(({ key }) => nameOf(key))
+    const watched: Watched = { presented, demands, onEnd, keys, cancelTimer: () => {}, over: false }
+    if (this.#all.size === 0) this.#begin()
+    this.#all.add(watched)
+    for (const key of keys) {
+      const those = this.#byKey.get(key)
+      if (those) those.add(watched)
+      else this.#byKey.set(key, new Set([watched]))
+    }
+    this.#timeEnd(watched)
+    // What was ended while whoever calls was on its way here; not before it has this call's answer.
+    queueMicrotask(() => this.#judge(watched))
+    return () => this.#remove(watched)
+  }
+
+  #begin(): void {
+    this.#provenAt = this.#clock.monotonic()
+    this.#unsubscribe =
+      this.#view.onSignal?.(({ facts }) => {
+        const key = nameOf(facts.key)
+        if (!this.#byKey.has(key)) return
+        // Signals folded in one go are answered once, before anything else runs.
+        if (this.#hit.size === 0) queueMicrotask(() => this.#judgeHit())
+        this.#hit.add(key)
+      }) ?? null
+    this.#look()
+  }
+
+  #remove(watched: Watched): void {
+    if (!this.#all.delete(watched)) return
+    watched.over = true
+    watched.cancelTimer()
+    for (const key of watched.keys) {
+      const those = this.#byKey.get(key)
+      those?.delete(watched)
+      if (those?.size === 0) this.#byKey.delete(key)
+    }
+    if (this.#all.size > 0) return
+    this.#unsubscribe?.()
+    this.#unsubscribe = null
+    this.#cancelLook()
+  }
+
+  #judgeHit(): void {
+    const due = new Set<Watched>()
+    for (const key of this.#hit) for (const watched of this.#byKey.get(key) ?? []) due.add(watched)
+    this.#hit.clear()
+    for (const watched of due) this.#judge(watched)
+  }
+
+  #judge(watched: Watched): void {
+    if (watched.over) return
+    const { presented, demands } = watched
+    const { identity } = presented
+    const now = this.#clock.now()
+    const judged = this.#authority.judgeFloors(identity)
+    const denial = judged.ok ? unmet(demands, identity, judged, now) : judged
+    if (denial) this.#end(watched, denial)
+    else if (now >= this.#endOf(presented)) this.#end(watched, denied('credential_expired'))
+  }
+
+  #end(watched: Watched, denial: Denial): void {
+    if (watched.over) return
+    this.#remove(watched)
+    watched.onEnd(denial)
+  }
+
+  #timeEnd(watched: Watched): void {
+    const end = this.#endOf(watched.presented)
+    if (end === Number.POSITIVE_INFINITY) return
+    watched.cancelTimer = this.#clock.after(Math.max(0, end - this.#clock.now()), () => {
+      this.#judge(watched)
+      // A timer counts time that passed, which is not what the clock says.
+      if (!watched.over) this.#timeEnd(watched)
+    })
+  }
+
+  /** Epoch milliseconds. Floors that could hit a self-contained one are gone after the window. */
+  #endOf(presented: Presented): number {
+    const { identity, at } = presented
+    const end = identity.expiresAt ?? Number.POSITIVE_INFINITY
+    const ring = this.#view.ring()
+    return isResolved(presented) || ring === null ? end : Math.min(end, at + ring.bundle.window_ms)
+  }
+
+  /**
+   * Every second, since what is missing tells nothing. A view that is being read again is closed for a while; what it
+   * said before counts for as long as a budget allows.
+   */
+  #look(): void {
+    const ring = this.#view.ring()
+    const now = this.#clock.monotonic()
+    const { proven, ageMs } = this.#view.freshness()
+    if (proven) this.#provenAt = now - ageMs
+    if (ring !== null && !(now - this.#provenAt <= ring.bundle.max_staleness_ms)) {
+      for (const watched of [...this.#all]) this.#end(watched, denied('view_not_fresh'))
+    }
+    if (this.#all.size > 0) this.#cancelLook = this.#clock.after(LOOK_MS, () => this.#look())
+  }
+}
+
+function nameOf(key: Uint8Array): string {
+  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1')
+}
