@@ -3,6 +3,7 @@
 import { hostFields } from '@countersign/host'
 import { field, type Millis, minutes } from '@countersign/kernel'
 import { z } from 'zod'
+import { type RelyingPartyTerms, relyingPartyFaults } from './factors/relying-party.ts'
 import { audience } from './oauth/client-terms.ts'
 import { SESSION_KINDS, type SessionKinds } from './sessions/kinds.ts'
 
@@ -103,7 +104,13 @@ const fields = {
     .enum(['ES256', 'EdDSA', 'RS256'])
     .default('ES256')
     .describe('ES256, EdDSA or RS256: what access tokens are signed with; default ES256'),
+  passkeyDomain: field
+    .text()
+    .optional()
+    .describe('domain that passkeys are bound to, for ever; default the host of ISSUER'),
+  passkeyOrigins: field.list().optional().describe('origins whose pages may use them; default that of ISSUER'),
   resetCodeLife: duration('15m', 'life of a password reset code'),
+  stepUpLife: duration('10m', 'how long a step-up, or the enrolment of a factor, waits for its person'),
   sweepInterval: duration('1s', 'between sweeps for expired sessions'),
   passwordCost: field.integer({ min: 10, max: 20 }).prefault('17').describe('log2 of scrypt N; default 17'),
   trustedProxies: field.list().optional().describe('addresses whose X-Forwarded-For counts; default none'),
@@ -130,10 +137,21 @@ export function issuerOf({ issuer, httpHost, httpPort }: IdentityConfig): string
   return issuer ?? new URL(`http://${httpHost.includes(':') ? `[${httpHost}]` : httpHost}:${httpPort || 80}`).origin
 }
 
+/** Where passkeys are bound to. */
+export function passkeyTerms(config: IdentityConfig): RelyingPartyTerms {
+  return { issuer: issuerOf(config), domain: config.passkeyDomain, origins: config.passkeyOrigins }
+}
+
 function isIssuer(text: string): boolean {
   if (!URL.canParse(text) || text.endsWith('/')) return false
   const { protocol, origin, pathname } = new URL(text)
   return (protocol === 'https:' || protocol === 'http:') && text === origin + (pathname === '/' ? '' : pathname)
+}
+
+const PASSKEY_FAULTS = {
+  domain: 'COUNTERSIGN_PASSKEY_DOMAIN: a domain, no address',
+  origins:
+    'COUNTERSIGN_PASSKEY_ORIGINS: https origins, or http of localhost, of COUNTERSIGN_PASSKEY_DOMAIN or below it',
 }
 
 /** What no field can say alone. */
@@ -154,6 +172,7 @@ export function contradictions(config: IdentityConfig, nodeEnv: string | undefin
   if (nodeEnv === 'production' && !config.issuer?.startsWith('https://') && config.roles.includes('http')) {
     wrong.push('COUNTERSIGN_ISSUER: an https address with NODE_ENV=production')
   }
+  for (const term of relyingPartyFaults(passkeyTerms(config))) wrong.push(PASSKEY_FAULTS[term])
   if (config.accessTokenLife >= config.window) wrong.push('COUNTERSIGN_ACCESS_TOKEN_LIFE: less than COUNTERSIGN_WINDOW')
   if (config.transactionTokenLife > minutes(5)) wrong.push('COUNTERSIGN_TRANSACTION_TOKEN_LIFE: at most 5m')
   if (config.transactionTokenLife >= config.window)

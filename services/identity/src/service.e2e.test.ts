@@ -103,6 +103,8 @@ describe('logging in', () => {
     expect(wrong({ ...issuer, ...secure }, 'production')).toEqual([])
     expect(wrong(secure, 'production')).toEqual(['COUNTERSIGN_ISSUER'])
     const lives = { COUNTERSIGN_ACCESS_TOKEN_LIFE: '1s', COUNTERSIGN_TRANSACTION_TOKEN_LIFE: '1s' }
+    expect(wrong({ ...issuer, COUNTERSIGN_PASSKEY_DOMAIN: 'example.test' })).toEqual([])
+    expect(wrong({ ...issuer, COUNTERSIGN_PASSKEY_DOMAIN: 'evil.test' })).toEqual(['COUNTERSIGN_PASSKEY_ORIGINS'])
     const short = { COUNTERSIGN_MAX_STALENESS: '1s', COUNTERSIGN_EPSILON: '250ms', ...lives }
     expect(wrong({ ...short, COUNTERSIGN_WINDOW: '1250ms' })).toEqual(['COUNTERSIGN_WINDOW'])
     expect(wrong({ ...short, COUNTERSIGN_WINDOW: '1251ms' })).toEqual([])
