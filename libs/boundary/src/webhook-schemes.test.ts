@@ -184,6 +184,12 @@ describe('Stripe', () => {
     })
   })
 
+  test('what Stripe’s own library signs is taken', async () => {
+    // stripe 23.1.0, `webhooks.generateTestHeaderString` of body, secret and time above.
+    const signature = '46d2ec52b3d1d5d1ca26abed50beb85526ee40ce9c979946bf918c065c436933'
+    expect(await receive(given(`t=1800000000,v1=${signature}`), OPTIONS)).toBe('first')
+  })
+
   const ZERO = '0'.repeat(64)
   test.each<[string, Delivery, string]>([
     ['no header', given(undefined), 'credential_missing'],
