@@ -5,7 +5,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { initKeys } from '@countersign/identity'
+import { initKeys, type KeyOrder } from '@countersign/identity'
 import { systemRandom } from '@countersign/kernel'
 import { freePort, Service } from '../day/processes.ts'
 import { RedisServer } from '../redis-server.ts'
@@ -27,6 +27,8 @@ export interface SiteOptions {
   readonly clients: readonly object[]
   /** More of the configuration of every process, without its prefix. */
   readonly env?: Readonly<Record<string, string>>
+  /** Keys of services beside identity, made in the folder too. */
+  readonly orders?: readonly KeyOrder[]
 }
 
 /** How one identity differs from the others. */
@@ -48,7 +50,8 @@ export class IdentitySite {
   private constructor(options: SiteOptions, redis: RedisServer | null) {
     this.#options = options
     this.redis = redis
-    initKeys({ dir: this.#keys, checkpoints: 1, orders: [], now: Date.now(), random: systemRandom })
+    const { orders = [] } = options
+    initKeys({ dir: this.keys, checkpoints: 1, orders, now: Date.now(), random: systemRandom })
   }
 
   /** With its notary; no identity yet. */
@@ -62,6 +65,11 @@ export class IdentitySite {
       await site.stop()
       throw error
     }
+  }
+
+  /** Folder of all keys. */
+  get keys(): string {
+    return join(this.folder, 'keys')
   }
 
   get logPath(): string {
@@ -95,15 +103,11 @@ export class IdentitySite {
     rmSync(this.folder, { recursive: true, force: true })
   }
 
-  get #keys(): string {
-    return join(this.folder, 'keys')
-  }
-
   async #launch(name: string, role: Readonly<Record<string, string>>, options: InstanceOptions): Promise<Service> {
     const port = options.port ?? (await freePort())
     const values: Record<string, string> = {
       HTTP_PORT: String(port),
-      KEYS_DIR: this.#keys,
+      KEYS_DIR: this.keys,
       LOG_PATH: this.logPath,
       ...this.#storeEnvironment(options.redisPort),
       ...role,

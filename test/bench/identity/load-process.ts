@@ -1,6 +1,7 @@
 /** The load generator as its parent sees it. */
+
+import { WorkerProcess } from '../worker-process.ts'
 import type { Endpoint } from './subject.ts'
-import { WorkerProcess } from './worker-process.ts'
 
 export interface LoadTask {
   readonly kind: 'refresh' | 'introspection'
@@ -21,7 +22,7 @@ export interface LoadResult {
 }
 
 export class Load {
-  readonly #child = new WorkerProcess('./load.ts')
+  readonly #child = new WorkerProcess('./identity/load.ts')
 
   /** @throws when an answer was not what it must be. */
   run(task: LoadTask): Promise<LoadResult> {

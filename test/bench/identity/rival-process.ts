@@ -1,7 +1,7 @@
 /** oidc-provider as a subject of the bench. */
 import { basic } from '../../identity/people.ts'
+import { WorkerProcess } from '../worker-process.ts'
 import type { Endpoint, Family, Format, Subject } from './subject.ts'
-import { WorkerProcess } from './worker-process.ts'
 
 export interface RivalReady {
   readonly issuer: string
@@ -14,7 +14,7 @@ export interface RivalRequest {
 }
 
 export async function startRival(): Promise<Subject> {
-  const child = new WorkerProcess('./rival.ts')
+  const child = new WorkerProcess('./identity/rival.ts')
   const { issuer, secret } = await child.next<RivalReady>()
   const endpoint = (path: string, id: string): Endpoint => ({
     url: `${issuer}${path}`,
