@@ -12,7 +12,7 @@ import { Authority, type Presented } from './authority.ts'
 import { type ContextPolicy, contextFilter } from './context.ts'
 import { Credentials } from './credentials.ts'
 import { type Demands, unmet } from './demands.ts'
-import { BoundaryError, type Denial, failure } from './denial.ts'
+import { BoundaryError, type Denial, denied, failure } from './denial.ts'
 import { type BoundaryRequest, bearerCredential, type Credential, credentialOf } from './http.ts'
 import { type Arrival, identityFor, settled } from './identities.ts'
 import type { BoundaryIdentity } from './identity.ts'
@@ -22,7 +22,7 @@ import { createJobs, type Jobs } from './jobs.ts'
 import type { RememberOptions } from './remembered.ts'
 import { replayGuardBySender } from './replay.ts'
 import { type ScheduleEntry, type ScheduleOptions, scheduleEntry } from './schedules.ts'
-import type { SessionResolver } from './sessions.ts'
+import { isCookieValue, type SessionResolver } from './sessions.ts'
 import { type SystemEntry, type SystemOptions, systemEntry } from './systems.ts'
 import {
   makeTxnToken,
@@ -145,7 +145,7 @@ export function createBoundary(options: BoundaryOptions): Boundary {
     txnTokens: txn && txn.accept !== false ? new TxnTokenReader(txn, replica, clock) : null,
     remember: options.remember,
   })
-  const watching = new Watching(authority, replica, clock)
+  const watching = new Watching(authority, replica, clock, logger)
   const made = new WeakMap<BoundaryIdentity, Presented>()
 
   /** Makes the identity handlers see, if its credential is good now. */
@@ -267,7 +267,10 @@ function arrivalOf({ id, ip, headers = {} }: Partial<BoundaryRequest>): Arrival 
 }
 
 function shown(given: GivenCredential): [kind: string, credential: Credential] {
-  if ('cookie' in given) return ['cookie', { ok: true, kind: 'cookie', value: given.cookie }]
+  if ('cookie' in given) {
+    const { cookie: value } = given
+    return ['cookie', isCookieValue(value) ? { ok: true, kind: 'cookie', value } : denied('credential_invalid', 'form')]
+  }
   if ('bearer' in given) return ['bearer', bearerCredential(given.bearer)]
   return ['txn_token', { ok: true, kind: 'txn_token', value: given.txnToken }]
 }

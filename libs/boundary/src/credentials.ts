@@ -22,14 +22,15 @@ export interface CredentialsOptions {
 }
 
 type Found = { readonly ok: true; readonly presented: Presented } | Denial
-/** `until`: may be remembered so long, epoch milliseconds; absent: not at all. */
-type Answer = { readonly ok: true; readonly presented: Presented; readonly until?: number } | Denial
+/** `until`: not good any more from then on, epoch milliseconds. */
+type Answer = { readonly ok: true; readonly presented: Presented; readonly until: number } | Denial
 type Asked = (value: string) => ReturnType<TokenResolver['resolve']> | undefined
 
 export class Credentials {
   readonly #authority: Authority
   readonly #clock: Clock
-  readonly #remembered: Remembered | null
+  readonly #remembered: Remembered
+  readonly #keeps: (kind: CredentialForm) => boolean
   readonly #sources: Readonly<Record<CredentialForm, ((value: string) => Promise<Answer>) | undefined>>
   readonly #asking = new Map<string, Promise<Found>>()
 
@@ -37,8 +38,11 @@ export class Credentials {
     const { remember, introspectJwts } = options
     this.#authority = authority
     this.#clock = clock
-    this.#remembered = remember === false ? null : new Remembered(clock, remember ?? {})
-    const asking = (ask: Asked | undefined) => ask && ((value: string) => this.#ask(ask, value, remember !== undefined))
+    this.#remembered = new Remembered(clock, remember || {})
+    // A transaction's token is shown once or twice: not worth keeping. What was verified here is, unless told otherwise.
+    this.#keeps = (kind) =>
+      remember !== false && kind !== 'txn_token' && (remember !== undefined || (kind === 'jwt' && !introspectJwts))
+    const asking = (ask: Asked | undefined) => ask && ((value: string) => this.#ask(ask, value))
     const introspect = asking(introspection && ((value) => introspection.resolve(value)))
     this.#sources = {
       cookie: asking(sessions && ((value) => sessions.resolve(value))),
@@ -56,24 +60,19 @@ export class Credentials {
     const { kind, value } = credential
     const source = this.#sources[kind]
     if (!source) return denied('credential_invalid', `no_${kind}`)
-    const memory = this.#remembered
-    // One answer of theirs is not worth keeping: a transaction's token is shown once or twice.
-    if (memory === null || kind === 'txn_token') return found(await source(value))
-    const key = memory.keyOf(kind, value)
-    const recalled = this.#recall(memory, key)
-    if (recalled) return recalled
+    if (!this.#keeps(kind)) return found(await source(value))
+    const key = this.#remembered.keyOf(kind, value)
+    const kept = this.#recall(key)
+    if (kept) return kept
     const pending = this.#asking.get(key)
     if (pending) {
-      // It was asked before this request came, so its answer counts here only as a remembered one does.
-      await pending
-      const answered = this.#recall(memory, key)
-      if (answered) return answered
+      const answer = await pending
+      // It was asked before this request came, so it counts here only as a remembered answer does.
+      const now = this.#recall(key)
+      if (now) return now
+      if (!answer.ok && answer.code === 'sessions_unavailable') return answer
     }
-    const asking = source(value).then((answer) => {
-      const now = found(answer)
-      if (answer.ok && answer.until !== undefined && now.ok) memory.keep(key, now.presented, answer.until)
-      return now
-    })
+    const asking = source(value).then((answer) => this.#kept(key, answer))
     this.#asking.set(key, asking)
     try {
       return await asking
@@ -82,35 +81,38 @@ export class Credentials {
     }
   }
 
-  #recall(memory: Remembered, key: string): Found | undefined {
-    const kept = memory.find(key)
+  #kept(key: string, answer: Answer): Found {
+    const now = found(answer)
+    if (answer.ok && now.ok) this.#remembered.keep(key, now.presented, answer.until)
+    return now
+  }
+
+  #recall(key: string): Found | undefined {
+    const kept = this.#remembered.find(key)
     if (kept === undefined || !this.#authority.vouchesFor(kept)) return undefined
     const presented = { ...kept, remembered: true }
     const judged = this.#authority.judge(presented)
     // Whatever it has lost since, its source may know better: it is asked again, as is one that is refused.
     if (judged.ok && judged.scopes.length === kept.identity.scopes.length) return { ok: true, presented }
-    memory.forget(key)
+    this.#remembered.forget(key)
     return undefined
   }
 
-  async #ask(ask: Asked, value: string, keep: boolean): Promise<Answer> {
+  async #ask(ask: Asked, value: string): Promise<Answer> {
     // Before it is asked about: what ends after that was not seen by whoever answers.
     const at = this.#clock.now()
     const answer = await ask(value)
     if (!answer) return denied('credential_invalid')
     if (!answer.ok) return answer
     const { identity } = answer
-    const presented = { identity, at }
-    return { ok: true, presented, ...(keep && { until: identity.expiresAt ?? Number.POSITIVE_INFINITY }) }
+    return { ok: true, presented: { identity, at }, until: identity.expiresAt ?? Number.POSITIVE_INFINITY }
   }
 }
 
-async function verified(verifier: Issuers | TxnTokenReader, token: string): Promise<Answer> {
+async function verified(verifier: Pick<Issuers, 'accept'>, token: string): Promise<Answer> {
   const answer = await verifier.accept(token)
   if (!answer.ok) return answer
-  const { ok, ...rest } = answer
-  if (!('until' in rest)) return { ok, presented: rest }
-  const { until, ...presented } = rest as Presented & { until: number }
+  const { ok, until, ...presented } = answer
   return { ok, presented, until }
 }
 

@@ -2,6 +2,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { answerOf } from './answer.ts'
 import type { Boundary } from './boundary.ts'
+import type { Demands } from './demands.ts'
+import type { Denial } from './denial.ts'
 import { stripCredentials } from './http.ts'
 import type { BoundaryIdentity } from './identity.ts'
 
@@ -37,8 +39,24 @@ export function expressHook(
         next()
         return
       }
-      const { status, headers: sent, body } = answerOf(admission)
-      res.writeHead(status, sent).end(body)
+      refuse(admission, res)
     }, next)
   }
+}
+
+/** For routes that ask for more than to be let in: `app.post('/payments', expressDemand(boundary, { acr: ['phr'] }), …)`. */
+export function expressDemand(
+  boundary: Pick<Boundary, 'demand'>,
+  demands: Demands,
+): (req: { identity: BoundaryIdentity }, res: ServerResponse, next: () => void) => void {
+  return (req, res, next) => {
+    const answer = boundary.demand(req.identity, demands)
+    if (answer.ok) next()
+    else refuse(answer, res)
+  }
+}
+
+function refuse(denial: Denial, res: ServerResponse): void {
+  const { status, headers, body } = answerOf(denial)
+  res.writeHead(status, headers).end(body)
 }

@@ -2,6 +2,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { answerOf } from './answer.ts'
 import type { Boundary } from './boundary.ts'
+import type { Demands } from './demands.ts'
+import type { Denial } from './denial.ts'
 import { stripCredentials, stripParsedCookies } from './http.ts'
 import type { BoundaryIdentity } from './identity.ts'
 
@@ -35,7 +37,25 @@ export function fastifyHook(boundary: Boundary): (request: FastifyRequest, reply
       request.identity = admission.identity
       return undefined
     }
-    const { status, headers: sent, body } = answerOf(admission, request.id)
-    return reply.code(status).headers(sent).send(body)
+    return refuse(admission, request, reply)
   }
+}
+
+/**
+ * For routes that ask for more than to be let in: `{ preHandler: fastifyDemand(boundary, { acr: ['mfa', 'phr'] }) }`. Answers
+ * with the challenge that tells the client what would be enough (RFC 9470, RFC 6750).
+ */
+export function fastifyDemand(
+  boundary: Pick<Boundary, 'demand'>,
+  demands: Demands,
+): (request: FastifyRequest, reply: FastifyReply) => Promise<unknown> {
+  return async (request, reply) => {
+    const answer = boundary.demand(request.identity, demands)
+    return answer.ok ? undefined : refuse(answer, request, reply)
+  }
+}
+
+function refuse(denial: Denial, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const { status, headers, body } = answerOf(denial, request.id)
+  return reply.code(status).headers(headers).send(body)
 }

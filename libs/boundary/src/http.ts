@@ -31,9 +31,9 @@ const HELD = ['authorization', 'cookie', 'proxy-authorization', TXN_TOKEN_HEADER
 
 /** @param cookieName exact name of the session cookie. */
 export function credentialOf(request: BoundaryRequest, cookieName: string): Credential {
-  const { headers, rawHeaders } = request
-  const bearers = count(rawHeaders, 'authorization')
-  const txnTokens = count(rawHeaders, TXN_TOKEN_HEADER)
+  const { headers } = request
+  const bearers = count(request, 'authorization')
+  const txnTokens = count(request, TXN_TOKEN_HEADER)
   const cookie = cookieValue(headers.cookie, cookieName)
   // Node keeps the first of several Authorization headers and says nothing; of other names it joins them.
   if (cookie === 'ambiguous' || bearers + txnTokens + (cookie === undefined ? 0 : 1) > 1) {
@@ -54,10 +54,10 @@ export function bearerCredential(value: string): Credential {
   return kind === null ? denied('credential_invalid', 'form') : { ok: true, kind, value }
 }
 
-function count(rawHeaders: readonly string[], name: string): number {
+function count({ headers, rawHeaders }: BoundaryRequest, name: string): number {
   let n = 0
   for (let i = 0; i < rawHeaders.length; i += 2) if (rawHeaders[i]?.toLowerCase() === name) n++
-  return n
+  return Math.max(n, headers[name] === undefined ? 0 : 1)
 }
 
 /** By form alone, so that each text is asked about at one place: a token that went astray is not handed on. */

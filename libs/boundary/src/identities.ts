@@ -69,6 +69,7 @@ const ours = new WeakSet<object>()
 export function settled(presented: Presented): Presented {
   if (ours.has(presented.identity)) return presented
   const identity = deepFreeze(structuredClone(presented.identity))
+  if (presented.transaction) deepFreeze(presented.transaction)
   ours.add(identity)
   return { ...presented, identity }
 }

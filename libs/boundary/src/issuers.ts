@@ -30,13 +30,15 @@ export interface ForeignIssuerConfig extends Omit<VerifierOptions, 'clock'> {
 /** An issuer whose tokens are accepted. */
 export type IssuerConfig = OwnIssuerConfig | ForeignIssuerConfig
 
-/** A token that was accepted, and when it was made, epoch milliseconds. */
+/** A token that was accepted. `until`: by its issuer's rules too old from then on, epoch milliseconds. */
 export interface Accepted extends Presented {
   readonly ok: true
+  readonly until: number
 }
 
-/** What a verified token stands for under its issuer's rules. */
-export type Reader = (claims: TokenClaims, config: IssuerConfig) => Accepted | Denial
+/** What a verified token stands for. */
+export type Read = ({ readonly ok: true } & Presented) | Denial
+export type Reader = (claims: TokenClaims, config: IssuerConfig) => Read
 
 const MAX_ACTORS = 4
 
@@ -53,8 +55,7 @@ export class Issuers {
     )
   }
 
-  /** @returns until when by its issuer's rules the token is young enough, epoch milliseconds; whatever it says itself. */
-  async accept(token: string): Promise<(Accepted & { readonly until: number }) | Denial> {
+  async accept(token: string): Promise<Accepted | Denial> {
     // Which issuer to try is read from the unverified token; that issuer's verifier then pins it.
     const entry = this.#issuers.get(unverifiedIssuer(token))
     if (!entry) return denied('credential_invalid', 'issuer_unknown')
@@ -78,7 +79,7 @@ function unverifiedIssuer(token: string): string {
   }
 }
 
-function accepted(claims: TokenClaims, config: IssuerConfig): Accepted | Denial {
+function accepted(claims: TokenClaims, config: IssuerConfig): Read {
   if (config.identifiers !== 'own') return foreignIdentity(claims, config as ForeignIssuerConfig)
   const identity = ownIdentity(claims.all, 'jwt')
   // Only an answer to a question has a position.
@@ -86,7 +87,7 @@ function accepted(claims: TokenClaims, config: IssuerConfig): Accepted | Denial 
   return { ok: true, at: claims.issuedAt, identity }
 }
 
-function foreignIdentity(claims: TokenClaims, config: ForeignIssuerConfig): Accepted | Denial {
+function foreignIdentity(claims: TokenClaims, config: ForeignIssuerConfig): Read {
   const { all, issuedAt, expiresAt } = claims
   const tenant = tenantOf(all, config)
   if (tenant === undefined) return denied('credential_invalid', 'tenant_not_allowed')

@@ -44,6 +44,11 @@ export function httpSessions(options: HttpSessionsOptions): SessionResolver {
   }
 }
 
+/** Whether a text may be the value of a session cookie. */
+export function isCookieValue(value: string): boolean {
+  return COOKIE_VALUE.test(value)
+}
+
 /**
  * @param header the whole `Cookie` header; several joined by `; `, as Node does.
  * @returns the value, undefined when absent, `ambiguous` when the name stands twice or the value is malformed.
@@ -55,7 +60,7 @@ export function cookieValue(header: string | undefined, name: string): string | 
     const at = pair.indexOf('=')
     if (at < 0 || pair.slice(0, at).trim() !== name) continue
     const value = pair.slice(at + 1).trim()
-    if (found !== undefined || !COOKIE_VALUE.test(value)) return 'ambiguous'
+    if (found !== undefined || !isCookieValue(value)) return 'ambiguous'
     found = value
   }
   return found

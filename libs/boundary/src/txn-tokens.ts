@@ -19,7 +19,7 @@ import type { Actor, CredentialKind } from '@countersign/schemas'
 import type { Authority, Judged, Presented } from './authority.ts'
 import { BoundaryError, type Denial, denied, failure } from './denial.ts'
 import { type BoundaryIdentity, type IdentityTarget, type JsonObject, normalScopes } from './identity.ts'
-import { type Accepted, Issuers, type OwnIssuerConfig } from './issuers.ts'
+import { type Accepted, Issuers, type OwnIssuerConfig, type Read } from './issuers.ts'
 import { member, seconds, transactionIdentity } from './own-claims.ts'
 import { type Members, object, oneOf, orNull, text } from './reading.ts'
 
@@ -98,7 +98,13 @@ export class TxnTokenReader {
     const ring = this.#replica.ring()
     if (ring === null) return denied('key_not_in_force')
     const opened = openTxnToken(token, { ...this.#options, ring, now: this.#clock.now() })
-    if (opened.ok) return read(opened.claims)
+    if (opened.ok) {
+      const found = read(opened.claims)
+      if (!found.ok) return found
+      // Whoever takes it may be behind the view it was judged by.
+      if (found.identity.position === null) return denied('credential_invalid', 'claims_malformed')
+      return { ...found, until: found.transaction?.until ?? 0 }
+    }
     // A key id of the bundle is a boundary's, whatever else the token says; only what has none may be identity's.
     const { code } = opened
     if (this.#issuers !== null && (code === 'txn_token_key_unknown' || code === 'txn_token_header_refused')) {
@@ -108,7 +114,7 @@ export class TxnTokenReader {
   }
 }
 
-function read(all: Members): Accepted | Denial {
+function read(all: Members): Read {
   try {
     return { ok: true, ...presentedOf(all) }
   } catch {

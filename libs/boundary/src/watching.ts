@@ -4,6 +4,7 @@
  */
 import type { Clock } from '@countersign/kernel'
 import type { SignalsView } from '@countersign/replica'
+import type { Logger } from '@countersign/telemetry'
 import { type Authority, isResolved, type Presented } from './authority.ts'
 import { type Demands, unmet } from './demands.ts'
 import { type Denial, denied } from './denial.ts'
@@ -34,6 +35,7 @@ export class Watching {
   readonly #authority: Authority
   readonly #view: BoundaryView
   readonly #clock: Clock
+  readonly #logger: Logger
   readonly #all = new Set<Watched>()
   readonly #byKey = new Map<string, Set<Watched>>()
   readonly #hit = new Set<string>()
@@ -42,7 +44,8 @@ export class Watching {
   /** Monotonic milliseconds: when the proof of this view was made that was last seen in force. */
   #provenAt = 0
 
-  constructor(authority: Authority, view: BoundaryView, clock: Clock) {
+  constructor(authority: Authority, view: BoundaryView, clock: Clock, logger: Logger) {
+    this.#logger = logger
     this.#authority = authority
     this.#view = view
     this.#clock = clock
@@ -117,7 +120,12 @@ export class Watching {
   #end(watched: Watched, denial: Denial): void {
     if (watched.over) return
     this.#remove(watched)
-    watched.onEnd(denial)
+    try {
+      watched.onEnd(denial)
+    } catch (error) {
+      // Those after it are ended all the same.
+      this.#logger.error({ error }, 'the end of an open connection was not handled')
+    }
   }
 
   #timeEnd(watched: Watched): void {
