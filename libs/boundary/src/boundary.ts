@@ -220,11 +220,9 @@ export function createBoundary(options: BoundaryOptions): Boundary {
     },
     jobs,
     webhook(webhook) {
-      const entry = webhookEntry(
-        webhook,
-        webhook.replay ?? replayGuardOf(webhook.provider, webhook.tenant),
-        clock,
-        accept,
+      const replay = webhook.replay ?? replayGuardOf(webhook.provider, webhook.tenant)
+      const entry = webhookEntry(webhook, replay, clock, (presented, delivery) =>
+        accept(presented, arrivalOf(delivery)),
       )
       return {
         async receive(delivery, work) {
