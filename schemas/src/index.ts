@@ -23,3 +23,4 @@ export {
   schemaEntries,
   schemaIdTable,
 } from './schema-ids.ts'
+export { olderVersions } from './versions.ts'

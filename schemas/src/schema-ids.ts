@@ -42,6 +42,7 @@ const IDS: readonly (readonly [id: number, name: string, version: number])[] = [
   [10, 'countersign.EmailSend', 1],
   [11, 'countersign.ReportBuild', 1],
   [12, 'countersign.JourneyEvent', 1],
+  [13, 'countersign.JourneyEvent', 2],
 ]
 
 /** Every published version of Countersign's own schemas and the example's payloads, by id. */

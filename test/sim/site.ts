@@ -13,7 +13,6 @@ import {
   type BundleTerms,
   bundleSource,
   Delivery,
-  journeyLog,
   Logins,
   logClock,
   Notary,
@@ -24,6 +23,7 @@ import {
   SessionEndings,
   Sessions,
 } from '@countersign/identity'
+import { journeyLog } from '@countersign/journey'
 import { defineJobClass, type JobClassRules } from '@countersign/policy'
 import { Replica } from '@countersign/replica'
 import { catalogue, type KeyGrant, type KeyUse, signalCodec } from '@countersign/schemas'

@@ -32,6 +32,21 @@ export const METRICS = {
     help: 'Credentials judged at the boundary; code ok or why not.',
     labels: ['credential', 'code'],
   },
+  countersign_gateway_refusals_total: {
+    kind: 'counter',
+    help: 'Requests the gateway refused, by code.',
+    labels: ['route', 'code'],
+  },
+  countersign_gateway_upstream_failures_total: {
+    kind: 'counter',
+    help: 'Answers of upstreams that did not come, or not in full.',
+    labels: ['route', 'code'],
+  },
+  countersign_gateway_exchanges_total: {
+    kind: 'counter',
+    help: 'Access tokens for upstreams: kept, exchanged, refused or unavailable.',
+    labels: ['route', 'result'],
+  },
   countersign_jobs_sent_total: { kind: 'counter', help: 'Jobs appended.', labels: ['topic'] },
   countersign_jobs_unsent_total: { kind: 'counter', help: 'Jobs not appended, by code.', labels: ['topic', 'code'] },
   countersign_seal_batch_size: {
@@ -89,6 +104,11 @@ export const METRICS = {
 
   countersign_revocations_total: { kind: 'counter', help: 'Revocations by answer.', labels: ['answer', 'reason'] },
   countersign_logins_total: { kind: 'counter', help: 'Logins by result.', labels: ['result'] },
+  countersign_step_ups_total: {
+    kind: 'counter',
+    help: 'Step-ups: prompted, then passed or abandoned; failed for each proof that did not hold, unmet where there was none to show.',
+    labels: ['outcome'],
+  },
   countersign_journey_pending: { kind: 'gauge', help: 'Journey events not yet on their topic.', labels: [] },
   countersign_journey_dropped_total: {
     kind: 'counter',
@@ -121,6 +141,7 @@ export type MetricName = keyof typeof METRICS
 
 /** Log fields whose text may be written: closed vocabularies, opaque handles and places, never content. */
 export const TEXT_FIELDS: ReadonlySet<string> = new Set([
+  'acr',
   'action',
   'actor',
   'address',

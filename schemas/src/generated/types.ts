@@ -286,7 +286,7 @@ export interface ReportBuild {
   readonly work_ms: number
 }
 
-/** One step in the life of an identity, as identity saw it. Names and handles only, never a secret. */
+/** One step in the life of an identity, as a service of Countersign saw it. Names and handles only, never a secret. */
 export interface JourneyEvent {
   /** Distinct id; an event appended twice has it twice. */
   readonly id: Id16
@@ -336,9 +336,15 @@ export interface JourneyEvent {
   readonly request_id: null | string
   /** Trace it was part of, 32 hex digits (W3C Trace Context). */
   readonly trace_id: null | string
+  /** Handle of the transaction (`txn` of a Txn-Token). */
+  readonly txn: null | string
+  /** Strength of the authentication it was about. */
+  readonly acr: null | string
+  /** Name of the route that was asked for. */
+  readonly route: null | string
 }
 
-export type JourneyAction = 'issuance' | 'refresh' | 'exchange' | 'revocation' | 'logout' | 'reuse' | 'login_failed' | 'reauthentication' | 'new_device' | 'impersonation' | 'introspection_denied' | 'client_refused' | 'administration' | 'other'
+export type JourneyAction = 'issuance' | 'refresh' | 'exchange' | 'revocation' | 'logout' | 'reuse' | 'login_failed' | 'reauthentication' | 'new_device' | 'impersonation' | 'introspection_denied' | 'client_refused' | 'administration' | 'other' | 'enforcement' | 'step_up'
 
 /** What a signal hits. */
 export interface SignalTarget {

@@ -1,3 +1,4 @@
+import { journeyLog } from '@countersign/journey'
 import { FakeClock } from '@countersign/kernel/testing'
 import { target } from '@countersign/revocation'
 import {
@@ -11,7 +12,6 @@ import { createMetrics, silentLogger } from '@countersign/telemetry'
 import { expect, it } from 'vitest'
 import { idText } from './answers.ts'
 import { Authority } from './authority.ts'
-import { journeyLog } from './journey/journey.ts'
 
 const id = Buffer.alloc(16, 7)
 const run = {

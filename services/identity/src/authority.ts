@@ -2,6 +2,7 @@
  * Ends and lowers authority. The only caller of the store's ending step: whatever path is taken, the
  * change, its floors and its signed rows are one step, and the answer is one of four.
  */
+import type { Journey, JourneyEvent } from '@countersign/journey'
 import type { Clock, Millis } from '@countersign/kernel'
 import { REASONS, reasonOf, type Target } from '@countersign/revocation'
 import {
@@ -14,7 +15,6 @@ import {
 import type { Logger, Metrics } from '@countersign/telemetry'
 import { type Answer, answerOf, idText } from './answers.ts'
 import { type EndingFacts, type EndingPath, type RaisesOf, raisesOf } from './endings.ts'
-import type { Journey, JourneyEvent } from './journey/journey.ts'
 import type { Delivery } from './log/outbox.ts'
 import { highestFloor, type OwnView } from './log/own-view.ts'
 

@@ -1,6 +1,7 @@
 /** The http role: issues and ends authority, delivers signals, answers over HTTP. */
 
 import type { Readiness } from '@countersign/host'
+import type { Journey } from '@countersign/journey'
 import type { Clock } from '@countersign/kernel'
 import { Replica } from '@countersign/replica'
 import type { SessionStore } from '@countersign/session-store'
@@ -19,7 +20,6 @@ import { personRoutes } from './http/person-routes.ts'
 import { problem } from './http/replies.ts'
 import { serviceRoutes } from './http/service-routes.ts'
 import { sessionRoutes } from './http/session-routes.ts'
-import type { Journey } from './journey/journey.ts'
 import { readStoreSecrets } from './key-files.ts'
 import { logClock } from './log/log-clock.ts'
 import { Delivery } from './log/outbox.ts'

@@ -1,7 +1,8 @@
 /** `tail --topic journey`: what became of identities, decoded. Partitions are merged by the time the log appended. */
 import type { EventLog, LogRecord } from '@countersign/event-log'
+import { readJourney } from '@countersign/journey'
 import type { Clock } from '@countersign/kernel'
-import { type JourneyEvent, journeyEventCodec, unframe } from '@countersign/schemas'
+import type { JourneyEvent } from '@countersign/schemas'
 import { catalogueOf, countOf, openPlace, placeOf } from './connection.ts'
 import { OpsError } from './errors.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
@@ -28,7 +29,7 @@ export async function tailJourney(
     const ends = await Promise.all(partitions.map((partition) => log.bounds(topic.name, partition)))
     let printed = 0
     const show = (record: LogRecord): void => {
-      const event = eventOf(record)
+      const event = readJourney(record.value, log.schemas)
       const wanted = start(record, ends[record.partition]?.end ?? 0) && (actions?.has(event?.action ?? '') ?? true)
       if (!wanted || printed >= limit) return
       printed++
@@ -107,15 +108,6 @@ async function follow(
   )
   if (!signal.aborted) await ended
   await Promise.all(tails.map((tail) => tail.stop()))
-}
-
-/** @returns null for what is no journey event. */
-function eventOf({ value }: LogRecord): JourneyEvent | null {
-  try {
-    return journeyEventCodec.decode(unframe(value)?.body ?? Buffer.alloc(0))
-  } catch {
-    return null
-  }
 }
 
 function plain({ partition, offset, timestamp }: LogRecord, event: JourneyEvent | null): object {

@@ -1,7 +1,7 @@
 /** Which client sends a request: read, authenticated and slowed alike at every endpoint that clients use. */
+import type { Journey } from '@countersign/journey'
 import type { Clock } from '@countersign/kernel'
 import type { Client, SessionStore } from '@countersign/session-store'
-import type { Journey } from '../journey/journey.ts'
 import type { ClientAuthentication } from './client-authentication.ts'
 import { CLIENT_UNKNOWN, fault, isFault, type OAuthFault } from './faults.ts'
 import type { Parameters } from './parameters.ts'

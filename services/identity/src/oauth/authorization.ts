@@ -2,9 +2,9 @@
  * Authorization requests (RFC 6749 §4.1.1, RFC 7636, RFC 9207): judged, carried through a login, answered with a code.
  * Nothing goes to an address that is not registered, letter by letter, for the client that asks.
  */
+import type { Journey } from '@countersign/journey'
 import type { Clock, Millis, Random } from '@countersign/kernel'
 import type { Client, Session, SessionStore } from '@countersign/session-store'
-import type { Journey } from '../journey/journey.ts'
 import type { OwnView } from '../log/own-view.ts'
 import type { SessionKinds } from '../sessions/kinds.ts'
 import { isRecent, type NewDeviceRule } from '../sessions/sessions.ts'

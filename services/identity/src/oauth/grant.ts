@@ -1,9 +1,9 @@
 /** What the grants of the token endpoint have in common: what they need, what they give, how they answer. */
+import type { Journey } from '@countersign/journey'
 import type { Clock } from '@countersign/kernel'
 import type { Client, SessionStore } from '@countersign/session-store'
 import type { Logger, Metrics } from '@countersign/telemetry'
 import type { Authority } from '../authority.ts'
-import type { Journey } from '../journey/journey.ts'
 import type { OwnView } from '../log/own-view.ts'
 import type { Grants } from '../people/grants.ts'
 import type { SessionKinds } from '../sessions/kinds.ts'

@@ -3,11 +3,11 @@
  * anybody else, and for whatever does not stand, the answer is the same and nothing but `{"active":false}`.
  */
 
+import type { Journey } from '@countersign/journey'
 import type { Clock } from '@countersign/kernel'
 import type { LogPosition } from '@countersign/schemas'
 import type { Client, Session, SessionStore } from '@countersign/session-store'
 import type { Metrics } from '@countersign/telemetry'
-import type { Journey } from '../journey/journey.ts'
 import { isEndedOnLog, type OwnView } from '../log/own-view.ts'
 import type { Grants } from '../people/grants.ts'
 import {

@@ -1,7 +1,7 @@
 /** Sessions for programs: a person hands a bearer to a machine of theirs, narrowed and named. */
+import type { Journey } from '@countersign/journey'
 import { newHandle, type Random } from '@countersign/kernel'
 import type { Refusal, Session, SessionStore } from '@countersign/session-store'
-import type { Journey } from '../journey/journey.ts'
 import { mintBearer, mintDevice } from './credentials.ts'
 import type { SessionEndings } from './session-endings.ts'
 import type { Known, Sessions } from './sessions.ts'

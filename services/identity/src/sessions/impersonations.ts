@@ -2,9 +2,9 @@
  * An administrator acts as a person of their tenant. The session says so in `act`, ends with the administrator's own,
  * and never reaches what the administrator may not: its scopes are cut anew whenever it is used.
  */
+import type { Journey } from '@countersign/journey'
 import { type Clock, type Millis, minutes, type Random } from '@countersign/kernel'
 import type { Refusal, Session, SessionStore } from '@countersign/session-store'
-import type { Journey } from '../journey/journey.ts'
 import { ADMIN_SCOPE, type Grants, scopesOf } from '../people/grants.ts'
 import { mintCookie } from './credentials.ts'
 import type { Known, Sessions } from './sessions.ts'

@@ -2,10 +2,10 @@
  * Logging in, and showing oneself again. An unknown account, a wrong password and a suspended person take as
  * long and read the same. Whatever cookie a request brought, a new one begins here: none is ever adopted.
  */
+import type { Journey } from '@countersign/journey'
 import { type Clock, type Millis, newHandle, type Random, seconds } from '@countersign/kernel'
 import type { Account, Affiliation, NewSession, Session, SessionStore } from '@countersign/session-store'
 import type { Metrics } from '@countersign/telemetry'
-import type { Journey } from '../journey/journey.ts'
 import type { OwnView } from '../log/own-view.ts'
 import { attempt } from '../people/attempts.ts'
 import { ADMIN_SCOPE, type Grants, scopesOf } from '../people/grants.ts'

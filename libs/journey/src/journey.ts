@@ -37,6 +37,12 @@ export interface JourneyEvent {
   readonly requestId?: string | null
   /** 32 hex digits. */
   readonly traceId?: string | null
+  /** Handle of the transaction. */
+  readonly txn?: string | null
+  /** Strength of the authentication it is about. */
+  readonly acr?: string | null
+  /** Name of the route that was asked for. */
+  readonly route?: string | null
 }
 
 /** Notes steps of the journey. Returns at once and never throws, whatever becomes of the log. */
@@ -53,6 +59,10 @@ export interface Journey {
   device(event: JourneyEvent): void
   /** An administrator began to act as another; `actor` is the administrator. */
   impersonation(event: JourneyEvent): void
+  /** Somebody was asked for a stronger or newer proof: shown, refused, or given up. */
+  stepUp(event: JourneyEvent): void
+  /** A request was refused before it reached what it was for. */
+  enforcement(event: JourneyEvent): void
   logout(event: JourneyEvent): void
   revocation(event: JourneyEvent): void
   record(action: JourneyAction, event: JourneyEvent): void
@@ -82,6 +92,8 @@ export function journeyLog(logger: Logger, taker?: JourneyTaker): Journey {
     reuse: (event) => record('reuse', event),
     device: (event) => record('new_device', event),
     impersonation: (event) => record('impersonation', event),
+    stepUp: (event) => record('step_up', event),
+    enforcement: (event) => record('enforcement', event),
     logout: (event) => record('logout', event),
     revocation: (event) => record('revocation', event),
     record,
@@ -136,6 +148,9 @@ function withheld(event: JourneyEvent): Required<JourneyEvent> {
     latencyMs: event.latencyMs,
     requestId: orNull(event.requestId),
     traceId: orNull(event.traceId),
+    txn: orNull(event.txn),
+    acr: orNull(event.acr),
+    route: orNull(event.route),
   }
 }
 

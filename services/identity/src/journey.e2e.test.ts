@@ -1,9 +1,9 @@
 import { openSqliteLog } from '@countersign/event-log/sqlite'
+import { JOURNEY_TOPIC } from '@countersign/journey'
 import { exampleCatalogue, type JourneyEvent, journeyEventCodec, unframe } from '@countersign/schemas'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { OAuthWorld } from '../oauth/testing.ts'
-import { type Client, PASSWORD, until, World } from '../testing.ts'
-import { JOURNEY_TOPIC } from './journey-sink.ts'
+import { OAuthWorld } from './oauth/testing.ts'
+import { type Client, PASSWORD, until, World } from './testing.ts'
 
 let world: World
 let client: Client

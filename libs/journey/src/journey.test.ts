@@ -2,10 +2,19 @@ import type { Appended, NewRecord } from '@countersign/event-log'
 import { EventLogError } from '@countersign/event-log'
 import { millis } from '@countersign/kernel'
 import { FakeClock, SeededRandom } from '@countersign/kernel/testing'
-import { exampleCatalogue, type JourneyEvent as JourneyRecord, journeyEventCodec, unframe } from '@countersign/schemas'
+import {
+  codec,
+  exampleCatalogue,
+  frame,
+  type JourneyEvent as JourneyRecord,
+  journeyEventCodec,
+  schemaEntries,
+  unframe,
+} from '@countersign/schemas'
 import { createLogger, createMetrics, silentLogger } from '@countersign/telemetry'
 import { describe, expect, test } from 'vitest'
 import { type JourneyEvent, journeyLog } from './journey.ts'
+import { readJourney } from './journey-reader.ts'
 import { JOURNEY_TOPIC, JourneySink, type JourneySinkOptions } from './journey-sink.ts'
 
 const EVENT: JourneyEvent = { actor: 'u_1', sub: 'u_1', tenant: 'acme', outcome: 'issued', latencyMs: 1.5 }
@@ -29,7 +38,7 @@ function stand(over: Partial<JourneySinkOptions> = {}) {
   }
   const schemas = {
     idOf: (name: string) => exampleCatalogue.schemaIds().idOf(name) ?? -1,
-    schemaOf: () => undefined,
+    schemaOf: (id: number) => exampleCatalogue.schemaIds().schemaOf(id),
   }
   const append = async (topic: string, records: readonly NewRecord[]): Promise<readonly Appended[]> => {
     expect(topic).toBe(JOURNEY_TOPIC)
@@ -41,7 +50,7 @@ function stand(over: Partial<JourneySinkOptions> = {}) {
   const sink = new JourneySink({ log: { append, schemas }, clock, random, logger: silentLogger, metrics, ...over })
   const write = (line: string): void => void world.lines.push(JSON.parse(line) as Record<string, unknown>)
   const journey = journeyLog(createLogger({ name: 'journey', destination: { write } }), sink)
-  return Object.assign(world, { sink, journey })
+  return Object.assign(world, { sink, journey, schemas })
 }
 
 const away = (): Promise<void> =>
@@ -83,6 +92,9 @@ test('an event is a line at once, and soon a record on the topic, keyed by its s
       latency_ms: 1.5,
       request_id: 'r-1',
       trace_id: null,
+      txn: null,
+      acr: null,
+      route: null,
     },
   ])
   expect(String(appended[0]?.[0]?.key)).toBe('u_1')
@@ -106,6 +118,28 @@ test('tokens given out are lines at debug only; what was refused, and all else, 
   await sink.close()
 })
 
+test('events of every published version are read as the newest', async () => {
+  const { journey, sink, clock, appended, schemas } = stand()
+  sink.start()
+  journey.enforcement({ ...EVENT, outcome: 'scope_missing', route: 'invoices', acr: 'pwd', txn: 'txn_1' })
+  await clock.advance(100)
+  const newest = appended[0]?.[0]?.value as Buffer
+  const read = readJourney(newest, schemas)
+  expect(read).toMatchObject({ action: 'enforcement', route: 'invoices', acr: 'pwd', txn: 'txn_1' })
+
+  const first = schemaEntries.find(({ name, version }) => name === journeyEventCodec.name && version === 1)
+  const old = codec<object>(first?.schema as object)
+  const { txn: _, acr: __, route: ___, ...known } = read as JourneyRecord
+  const written = frame(first?.id as number, old.encode({ ...known, action: 'logout' }))
+  expect(readJourney(written, schemas)).toEqual({ ...known, action: 'logout', txn: null, acr: null, route: null })
+
+  const [cut, other] = [newest.subarray(0, -1), frame(schemas.idOf('countersign.Signal'), newest.subarray(5))]
+  const unknown = frame(999, newest.subarray(5))
+  for (const value of [null, Buffer.alloc(0), cut, written.subarray(0, -1), other, unknown])
+    expect(readJourney(value, schemas)).toBeNull()
+  await sink.close()
+})
+
 test('every kind of step has its action', async () => {
   const { journey, sink, clock, records } = stand()
   sink.start()
@@ -114,13 +148,15 @@ test('every kind of step has its action', async () => {
   journey.reuse(EVENT)
   journey.device(EVENT)
   journey.impersonation({ ...EVENT, actor: 'u_admin' })
+  journey.stepUp({ ...EVENT, acr: 'phr' })
+  journey.enforcement({ ...EVENT, outcome: 'scope_missing', route: 'invoices', txn: 'txn_1' })
   journey.logout(EVENT)
   journey.revocation(EVENT)
   journey.record('login_failed', { actor: 'unknown', outcome: 'login_failed', latencyMs: 1 })
   await clock.advance(100)
-  const actions = 'issuance refresh reuse new_device impersonation logout revocation login_failed'
+  const actions = 'issuance refresh reuse new_device impersonation step_up enforcement logout revocation login_failed'
   expect(records().map(({ action }) => action)).toEqual(actions.split(' '))
-  expect(new Set(records().map(({ id }) => Buffer.from(id).toString('hex'))).size).toBe(8)
+  expect(new Set(records().map(({ id }) => Buffer.from(id).toString('hex'))).size).toBe(10)
   await sink.close()
 })
 
@@ -140,12 +176,12 @@ test('what looks like a secret reaches neither line nor record, in whichever fie
   for (const text of secrets) {
     for (const name of ['actor', 'sub', 'tenant', 'session', 'family', 'token', 'device', 'client', 'outcome'])
       journey.issuance({ ...EVENT, [name]: text })
-    for (const name of ['cause', 'effect', 'revocation', 'rule', 'requestId', 'traceId'])
+    for (const name of ['cause', 'effect', 'revocation', 'rule', 'requestId', 'traceId', 'txn', 'acr', 'route'])
       journey.issuance({ ...EVENT, [name]: text })
     journey.issuance({ ...EVENT, audience: [text], scopes: [text], target: { kind: 'token', tenant: text, id: text } })
   }
   await clock.advance(100)
-  expect(appended.flat()).toHaveLength(secrets.length * 16)
+  expect(appended.flat()).toHaveLength(secrets.length * 19)
   const everything = JSON.stringify(lines) + appended.flat().map(({ key, value }) => `${key}${value}`)
   expect(everything).toContain('[withheld]')
   expect(everything).not.toContain(canary)
