@@ -19,7 +19,7 @@ export {
   type PublicDenial,
   publicDenial,
 } from './denial.ts'
-export { type BoundaryRequest, stripCredentials } from './http.ts'
+export { type BoundaryRequest, type Credential, type CredentialForm, credentialOf, stripCredentials } from './http.ts'
 export type { Arrival } from './identities.ts'
 export type { BoundaryIdentity, IdentityTarget, ResolvedIdentity } from './identity.ts'
 export { httpIntrospection, type IntrospectionOptions, type TokenResolver } from './introspection.ts'

@@ -1,7 +1,7 @@
 /** An HTTP server as every service has it: health, metrics, request ids, limits, problem documents, drain. */
 import { type Bytes, type Clock, kibibytes, type Millis, type Random, seconds } from '@countersign/kernel'
 import type { Logger, Metrics } from '@countersign/telemetry'
-import fastify, { type FastifyInstance } from 'fastify'
+import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import { genericProblem, type ProblemMap, problemOf, sendProblem } from './problem.ts'
 
 /** Whether work may be sent here, and if not, why: codes, for operators. */
@@ -25,6 +25,10 @@ export interface ServerOptions {
   readonly requestTimeoutMs?: Millis
   /** Addresses of proxies whose `X-Forwarded-For` counts; default none. */
   readonly trustedProxies?: readonly string[]
+  /** False where every path is somebody else's: health and metrics are then answered elsewhere. Default true. */
+  readonly ownPaths?: boolean
+  /** What a request is counted under, from a small set; default the pattern of its route. */
+  readonly routeOf?: (request: FastifyRequest) => string
 }
 
 const REQUEST_ID = /^[\w-]{8,64}$/
@@ -35,7 +39,8 @@ const REQUEST_ID = /^[\w-]{8,64}$/
  * problem document.
  */
 export function createServer(options: ServerOptions): FastifyInstance {
-  const { logger, metrics, clock, random, problems, readiness } = options
+  const { logger, metrics, clock, random, problems, readiness, ownPaths = true } = options
+  const routeOf = options.routeOf ?? ((request) => request.routeOptions.url ?? 'unmatched')
   const app = fastify({
     logger: false,
     bodyLimit: options.bodyLimit ?? kibibytes(64),
@@ -44,6 +49,11 @@ export function createServer(options: ServerOptions): FastifyInstance {
     forceCloseConnections: 'idle',
     trustProxy: options.trustedProxies ? [...options.trustedProxies] : false,
     routerOptions: { maxParamLength: 256 },
+    // Of a path that cannot be read; by default its text would be quoted.
+    frameworkErrors: (_error, _request, reply) => {
+      const { code, ...spec } = genericProblem(400)
+      sendProblem(reply, code, spec)
+    },
     genReqId: (request) => {
       const given = request.headers['x-request-id']
       return typeof given === 'string' && REQUEST_ID.test(given) ? given : random.bytes(12).toString('base64url')
@@ -58,7 +68,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
     if (draining) reply.header('connection', 'close')
   })
   app.addHook('onResponse', async (request, reply) => {
-    const route = request.routeOptions.url ?? 'unmatched'
+    const route = routeOf(request)
     const labels = { route, method: request.method, status: String(reply.statusCode) }
     metrics.counter('countersign_http_requests_total', labels).add()
     const ms = clock.monotonic() - (began.get(request) ?? clock.monotonic())
@@ -70,7 +80,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
 
   app.setErrorHandler((error, request, reply) => {
     const { code, ...spec } = problemOf(error, problems)
-    const fields = { requestId: request.id, route: request.routeOptions.url ?? 'unmatched', code, error }
+    const fields = { requestId: request.id, route: routeOf(request), code, error }
     if (spec.status >= 500) logger.error(fields, 'request failed')
     else logger.debug(fields, 'request refused')
     return sendProblem(reply, code, spec)
@@ -80,6 +90,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
     return sendProblem(reply, code, spec)
   })
 
+  if (!ownPaths) return app
   app.get('/healthz', async () => ({ status: 'alive' }))
   app.get('/readyz', async (_request, reply) => {
     const state: Readiness = draining ? { ready: false, reasons: ['draining'] } : await readiness()
