@@ -344,7 +344,7 @@ export interface JourneyEvent {
   readonly route: null | string
 }
 
-export type JourneyAction = 'issuance' | 'refresh' | 'exchange' | 'revocation' | 'logout' | 'reuse' | 'login_failed' | 'reauthentication' | 'new_device' | 'impersonation' | 'introspection_denied' | 'client_refused' | 'administration' | 'other' | 'enforcement' | 'step_up'
+export type JourneyAction = 'issuance' | 'refresh' | 'exchange' | 'revocation' | 'logout' | 'reuse' | 'login_failed' | 'reauthentication' | 'new_device' | 'impersonation' | 'introspection_denied' | 'client_refused' | 'administration' | 'other' | 'enforcement' | 'step_up' | 'factor'
 
 /** What a signal hits. */
 export interface SignalTarget {
