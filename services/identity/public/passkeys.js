@@ -1,52 +1,50 @@
-/** Passkeys on the pages that have them. What it shows is only what the server would say without it. */
+/** Passkeys on the pages that have them. What it shows is only what the server said. */
 ;(() => {
   const { browserSupportsWebAuthn, startAuthentication, startRegistration } = globalThis.SimpleWebAuthnBrowser
-  const status = document.getElementById('passkey-status')
-  const adding = document.getElementById('passkey-add')
-  const showing = document.getElementById('passkey')
   if (!browserSupportsWebAuthn()) return
 
-  if (adding !== null) {
-    adding.hidden = false
-    adding.addEventListener('submit', (event) => {
+  class Refusal extends Error {}
+
+  offer(document.getElementById('passkey-add'), async (form) => {
+    const name = new FormData(form).get('name')
+    const optionsJSON = await post('/security/passkeys/options', { name })
+    const added = await post('/security/passkeys', { response: await startRegistration({ optionsJSON }) })
+    if (added.codes === null) return location.assign(added.location)
+    form.hidden = true
+    showCodes(added.codes)
+  })
+
+  offer(document.getElementById('passkey'), async (form) => {
+    const onward = { continue: form.dataset.continue }
+    const optionsJSON = await post('/step-up/passkey/options', {})
+    const answer = await post('/step-up/passkey', { ...onward, response: await startAuthentication({ optionsJSON }) })
+    location.assign(answer.location)
+  })
+
+  /** Shows a form that only a script can send; one sending at a time. */
+  function offer(form, act) {
+    if (form === null) return
+    const button = form.querySelector('button')
+    const status = form.querySelector('.status')
+    form.hidden = false
+    form.addEventListener('submit', async (event) => {
       event.preventDefault()
-      const name = new FormData(adding).get('name')
-      run(adding, async () => {
-        const optionsJSON = await post('/security/passkeys/options', { name })
-        return post('/security/passkeys', { response: await startRegistration({ optionsJSON }) })
-      })
+      button.disabled = true
+      status.textContent = 'Waiting for your passkey…'
+      try {
+        await act(form)
+      } catch (error) {
+        status.textContent = error instanceof Refusal ? error.message : 'No passkey was used. Try again.'
+        button.disabled = false
+        button.focus()
+      }
     })
-  }
-
-  if (showing !== null) {
-    showing.hidden = false
-    showing.querySelector('button').addEventListener('click', () => {
-      const onward = { continue: showing.dataset.continue }
-      run(showing, async () => {
-        const optionsJSON = await post('/step-up/passkey/options', onward)
-        return post('/step-up/passkey', { ...onward, response: await startAuthentication({ optionsJSON }) })
-      })
-    })
-  }
-
-  /** One at a time; then on to where the server says. */
-  async function run(place, act) {
-    const button = place.querySelector('button')
-    button.disabled = true
-    status.textContent = 'Waiting for your passkey…'
-    try {
-      location.assign((await act()).location)
-    } catch (error) {
-      status.textContent = error instanceof Refusal ? error.message : 'Nothing was shown. Try again.'
-      button.disabled = false
-      button.focus()
-    }
   }
 
   async function post(path, body) {
     const answer = await fetch(path, {
       method: 'POST',
-      headers: { 'content-type': 'application/json', accept: 'application/json' },
+      headers: { 'content-type': 'application/json' },
       body: JSON.stringify(body),
     })
     const read = await answer.json()
@@ -54,5 +52,14 @@
     return read
   }
 
-  class Refusal extends Error {}
+  function showCodes(codes) {
+    const place = document.getElementById('passkey-codes')
+    for (const text of codes) {
+      const code = document.createElement('code')
+      code.textContent = text
+      place.querySelector('ol').appendChild(document.createElement('li')).append(code)
+    }
+    place.hidden = false
+    place.querySelector('p').focus()
+  }
 })()

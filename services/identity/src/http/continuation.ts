@@ -1,7 +1,14 @@
 /** Where a login goes on to. Only to pages of our own, so that nobody can be sent elsewhere from here. */
 import type { SessionStore } from '@countersign/session-store'
 
-const PAGES: ReadonlySet<string> = new Set(['/authorize', '/session', '/sessions', '/reauthenticate'])
+const PAGES: ReadonlySet<string> = new Set([
+  '/authorize',
+  '/reauthenticate',
+  '/security',
+  '/session',
+  '/sessions',
+  '/step-up',
+])
 const LONGEST = 4096
 const HERE = 'http://here.invalid'
 

@@ -139,6 +139,7 @@ export function sessionPage({ session, account, roles }: Known): string {
 <dt>Since</dt><dd>${new Date(session.createdAt).toISOString()}</dd>
 </dl>
 <p><a href="/sessions">Your sessions and devices</a></p>
+<p><a href="/security">How you show that it is you</a></p>
 <form method="post" action="/logout"><button type="submit">Log out</button></form>`,
   )
 }

@@ -1,6 +1,6 @@
 import type { Factor } from '@countersign/session-store'
 import { expect, test } from 'vitest'
-import { passkeyButton, recoveryCodesPage, securityPage, totpPage } from './security-pages.ts'
+import { passkeyButton, recoveryCodesPage, securityPage, totpAgainPage, totpPage } from './security-pages.ts'
 
 const PASSKEY: Factor = {
   handle: 'fac_1',
@@ -21,7 +21,8 @@ const PAGES: readonly (readonly [string, string])[] = [
   ['nothing yet', securityPage({ factors: [], passkeys: true })],
   ['everything', securityPage({ factors: [PASSKEY, RECOVERY, APP], passkeys: true, note: '<b>' })],
   ['no passkeys', securityPage({ factors: [], passkeys: false })],
-  ['an app to set up', totpPage({ uri: URI, secret: 'JBSWY3DPEHPK3PXP', note: 'wrong' })],
+  ['an app to set up', totpPage({ uri: URI, secret: 'JBSWY3DPEHPK3PXP' })],
+  ['a wrong code', totpAgainPage('<b>')],
   ['codes', recoveryCodesPage(['<i>', 'b'])],
 ]
 

@@ -29,6 +29,8 @@ ${recovery === undefined ? '<p>You get them with your first other way.</p>' : co
 <ul>
 ${keys.map(passkeyRow).join('\n')}
 </ul>
+<div id="passkey-codes" hidden><p role="status" tabindex="-1">These recovery codes each work once, when you have nothing else. They are not shown again: keep them where you will find them.</p>
+<ol></ol><p><a href="/security">I have kept them</a></p></div>
 ${passkeys ? ADD_PASSKEY : '<p>Passkeys need a host name; this server is known by its address alone.</p>'}
 <p><a href="/session">Back</a></p>`,
     passkeys ? PASSKEY_SCRIPTS : [],
@@ -36,19 +38,19 @@ ${passkeys ? ADD_PASSKEY : '<p>Passkeys need a host name; this server is known b
 }
 
 /** What somebody puts into their app, as a picture and as text, and the first code to prove that they did. */
-export function totpPage({ uri, secret, note }: { uri: string; secret: string; note?: string | undefined }): string {
+export function totpPage({ uri, secret }: { uri: string; secret: string }): string {
   return page(
     'Set up an authenticator app',
-    `${noteOf(note)}
-<p>Scan this with your authenticator app, or open <a href="${asText(uri)}">this link</a> on the device that has it.</p>
+    `<p>Scan this with your authenticator app, or open <a href="${asText(uri)}">this link</a> on the device that has it.</p>
 <div class="picture" role="img" aria-label="QR code; the key below says the same">${encodeQR(uri, 'svg', { border: 4 })}</div>
 <p>Or type this key: <code>${asText(secret.replace(/(.{4})(?=.)/g, '$1 '))}</code></p>
-<form method="post" action="/security/totp/confirm">
-${codeField('Code that the app shows', note)}
-<button type="submit">Confirm</button>
-</form>
-<p><a href="/security">Cancel</a></p>`,
+${confirmTotp()}`,
   )
+}
+
+/** For who gave a wrong code: the key is in their app, and is not shown again. */
+export function totpAgainPage(note: string): string {
+  return page('Set up an authenticator app', `${noteOf(note)}\n${confirmTotp(note)}`)
 }
 
 /** Shown this once. */
@@ -68,15 +70,15 @@ export function codeField(label: string, note: string | undefined): string {
 <input id="code" name="code" inputmode="numeric" autocomplete="one-time-code" required autofocus maxlength="32"${describedBy(note)}>`
 }
 
-/** A button that shows a passkey; there only where a script can. @param onward page of ours to go on to. */
+/** A button that shows a passkey; there only where a script can do that. @param onward page of ours to go on to. */
 export function passkeyButton(onward: string | null): string {
-  return `<div id="passkey" data-continue="${asText(onward ?? '')}" hidden>
-<button type="button" id="passkey-show">Use a passkey</button>
+  return `<form id="passkey" data-continue="${asText(onward ?? '')}" hidden>
+<button type="submit">Use a passkey</button>
 ${PASSKEY_STATUS}
-</div>`
+</form>`
 }
 
-const PASSKEY_STATUS = '<p id="passkey-status" role="status"></p>'
+const PASSKEY_STATUS = '<p class="status" role="status"></p>'
 
 const ABSENT_APP = `<p>None yet.</p>
 <form method="post" action="/security/totp"><button type="submit">Set up an authenticator app</button></form>`
@@ -88,6 +90,14 @@ const ADD_PASSKEY = `<noscript><p>To add a passkey, let this page run script.</p
 <button type="submit">Add a passkey</button>
 ${PASSKEY_STATUS}
 </form>`
+
+function confirmTotp(note?: string): string {
+  return `<form method="post" action="/security/totp/confirm">
+${codeField('Code that the app shows', note)}
+<button type="submit">Confirm</button>
+</form>
+<p><a href="/security">Cancel</a></p>`
+}
 
 function codesLeft(recovery: Factor): string {
   const left = recovery.codes?.length ?? 0
