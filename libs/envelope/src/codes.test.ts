@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 
 const CODE = /\b(?:envelope_(?!key_(?:id|pem))[a-z_]+|record_[a-z_]+|bundle_(?!hash)[a-z_]+|ENVELOPE_[A-Z]+_[A-Z_]+)\b/g
+const TXN_TOKEN_CODE = /\btxn_token_[a-z_]+\b/g
 const codes = (text: string): string[] => [...new Set(text.match(CODE))].sort()
 
 test('the README has every code of the source, and no other', () => {
@@ -10,6 +11,7 @@ test('the README has every code of the source, and no other', () => {
   const source = sources.map((file) => readFileSync(join(import.meta.dirname, file), 'utf8')).join('\n')
   const readme = readFileSync(join(import.meta.dirname, '../README.md'), 'utf8')
   expect(codes(readme)).toEqual(codes(source))
+  expect(new Set(readme.match(TXN_TOKEN_CODE))).toEqual(new Set(source.match(TXN_TOKEN_CODE)))
 })
 
 test('ENVELOPE.md gives every fault its place', () => {
