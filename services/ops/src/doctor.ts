@@ -1,4 +1,7 @@
-/** `doctor`: gathers facts from the log and identity and has them judged. Writes nothing anywhere. */
+/**
+ * `doctor`: gathers facts from the log, identity, gateway and workers and has them judged. It writes nothing; identity
+ * writes that the tokens it gave doctor have ended.
+ */
 import { type EventLog, type LogRecord, type TopicState, topicSpecs } from '@countersign/event-log'
 import type { KafkaLog } from '@countersign/event-log/kafka'
 import { type Clock, isCountersignError } from '@countersign/kernel'
@@ -22,20 +25,29 @@ import {
 import { catalogueOf, durationOf, type LogOptions, openPlace, type Place, placeOf, rootKeysOf } from './connection.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
 import { askReadiness } from './identity-client.ts'
+import { judgeAudiences, judgeDemands, judgeScopes, judgeStrength } from './probes/cross-checks.ts'
+import { type EndedTargets, followEnded } from './probes/ended-targets.ts'
+import { examineGateway, type GatewayFindings } from './probes/gateways.ts'
+import { meansOf, offeredBy, type ProbeOptions, tokensOf } from './probes/means.ts'
+import { examineWorkers, type WorkerFindings } from './probes/workers.ts'
 import { print, type Terminal } from './terminal.ts'
 
-export interface DoctorOptions extends LogOptions {
+export interface DoctorOptions extends LogOptions, ProbeOptions {
   window: string
   budget: string
   epsilon: string
   timeout: string
   rootKey?: string[]
   rootKeyFile?: string[]
-  identity?: string
 }
 
 /** Runs every check it has the means for; exit code 3 when one fails. */
-export async function doctor(options: DoctorOptions, terminal: Terminal, clock: Clock): Promise<ExitCode> {
+export async function doctor(
+  options: DoctorOptions,
+  env: Readonly<Record<string, string | undefined>>,
+  terminal: Terminal,
+  clock: Clock,
+): Promise<ExitCode> {
   const place = placeOf(options)
   const settings = {
     windowMs: durationOf('--window', options.window),
@@ -45,9 +57,35 @@ export async function doctor(options: DoctorOptions, terminal: Terminal, clock: 
     rootKeys: rootKeysOf(options),
   }
   const catalogue = await catalogueOf(options)
+  const { timeoutMs } = settings
+  const means = meansOf(options, env)
+  const tokens = tokensOf(options, env, timeoutMs)
+  const gateway: GatewayFindings =
+    options.gateway === undefined
+      ? { checks: [], routes: [] }
+      : await examineGateway({ url: options.gateway, tokens, clock, timeoutMs }).finally(() => tokens?.endAll())
+  // What stands on the log now includes the end of doctor's own tokens: something to be stale against.
+  let workers: WorkerFindings = { checks: [], classes: [] }
+  const urls = options.worker ?? []
+  const examined = await examineLog(place, catalogue, settings, clock, async (replica, ended) => {
+    workers = await examineWorkers({ urls, means, catalogue, replica, ended: ended.last(replica), clock, timeoutMs })
+  })
+  if (urls.length > 0 && workers.checks.length === 0)
+    workers = { checks: [fail('job classes', 'need a view of the log that is proven')], classes: [] }
+  const { classes } = workers
+  const { routes } = gateway
+  const offered = options.identity === undefined ? null : await offeredBy(options.identity, timeoutMs)
+  const crossed =
+    routes.length + classes.length === 0
+      ? []
+      : [judgeScopes(routes, classes, offered), judgeStrength(routes, classes, offered), judgeDemands(classes)]
   const checks = [
-    ...(await examineLog(place, catalogue, settings, clock)),
-    await examineIdentity(options, settings.timeoutMs),
+    ...examined,
+    await examineIdentity(options, timeoutMs),
+    ...gateway.checks,
+    ...workers.checks,
+    judgeAudiences(catalogue),
+    ...crossed,
   ]
   const failed = checks.filter(({ state }) => state === 'fail').length
   print(terminal, options.output, {
@@ -67,7 +105,16 @@ interface Settings {
   rootKeys: Buffer[]
 }
 
-async function examineLog(place: Place, catalogue: Catalogue, settings: Settings, clock: Clock): Promise<Check[]> {
+/** What goes on while a view of the log is proven. */
+type WhileProven = (replica: Replica, ended: EndedTargets) => Promise<void>
+
+async function examineLog(
+  place: Place,
+  catalogue: Catalogue,
+  settings: Settings,
+  clock: Clock,
+  whileProven: WhileProven,
+): Promise<Check[]> {
   let log: EventLog | KafkaLog
   try {
     log = await openPlace(place, catalogue)
@@ -86,7 +133,7 @@ async function examineLog(place: Place, catalogue: Catalogue, settings: Settings
       ok('schemas', `${catalogue.schemas.length} have ids`),
       judgeTopics(topicSpecs(catalogue, settings), topics),
       judgeReplication(signals),
-      ...(await examineView(log, signals, settings, clock)),
+      ...(await examineView(log, signals, settings, clock, whileProven)),
     ]
   } catch (error) {
     return [fail('log', reason(error))]
@@ -106,16 +153,20 @@ async function examineView(
   signals: TopicState | undefined,
   { rootKeys, budgetMs, epsilonMs, timeoutMs }: Settings,
   clock: Clock,
+  whileProven: WhileProven,
 ): Promise<Check[]> {
   const clockCheck = nextRecord(log, clock, timeoutMs).then(({ record, at }) => judgeClock(record, at, epsilonMs))
   if (rootKeys.length === 0) {
     const why = 'needs a root key: --root-key <base64> or --root-key-file <file>'
     return [skip('checkpoint', why), skip('trust bundle', why), await clockCheck]
   }
-  const replica = new Replica({ log, rootKeys, clock, consumer: 'ops-doctor', epsilonMs, logger: silentLogger })
+  const ended = followEnded()
+  const { observer } = ended
+  const about = { log, clock, consumer: 'ops-doctor', epsilonMs, logger: silentLogger }
+  const replica = new Replica({ ...about, rootKeys, observer })
   await replica.start()
   try {
-    await replica.waitUntil(() => replica.freshness().proven, timeoutMs)
+    if (await replica.waitUntil(() => replica.freshness().proven, timeoutMs)) await whileProven(replica, ended)
     const clockJudged = await clockCheck
     const bundle = replica.ring()?.bundle ?? null
     const stats = replica.stats()

@@ -6,6 +6,7 @@ export type OpsErrorCode =
   | 'OPS_CATALOGUE_INVALID'
   | 'OPS_ROOT_KEY_INVALID'
   | 'OPS_IDENTITY_UNREACHABLE'
+  | 'OPS_PROBE_UNREACHABLE'
 
 export class OpsError extends CountersignError<OpsErrorCode> {}
 

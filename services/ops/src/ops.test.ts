@@ -301,7 +301,10 @@ describe('doctor', () => {
     expect((await examine('--window', '30d')).states).toMatchObject({ topics: 'fail', log: 'warn' })
     const { code, out } = await run(['doctor', '--data', join(embedded.folder, 'none'), '-o', 'json'])
     expect(code).toBe(3)
-    expect(JSON.parse(out)).toMatchObject({ ok: false, checks: [{ name: 'log', state: 'fail' }, { name: 'identity' }, {}] })
+    expect(JSON.parse(out)).toMatchObject({
+      ok: false,
+      checks: [{ name: 'log', state: 'fail' }, { name: 'identity' }, {}],
+    })
   })
 })
 

@@ -4,6 +4,7 @@ import { Command, CommanderError, Option } from 'commander'
 import { type LogOptions, withEnvironment } from './connection.ts'
 import { doctor } from './doctor.ts'
 import { EXIT, EXIT_HELP, type ExitCode } from './exit-codes.ts'
+import { PROBE_HELP } from './probes/means.ts'
 import { revocation, revoke } from './revoke.ts'
 import { tailSignals } from './tail.ts'
 import { tailJourney } from './tail-journey.ts'
@@ -99,15 +100,30 @@ function build({ env, terminal, clock, signal }: ProgramContext, end: (code: Exi
 
   withWindow(
     withRoot(
-      withLog(program.command('doctor').description('Check the log, the checkpoints and identity. Changes nothing.')),
+      withLog(
+        program
+          .command('doctor')
+          .description(
+            'Check log, checkpoints and identity; probe every route of a gateway and every job class of workers.',
+          )
+          .addHelpText('after', PROBE_HELP),
+      ),
     ),
     env,
   )
     .addOption(identityOption(env))
     .option('--budget <duration>', 'staleness allowed', '5s')
     .option('--epsilon <duration>', 'skew tolerated', '250ms')
-    .option('--timeout <duration>', 'how long to wait for a proof', '6s')
-    .action(async (options) => end(await doctor(placed(options), terminal, clock)))
+    .option('--timeout <duration>', 'how long to wait for a proof, or an answer', '6s')
+    .option('--worker <url>', 'a worker whose job classes are probed; may be repeated', collect)
+    .option('--envelope-key-file <file>', 'key that seals probes, PKCS#8 PEM')
+    .option('--envelope-key-id <id>', 'its id in the trust bundle', 'doctor')
+    .option('--probe-tenant <tenant>', 'the tenant that key is for', 'doctor')
+    .option('--probe-secret-file <file>', 'file with the probe secret of the workers; or COUNTERSIGN_PROBE_SECRET')
+    .option('--gateway <url>', 'inside listener of a gateway whose routes are probed')
+    .option('--client <id>', "doctor's client at identity", 'doctor')
+    .option('--client-secret-file <file>', 'file with its secret; or COUNTERSIGN_DOCTOR_CLIENT_SECRET')
+    .action(async (options) => end(await doctor(placed(options), env, terminal, clock)))
 
   return program
 
