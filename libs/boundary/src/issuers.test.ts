@@ -110,6 +110,7 @@ describe('refused', () => {
       { tenant: { claim: 'constructor', allowed: ['acme'] } },
       'credential_invalid',
     ],
+    ['a subject with half a character', { ...CLAIMS, sub: 'user-\ud800' }, {}, 'credential_invalid'],
     ['expired', { ...CLAIMS, iat: S - 700, exp: S - 100 }, {}, 'credential_expired'],
     [
       'five actors',

@@ -1,6 +1,6 @@
 /** JWTs of configured issuers: a verified token becomes an identity under that issuer's rules. */
-import { createHmac } from 'node:crypto'
 import type { Clock, Secret } from '@countersign/kernel'
+import { foreignId, MAX_FOREIGN_CHARS } from '@countersign/revocation'
 import type { Actor, PrincipalKind } from '@countersign/schemas'
 import { createVerifier, type TokenClaims, type Verifier, type VerifierOptions } from '@countersign/tokens'
 import type { Presented } from './authority.ts'
@@ -18,6 +18,7 @@ export interface OwnIssuerConfig extends Omit<VerifierOptions, 'clock'> {
 
 /** Somebody else's issuer, and what it may say. Ids in its tokens travel as hashes, apart by issuer. */
 export interface ForeignIssuerConfig extends Omit<VerifierOptions, 'clock'> {
+  /** The key identity raises the signals of its ids under. To replace it: identity first, see its README. */
   readonly identifiers: { readonly hashKey: Secret }
   /** The tenant it speaks for, or the claim that names one of those allowed. */
   readonly tenant: string | { readonly claim: string; readonly allowed: readonly string[] }
@@ -91,9 +92,12 @@ function foreignIdentity(claims: TokenClaims, config: ForeignIssuerConfig): Read
   const { all, issuedAt, expiresAt } = claims
   const tenant = tenantOf(all, config)
   if (tenant === undefined) return denied('credential_invalid', 'tenant_not_allowed')
-  const act = actorsOf(all.act, claims.iss, config)
+  // Half characters all become the same one as bytes, and two people one id.
+  if (text(claims.sub) === undefined) return denied('credential_invalid', 'claims_malformed')
+  const id = (kind: 'subject' | 'session' | 'client' | 'token', value: string): string =>
+    foreignId(config.identifiers.hashKey, claims.iss, kind, value)
+  const act = actorsOf(all.act, (sub) => id('subject', sub))
   if (act === undefined) return denied('credential_invalid', 'act_malformed')
-  const id = (kind: string, value: string): string => identifier(kind, value, claims.iss, config)
   // The second it was issued in began up to a skew before this clock's.
   const version = Math.max(0, issuedAt - (config.skewS ?? 5) * 1000)
   const sub = id('subject', claims.sub)
@@ -142,28 +146,17 @@ function tenantOf(all: Readonly<Record<string, unknown>>, { tenant }: ForeignIss
 }
 
 /** RFC 8693 §4.1: the outermost `act` is the current actor. @returns undefined when malformed or too deep. */
-function actorsOf(act: unknown, issuer: string, config: ForeignIssuerConfig): readonly Actor[] | undefined {
+function actorsOf(act: unknown, idOf: (sub: string) => string): readonly Actor[] | undefined {
   const actors: Actor[] = []
   for (let next = act; next !== undefined; next = (next as { act?: unknown }).act) {
     const sub = typeof next === 'object' && next !== null && 'sub' in next ? text(next.sub) : undefined
     if (sub === undefined || actors.length === MAX_ACTORS) return undefined
-    actors.push({ sub: identifier('subject', sub, issuer, config), principal: 'service' })
+    actors.push({ sub: idOf(sub), principal: 'service' })
   }
   return actors
 }
 
-/** The same foreign id gives another name for each issuer and kind, and none can be turned back without the key. */
-function identifier(kind: string, value: string, issuer: string, { identifiers }: ForeignIssuerConfig): string {
-  const mac = createHmac('sha256', identifiers.hashKey.reveal()).update('countersign.foreign.v1\0')
-  for (const part of [issuer, kind, value]) {
-    const bytes = Buffer.from(part)
-    const length = Buffer.alloc(4)
-    length.writeUInt32BE(bytes.length)
-    mac.update(length).update(bytes)
-  }
-  return `x_${mac.digest().subarray(0, 16).toString('base64url')}`
-}
-
 function text(value: unknown): string | undefined {
-  return typeof value === 'string' && value !== '' && value.length <= 1024 && value.isWellFormed() ? value : undefined
+  const fits = typeof value === 'string' && value !== '' && value.length <= MAX_FOREIGN_CHARS && value.isWellFormed()
+  return fits ? value : undefined
 }

@@ -18,6 +18,7 @@ export { createBloomFilter, importBloomFilter, type PortableFilter } from './fil
 export type { Filter, FilterFactory } from './filter/port.ts'
 export { createSplitBlockFilter } from './filter/split-block.ts'
 export type { FilterEngine } from './filter.ts'
+export { type ForeignName, foreignId, foreignTarget, MAX_FOREIGN_CHARS } from './foreign.ts'
 export { digestElement } from './interning.ts'
 export { LTHASH_BYTES, LtHash } from './lthash.ts'
 export { isFloor, MAX_FLOOR, type SignalFacts, signalFacts } from './signals.ts'
