@@ -56,8 +56,7 @@ export async function startApi(config: ApiConfig, logger: Logger): Promise<Api> 
     workload,
     clock,
     random,
-    sessions: httpSessions({ url: identityUrl, secret: config.identitySecret, clock }),
-    ...tokensOf(config, clock),
+    ...credentialsOf(config, clock),
     cookieName: config.insecureCookies ? 'session' : '__Host-session',
     maxEnvelopeLifeMs: config.envelopeLife,
     logger: logger.child({ component: 'boundary' }),
@@ -85,7 +84,11 @@ export async function startApi(config: ApiConfig, logger: Logger): Promise<Api> 
   await app.register(webhookRoutes, { boundary, webhooks: config.webhooks?.byProvider ?? new Map() })
   const { scheduleSecret } = config
   if (scheduleSecret) await app.register(scheduleRoutes, { nightly, secret: scheduleSecret, clock })
-  await app.register(pageRoutes, { outcomes, identityUrl })
+  const { audience, trustDomain = null } = config
+  app.get('/v1/accepts', async () => ({ audience, trustDomain }))
+  // Behind a gateway people find identity where they found this.
+  const shownIdentity = config.credentials === 'gateway' ? '' : identityUrl
+  await app.register(pageRoutes, { outcomes, identityUrl: shownIdentity })
 
   await replica.start()
   const stopping = new AbortController()
@@ -106,23 +109,45 @@ export async function startApi(config: ApiConfig, logger: Logger): Promise<Api> 
   }
 }
 
+/** What callers may show. Behind a gateway that is what the gateway makes of their credentials, and nothing else. */
+function credentialsOf(
+  config: ApiConfig,
+  clock: Clock,
+): Pick<BoundaryOptions, 'sessions' | 'issuers' | 'introspection' | 'txnTokens'> {
+  const { credentials, identityUrl, identitySecret: secret } = config
+  if (credentials === 'gateway' || secret === undefined) return txnTokensOf(config)
+  const sessions = httpSessions({ url: identityUrl, secret, clock })
+  return { sessions, ...tokensOf(config, clock), ...txnTokensOf(config) }
+}
+
+function txnTokensOf(config: ApiConfig): Pick<BoundaryOptions, 'txnTokens'> {
+  const { trustDomain, issuer } = config
+  if (trustDomain === undefined) return {}
+  if (issuer === undefined) return { txnTokens: { trustDomain } }
+  return { txnTokens: { trustDomain, issuers: [ownIssuer(config, issuer, trustDomain, 'txntoken+jwt')] } }
+}
+
 /** Access tokens of identity: self-contained ones judged here, opaque ones asked about. */
 function tokensOf(config: ApiConfig, clock: Clock): Pick<BoundaryOptions, 'issuers' | 'introspection'> {
   const { issuer, audience, identityUrl, introspectionClient: clientId, introspectionSecret: clientSecret } = config
   if (issuer === undefined) return {}
-  const own: OwnIssuerConfig = {
-    identifiers: 'own',
-    issuer,
-    audience,
-    keys: config.jwksUrl ?? new URL('/jwks.json', identityUrl).href,
-    algorithms: ['ES256', 'EdDSA', 'RS256'],
-    typ: 'at+jwt',
-    maxAgeS: MOST_TOKEN_AGE_S,
-  }
+  const own = ownIssuer(config, issuer, audience, 'at+jwt')
   if (clientId === undefined || clientSecret === undefined) return { issuers: [own] }
   const endpoint = config.introspectionUrl ?? new URL('/introspect', identityUrl).href
   return {
     issuers: [own],
     introspection: httpIntrospection({ endpoint, issuer, audience, clientId, clientSecret, clock }),
+  }
+}
+
+function ownIssuer(config: ApiConfig, issuer: string, audience: string, typ: string): OwnIssuerConfig {
+  return {
+    identifiers: 'own',
+    issuer,
+    audience,
+    keys: config.jwksUrl ?? new URL('/jwks.json', config.identityUrl).href,
+    algorithms: ['ES256', 'EdDSA', 'RS256'],
+    typ,
+    maxAgeS: MOST_TOKEN_AGE_S,
   }
 }

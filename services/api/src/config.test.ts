@@ -21,9 +21,33 @@ test('without an issuer no access tokens are taken', () => {
   expect(load().issuer).toBeUndefined()
 })
 
+test('only who stands alone needs a secret of identity', () => {
+  const { IDENTITY_SECRET: _, ...alone } = BASE
+  const behind = { ...alone, CREDENTIALS: 'gateway', TRUST_DOMAIN: 'countersign.example' }
+  const read = (values: Record<string, string>) =>
+    loadConfig(
+      config,
+      Object.fromEntries(Object.entries(values).map(([name, value]) => [`COUNTERSIGN_${name}`, value])),
+    )
+  expect(read(behind)).toMatchObject({ credentials: 'gateway' })
+  expect(() => read(alone)).toThrow('IDENTITY_SECRET')
+})
+
 test.each<[string, Record<string, string>, string]>([
   ['a client without its secret', { ISSUER: 'https://i', INTROSPECTION_CLIENT: 'api' }, 'INTROSPECTION_SECRET'],
   ['a secret without its client', { ISSUER: 'https://i', INTROSPECTION_SECRET: 's' }, 'INTROSPECTION_SECRET'],
+  ['standing behind a gateway of no trust domain', { CREDENTIALS: 'gateway' }, 'TRUST_DOMAIN'],
+  [
+    'asking about what is not taken',
+    {
+      CREDENTIALS: 'gateway',
+      TRUST_DOMAIN: 'd',
+      ISSUER: 'https://i',
+      INTROSPECTION_CLIENT: 'a',
+      INTROSPECTION_SECRET: 's',
+    },
+    'INTROSPECTION_CLIENT',
+  ],
   ['a client without an issuer', { INTROSPECTION_CLIENT: 'api', INTROSPECTION_SECRET: 's' }, 'ISSUER'],
 ])('%s is refused', (_name, more, key) => {
   expect(() => load(more)).toThrow(key)

@@ -52,7 +52,20 @@ export const config = z
       .describe('id of the key that seals, as in the trust bundle; default api'),
     envelopeKey: field.secret().describe('the key that seals, PKCS#8 PEM; use _FILE'),
     identityUrl: field.url().describe('address of identity'),
-    identitySecret: field.secret().describe('secret identity knows this service by; use _FILE'),
+    credentials: z
+      .enum(['direct', 'gateway'])
+      .default('direct')
+      .describe('gateway: nothing but Txn-Tokens is taken, no credential of a caller; default direct'),
+    trustDomain: field
+      .text()
+      .optional()
+      .describe(
+        'takes Txn-Tokens for this trust domain, of boundaries the trust bundle names and of ISSUER; default none',
+      ),
+    identitySecret: field
+      .secret()
+      .optional()
+      .describe('secret identity knows this service by; use _FILE; not needed with CREDENTIALS=gateway'),
     issuer: field.text().optional().describe('issuer of identity’s access tokens, exactly; default: none are taken'),
     audience: field.text().default('api').describe('audience access tokens must name; default api'),
     jwksUrl: field
@@ -89,12 +102,19 @@ export const config = z
     trustedProxies: field.list().optional().describe('addresses whose X-Forwarded-For counts; default none'),
   })
   .superRefine(namesOneLog)
-  .superRefine(({ issuer, introspectionClient, introspectionSecret }, ctx) => {
-    const complain = (key: string, message: string): void => ctx.addIssue({ code: 'custom', path: [key], message })
-    if ((introspectionClient === undefined) !== (introspectionSecret === undefined))
-      complain('introspectionSecret', 'goes with INTROSPECTION_CLIENT')
-    if (introspectionClient !== undefined && issuer === undefined)
-      complain('issuer', 'needed with INTROSPECTION_CLIENT')
-  })
+  .superRefine(
+    ({ credentials, trustDomain, identitySecret, issuer, introspectionClient, introspectionSecret }, ctx) => {
+      const complain = (key: string, message: string): void => ctx.addIssue({ code: 'custom', path: [key], message })
+      const behind = credentials === 'gateway'
+      if (behind && trustDomain === undefined) complain('trustDomain', 'needed with CREDENTIALS=gateway')
+      if (!behind && identitySecret === undefined) complain('identitySecret', 'needed, but with CREDENTIALS=gateway')
+      if (behind && introspectionClient !== undefined)
+        complain('introspectionClient', 'not with CREDENTIALS=gateway: nobody is asked about what is not taken')
+      if ((introspectionClient === undefined) !== (introspectionSecret === undefined))
+        complain('introspectionSecret', 'goes with INTROSPECTION_CLIENT')
+      if (introspectionClient !== undefined && issuer === undefined)
+        complain('issuer', 'needed with INTROSPECTION_CLIENT')
+    },
+  )
 
 export type ApiConfig = Readonly<z.output<typeof config>>
