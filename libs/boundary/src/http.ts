@@ -66,9 +66,9 @@ function formOf(bearer: string): CredentialForm | null {
   return OPAQUE.test(bearer) ? (FORMS[bearer.slice(0, bearer.indexOf('_'))] ?? null) : null
 }
 
-/** A browser sends cookies also with requests other sites make; those that change something are refused. */
+/** A browser sends cookies also with requests other sites make; those that change something, or open a WebSocket, are refused. */
 function crossSite({ method, headers }: BoundaryRequest): boolean {
-  if (!UNSAFE.test(method.toUpperCase())) return false
+  if (!UNSAFE.test(method.toUpperCase()) && headers.upgrade === undefined) return false
   const site = headers['sec-fetch-site']
   if (site !== undefined) return site !== 'same-origin' && site !== 'none'
   const { origin, host } = headers

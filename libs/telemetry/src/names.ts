@@ -42,6 +42,16 @@ export const METRICS = {
     help: 'Answers of upstreams that did not come, or not in full.',
     labels: ['route', 'code'],
   },
+  countersign_gateway_open_connections: {
+    kind: 'gauge',
+    help: 'WebSockets, event streams and other answers that last, open now.',
+    labels: ['kind'],
+  },
+  countersign_gateway_connections_ended_total: {
+    kind: 'counter',
+    help: 'Of those, ended by the gateway, by code.',
+    labels: ['kind', 'code'],
+  },
   countersign_gateway_exchanges_total: {
     kind: 'counter',
     help: 'Access tokens for upstreams: kept, exchanged, refused or unavailable.',
