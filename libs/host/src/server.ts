@@ -85,12 +85,12 @@ export function createServer(options: ServerOptions): FastifyInstance {
     else logger.debug(fields, 'request refused')
     return sendProblem(reply, code, spec)
   })
+  if (!ownPaths) return app
   app.setNotFoundHandler((_request, reply) => {
     const { code, ...spec } = genericProblem(404)
     return sendProblem(reply, code, spec)
   })
 
-  if (!ownPaths) return app
   app.get('/healthz', async () => ({ status: 'alive' }))
   app.get('/readyz', async (_request, reply) => {
     const state: Readiness = draining ? { ready: false, reasons: ['draining'] } : await readiness()

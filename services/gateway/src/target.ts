@@ -22,7 +22,7 @@ const ENCODED = /%([0-9A-Fa-f]{2})?/g
 // An upstream that decodes before it looks reads these as structure: / \ . ; ? # % and what needs no encoding at all.
 const STRUCTURE = /[A-Za-z0-9\-._~/\\;?#%]/
 // C0, DEL, C1.
-const CONTROL = /[\u0000-\u001f\u007f-\u009f]/ // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it looks for
+const CONTROL = /\p{Cc}/u
 
 /** @returns the path of a target that `targetFault` has passed. */
 export function pathOf(target: string): string {

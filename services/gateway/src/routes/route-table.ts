@@ -6,7 +6,8 @@ import type { Method, Route } from './route.ts'
 
 export type Match =
   | { readonly ok: true; readonly route: Route }
-  | { readonly ok: false; readonly code: 'route_unknown' | 'path_ambiguous' }
+  | { readonly ok: false; readonly code: 'route_unknown' }
+  | { readonly ok: false; readonly code: 'path_ambiguous' }
   | { readonly ok: false; readonly code: 'method_not_allowed'; readonly allow: string }
 
 /** Routes of one path, by method. */

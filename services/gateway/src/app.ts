@@ -1,0 +1,120 @@
+/** Composition root: one log, one view, a boundary for each audience, and two listeners. */
+import { type BoundaryOptions, httpSessions, type OwnIssuerConfig } from '@countersign/boundary'
+import { ed25519Key } from '@countersign/envelope'
+import { openLog } from '@countersign/event-log'
+import { logPlace, type Running } from '@countersign/host'
+import { type Clock, systemClock, systemRandom } from '@countersign/kernel'
+import { fileSnapshots, Replica } from '@countersign/replica'
+import { exampleCatalogue } from '@countersign/schemas'
+import { createMetrics, type Logger, type Metrics, silentLogger } from '@countersign/telemetry'
+import { type AnyAudience, Boundaries } from './boundaries.ts'
+import type { GatewayConfig } from './config.ts'
+import { Exchange } from './exchange.ts'
+import { createGateway } from './gateway.ts'
+
+// Identity's live for five minutes; older ones are not its.
+const MOST_TOKEN_AGE_S = 3600
+
+export interface Gateway extends Running {
+  /** Where the world asks. */
+  readonly address: string
+  /** Where the check, the routes, health and metrics are. */
+  readonly checkAddress: string
+}
+
+/** Starts following the log and answering; ready once the view is proven and the key is in force. */
+export async function startGateway(config: GatewayConfig, logger: Logger): Promise<Gateway> {
+  const clock = systemClock
+  const random = systemRandom
+  const metrics = createMetrics({ process: true })
+  const { workload, identityUrl, trustedProxies, insecureCookies, snapshotPath } = config
+  const routes = config.routes.leadingTo(identityUrl)
+  const trustDomain = config.trustDomain ?? config.issuer ?? ''
+  const log = await openLog(logPlace(config), { catalogue: exampleCatalogue, clientId: workload })
+  const replica = new Replica({
+    log,
+    rootKeys: [config.rootKey],
+    clock,
+    logger: logger.child({ component: 'replica' }),
+    metrics,
+    consumer: workload,
+    epsilonMs: config.epsilon,
+    maxBytes: config.viewSize,
+    ...(snapshotPath !== undefined && { snapshots: fileSnapshots(snapshotPath) }),
+  })
+  const cookieName = insecureCookies ? 'session' : '__Host-session'
+  const base: BoundaryOptions = {
+    replica,
+    log,
+    catalogue: exampleCatalogue,
+    key: ed25519Key(config.envelopeKeyId, config.envelopeKey.reveal()),
+    workload,
+    clock,
+    random,
+    sessions: httpSessions({ url: identityUrl, secret: config.identitySecret, clock }),
+    cookieName,
+    // Each refusal is explained once, where the route is known.
+    logger: silentLogger,
+    metrics,
+  }
+  const boundaries = new Boundaries({ base, ...tokensOf(config, clock), trustDomain, rememberMs: config.remember })
+
+  const { outside, inside, ...gateway } = await createGateway({
+    ...{ routes, boundaries, trustDomain, insecureCookies, clock, random, logger, metrics },
+    exchange: exchangeOf(config, clock, metrics),
+    dropHeaders: config.dropHeaders ?? [],
+    upstreams: {
+      connectMs: config.connectTimeout,
+      silenceMs: config.silence,
+      connections: config.upstreamConnections,
+    },
+    requestTimeoutMs: config.requestTimeout,
+    ...(trustedProxies && { trustedProxies }),
+  })
+
+  await replica.start()
+  const checkAddress = await inside.listen({ host: config.checkHost, port: config.checkPort })
+  const address = await outside.listen({ host: config.httpHost, port: config.httpPort })
+  logger.info({ address, checkAddress }, 'listening')
+
+  return {
+    address,
+    checkAddress,
+    async close() {
+      await gateway.close()
+      await replica.stop()
+      await log.close()
+    },
+  }
+}
+
+/** Whose tokens are taken: identity's, self-contained or opaque, and those of others. */
+function tokensOf(
+  config: GatewayConfig,
+  clock: Clock,
+): Pick<ConstructorParameters<typeof Boundaries>[0], 'issuers' | 'introspection'> {
+  const { issuer, identityUrl, introspectionClient: clientId, introspectionSecret: clientSecret } = config
+  const foreign = config.issuers?.all ?? []
+  if (issuer === undefined) return { issuers: foreign, introspection: null }
+  const own: AnyAudience<OwnIssuerConfig> = {
+    identifiers: 'own',
+    issuer,
+    keys: config.jwksUrl ?? new URL('/jwks.json', identityUrl).href,
+    algorithms: ['ES256', 'EdDSA', 'RS256'],
+    typ: 'at+jwt',
+    maxAgeS: MOST_TOKEN_AGE_S,
+  }
+  const endpoint = config.introspectionUrl ?? new URL('/introspect', identityUrl).href
+  const asks = clientId !== undefined && clientSecret !== undefined
+  return {
+    issuers: [own, ...foreign],
+    introspection: asks ? { endpoint, issuer, clientId, clientSecret, clock } : null,
+  }
+}
+
+function exchangeOf(config: GatewayConfig, clock: Clock, metrics: Metrics): Exchange | null {
+  const { introspectionClient: clientId, introspectionSecret: clientSecret, identityUrl } = config
+  if (clientId === undefined || clientSecret === undefined) return null
+  const endpoint = config.exchangeUrl ?? new URL('/token', identityUrl).href
+  return new Exchange({ endpoint, clientId, clientSecret, clock, metrics })
+}

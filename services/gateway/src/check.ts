@@ -1,0 +1,54 @@
+/**
+ * The inside listener: for a team's own gateway, the same decision without the proxying (Envoy `ext_authz` over HTTP), and
+ * the routes, for whoever checks them.
+ */
+import type { Random } from '@countersign/kernel'
+import type { Logger, Metrics } from '@countersign/telemetry'
+import type { FastifyInstance } from 'fastify'
+import type { Decision } from './decision.ts'
+import type { HeaderRules } from './headers.ts'
+import { askedOf } from './proxy.ts'
+import { explain, sendRefusal } from './refusals.ts'
+import type { Route } from './routes/route.ts'
+import { tracingOf } from './tracing.ts'
+
+export interface CheckOptions {
+  readonly decision: Decision
+  readonly headers: HeaderRules
+  readonly routes: readonly Route[]
+  readonly trustDomain: string
+  readonly random: Random
+  readonly logger: Logger
+  readonly metrics: Metrics
+}
+
+const PREFIX = '/check'
+
+export function checkRoutes(app: FastifyInstance, options: CheckOptions): void {
+  const { decision, headers, routes, trustDomain, random } = options
+  app.get('/v1/routes', async () => ({ trustDomain, routes }))
+  app.register(async (check) => {
+    // Whatever body comes along is not looked at.
+    check.removeAllContentTypeParsers()
+    check.addContentTypeParser('*', (_request, payload, done) => {
+      payload.resume()
+      done(null)
+    })
+    check.all(`${PREFIX}/*`, async (request, reply) => {
+      const whole = askedOf(request)
+      const asked = { ...whole, target: whole.target.slice(PREFIX.length) }
+      const tracing = tracingOf(asked, random)
+      const verdict = await decision.judge(asked, tracing)
+      if (!verdict.ok) {
+        explain(verdict, asked, tracing, options)
+        return sendRefusal(reply, verdict)
+      }
+      const toIdentity = verdict.route.access === 'identity'
+      const removed = headers.removed(asked.headers, toIdentity).filter((name) => !(name in verdict.headers))
+      reply.headers(verdict.headers)
+      reply.header('cache-control', 'no-store')
+      if (removed.length > 0) reply.header('x-envoy-auth-headers-to-remove', removed.join(','))
+      return reply.code(200).send()
+    })
+  })
+}
