@@ -141,7 +141,7 @@ export interface Ended {
 
 /** What a person showed of a factor, so that it counts once. */
 export type FactorUse = {
-  /** Session whose step-up this finishes. Refused with `step_up_unknown` unless it waits for one. */
+  /** Session whose step-up this finishes. Refused with `step_up_unknown` unless it waits for one, `session_unknown` unless it is live. */
   readonly stepUp: string
 } & (
   | {
@@ -326,7 +326,7 @@ export interface SessionStore extends OutboxPort {
   /**
    * Gives an active person factors, all or none. Refused with `enrolment_unknown`, `factor_exists` for a second one of kind `totp` or
    * `recovery` or a credential id that is somebody's, and `factor_limit` above `most` of kind `webauthn`.
-   * @param enrolment session whose enrolment this uses up; null for none.
+   * @param enrolment session whose enrolment this uses up, and which must be live, or `session_unknown`; null for none.
    */
   addFactors(options: {
     factors: readonly Factor[]

@@ -2,6 +2,7 @@ import { copyFileSync, rmSync } from 'node:fs'
 import { REASONS, TARGET_KINDS } from '@countersign/revocation'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ENDINGS, type EndingPath, type EndingRow, type RaisesOf, raisesOf } from './endings.ts'
+import { codeOf } from './factors/totp.ts'
 import { OAuthWorld, type Party } from './oauth/testing.ts'
 import { removedScopes } from './people/grants.ts'
 import { type Client, type Found, type Reply, until, World } from './testing.ts'
@@ -64,6 +65,22 @@ async function loggedIn(roles: readonly string[] = ['member']) {
   return { name, sub, browser, login, session: sessionOf(login) }
 }
 
+/** Somebody who has an authenticator app, and recovery codes with it, and showed the app. */
+async function withTotp() {
+  const { browser, sub } = await loggedIn()
+  const { secret } = (await browser.post('/v1/factors/totp')).json
+  // Each code is used once, and the next one is good already.
+  const code = (steps: number) => codeOf(secret, world.clock.now() + steps * 30_000)
+  const added = await browser.post('/v1/factors/totp/confirm', { code: code(0) })
+  expect([added.status, added.json.recoveryCodes.length]).toEqual([201, 10])
+  const before = sessionOf(await browser.get('/session'))
+  expect((await browser.post('/step-up', { code: code(1) })).status).toBe(200)
+  const { factors } = (await browser.get('/v1/factors')).json
+  const of = (wanted: string): string => factors.find(({ kind }: { kind: string }) => kind === wanted).factor
+  const handles = [of('totp'), of('recovery')]
+  return { sub, browser, before, handles }
+}
+
 async function withFamily(scope = 'invoices:read') {
   const { name, sub } = await client.person()
   const tokens = await oauth.tokens(name, oauth.web, { scope })
@@ -123,6 +140,10 @@ const DRIVERS: Readonly<Record<EndingPath, Readonly<Record<string, Driver>>>> = 
       const { browser, session } = await loggedIn()
       expect((await browser.post('/reauthenticate', { password: 'canary password 0' })).status).toBe(200)
       return { hits: [session] }
+    },
+    'step-up': async () => {
+      const { before } = await withTotp()
+      return { hits: [before] }
     },
   },
   session_end: {
@@ -259,6 +280,32 @@ const DRIVERS: Readonly<Record<EndingPath, Readonly<Record<string, Driver>>>> = 
       const { browser } = await loggedIn()
       const { device } = (await browser.get('/v1/devices')).json.devices[0]
       return { hits: [named('device', device)], answer: await browser.post(`/v1/devices/${device}/lost`) }
+    },
+  },
+  factor_removal: {
+    'the last, and recovery codes with it': async () => {
+      const { browser, handles } = await withTotp()
+      await settle()
+      const before = (await world.signals()).length
+      const answer = await browser.send('DELETE', `/v1/factors/${handles[0]}`, {})
+      return { hits: handles.map((id) => named('device', id)), answer, before }
+    },
+    'recovery codes alone': async () => {
+      const { browser, handles } = await withTotp()
+      await settle()
+      const before = (await world.signals()).length
+      const answer = await browser.send('DELETE', `/v1/factors/${handles[1]}`, {})
+      return { hits: [named('device', handles[1] ?? '')], answer, before }
+    },
+  },
+  factors_removal_by_administrator: {
+    'by an administrator of all their tenants': async () => {
+      const { sub, handles } = await withTotp()
+      const { browser } = await loggedIn(['admin'])
+      await settle()
+      const before = (await world.signals()).length
+      const answer = await browser.send('DELETE', `/v1/subjects/${sub}/factors`, {})
+      return { hits: [...handles.map((id) => named('device', id)), subject(sub)], answer, before }
     },
   },
   client_disable: {

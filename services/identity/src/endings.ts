@@ -105,6 +105,18 @@ export const ENDINGS = {
     fallback: 'device_lost',
     when: 'a person gives one of their devices up as lost',
   },
+  factor_removal: {
+    kinds: ['device'],
+    effect: 'device_lost',
+    fallback: 'device_lost',
+    when: 'a person removes a factor; recovery codes go with the last',
+  },
+  factors_removal_by_administrator: {
+    kinds: ['device', 'subject'],
+    effect: 'device_lost',
+    fallback: 'device_lost',
+    when: 'an administrator or operator removes the factors of a person who lost them',
+  },
   client_disable: {
     kinds: ['client'],
     effect: 'suspension',

@@ -1,5 +1,4 @@
 /** The http role: issues and ends authority, delivers signals, answers over HTTP. */
-
 import type { Readiness } from '@countersign/host'
 import type { Journey } from '@countersign/journey'
 import type { Clock } from '@countersign/kernel'
@@ -9,17 +8,29 @@ import type { Logger } from '@countersign/telemetry'
 import cookie from '@fastify/cookie'
 import type { FastifyInstance } from 'fastify'
 import { Authority } from './authority.ts'
-import { issuerOf, sessionKinds } from './config.ts'
+import { issuerOf, passkeyTerms, sessionKinds } from './config.ts'
+import { Factors } from './factors/factors.ts'
+import { Passkeys } from './factors/passkeys.ts'
+import { RecoveryCodes } from './factors/recovery-codes.ts'
+import { relyingPartyOf } from './factors/relying-party.ts'
+import { StepUps } from './factors/step-ups.ts'
+import { TotpSecrets } from './factors/totp.ts'
+import { WebAuthn } from './factors/webauthn.ts'
 import { adminRoutes } from './http/admin-routes.ts'
 import { browserRoutes } from './http/browser-routes.ts'
 import { clientRoutes } from './http/client-routes.ts'
 import { Cookies } from './http/cookies.ts'
+import { factorRoutes } from './http/factor-routes.ts'
 import { Guard, isCrossSite } from './http/guard.ts'
 import { oauthRoutes } from './http/oauth-routes.ts'
+import { passkeyRoutes } from './http/passkey-routes.ts'
 import { personRoutes } from './http/person-routes.ts'
 import { problem } from './http/replies.ts'
+import { securityRoutes } from './http/security-routes.ts'
 import { serviceRoutes } from './http/service-routes.ts'
 import { sessionRoutes } from './http/session-routes.ts'
+import { stepUpRoutes } from './http/step-up-routes.ts'
+import { Welcome } from './http/welcome.ts'
 import { readStoreSecrets } from './key-files.ts'
 import { logClock } from './log/log-clock.ts'
 import { Delivery } from './log/outbox.ts'
@@ -71,8 +82,11 @@ export async function startHttpRole(parts: Parts, journey: Journey, closers: Clo
   metrics.gaugeFrom('countersign_outbox_oldest_seconds', {}, () => ageSeconds(delivery.status.oldestAt, clock))
 
   const passwords = makePasswords({ random, cost: config.passwordCost })
+  const secrets = readStoreSecrets(config.keysDir, random)
+  const totp = new TotpSecrets({ secrets, random })
   if (config.seed) {
-    const made = await applySeed(parseSeed(config.seed.reveal()), { store, passwords, random, now: clock.now() })
+    const seed = parseSeed(config.seed.reveal())
+    const made = await applySeed(seed, { store, passwords, totp, random, now: clock.now() })
     logger.info({ made }, 'seeded')
   }
 
@@ -97,12 +111,15 @@ export async function startHttpRole(parts: Parts, journey: Journey, closers: Clo
   const sessions = new Sessions({ ...base, authority })
   const sessionEndings = new SessionEndings({ ...base, authority })
   const administration = new Administration({ ...base, authority, resetCodeMs: config.resetCodeLife })
+  const { newDevice } = config
   const oauth = await openOAuth({
     ...base,
     authority,
     sessions,
-    newDevice: config.newDevice,
-    secrets: readStoreSecrets(config.keysDir, random),
+    newDevice,
+    secrets,
+    boundaryKeys: view,
+    epsilonMs,
     terms: {
       issuer: issuerOf(config),
       algorithm: config.tokenAlgorithm,
@@ -115,14 +132,22 @@ export async function startHttpRole(parts: Parts, journey: Journey, closers: Clo
     },
   })
   closers.push(() => oauth.stop())
-  const { sweepInterval: everyMs, window: windowMs, newDevice } = config
+  const waitMs = config.stepUpLife
+  const codes = new RecoveryCodes({ secrets, random })
+  const service = new URL(oauth.issuer).host
+  const factors = new Factors({ ...base, authority, totp, codes, newDevice, service, waitMs })
+  const logins = new Logins({ ...base, sessions })
+  const stepUps = new StepUps({ ...base, logins, totp, codes, waitMs })
+  const party = relyingPartyOf(passkeyTerms(config))
+  const passkeys = party && new Passkeys({ ...base, factors, stepUps, webauthn: new WebAuthn(party), waitMs })
+  const { sweepInterval: everyMs, window: windowMs } = config
   const sweeper = new Sweeper({
     ...base,
     sessionEndings,
     view: replica,
     everyMs,
     windowMs,
-    also: [() => oauth.keys.tend()],
+    also: [() => oauth.keys.tend(), () => stepUps.sweep()],
   })
 
   delivery.start()
@@ -138,7 +163,9 @@ export async function startHttpRole(parts: Parts, journey: Journey, closers: Clo
   if (config.insecureCookies) logger.warn({}, 'cookies are sent without Secure: for development only')
   const cookies = new Cookies({ secure: !config.insecureCookies })
   const guard = new Guard({ store, sessions, cookies, kinds, newDevice, clock })
-  const routed = { ...base, authority, sessions, sessionEndings, administration, guard, cookies, oauth }
+  const welcome = new Welcome({ cookies, clock })
+  const made = { logins, factors, stepUps, passkeys, welcome, oauth }
+  const routed = { ...base, ...made, authority, sessions, sessionEndings, administration, guard, cookies }
   const mount = async (app: FastifyInstance): Promise<void> => {
     // Fastify reads text/plain too, which any site's form can send without asking.
     app.removeContentTypeParser('text/plain')
@@ -147,7 +174,11 @@ export async function startHttpRole(parts: Parts, journey: Journey, closers: Clo
       reply.header('cache-control', 'no-store')
       if (isCrossSite(request)) return problem(reply, 'cross_site')
     })
-    await app.register(browserRoutes, { ...routed, logins: new Logins(routed) })
+    await app.register(browserRoutes, routed)
+    await app.register(stepUpRoutes, routed)
+    await app.register(passkeyRoutes, routed)
+    await app.register(factorRoutes, routed)
+    await app.register(securityRoutes, routed)
     await app.register(sessionRoutes, { ...routed, apiSessions: new ApiSessions(routed) })
     await app.register(adminRoutes, routed)
     const acting = { accounts: new Accounts(routed), impersonations: new Impersonations(routed) }

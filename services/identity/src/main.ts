@@ -9,8 +9,9 @@ import type { SessionStore } from '@countersign/session-store'
 import { createLogger } from '@countersign/telemetry'
 import { startIdentity } from './app.ts'
 import { contradictions, identityConfig, type StoreConfig, storeConfig, storeContradictions } from './config.ts'
+import { TotpSecrets } from './factors/totp.ts'
 import { secretHash } from './http/guard.ts'
-import { initKeys, type KeyOrder } from './key-files.ts'
+import { initKeys, type KeyOrder, readStoreSecrets } from './key-files.ts'
 import { openStore } from './parts.ts'
 import { passwords } from './people/passwords.ts'
 import { applySeed, parseSeed } from './seed.ts'
@@ -92,6 +93,9 @@ async function seed([file, ...rest]: readonly string[]): Promise<void> {
     const made = await applySeed(parts, {
       store,
       passwords: passwords({ random, cost }),
+      totp: env.COUNTERSIGN_KEYS_DIR
+        ? new TotpSecrets({ secrets: readStoreSecrets(env.COUNTERSIGN_KEYS_DIR, random), random })
+        : null,
       random,
       now: systemClock.now(),
     })

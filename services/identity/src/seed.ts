@@ -2,6 +2,7 @@
 import { CountersignError, newHandle, type Random } from '@countersign/kernel'
 import type { SessionStore } from '@countersign/session-store'
 import { z } from 'zod'
+import { parseSecret, type TotpSecrets } from './factors/totp.ts'
 import { secretHash } from './http/guard.ts'
 import { clientSecretHash } from './oauth/client-authentication.ts'
 import { clientId, newClientFields } from './oauth/client-terms.ts'
@@ -26,11 +27,17 @@ const seedSchema = z.strictObject({
           principal: z.enum(['user', 'service']).default('user'),
           email: z.string().min(3).max(254).transform(addressOf),
           password: z.string().min(8).max(256).nullable().default(null),
+          /** Secret of an authenticator app, base32. */
+          totp: z
+            .string()
+            .refine((text) => parseSecret(text) !== null)
+            .optional(),
           affiliations: z.array(
             z.strictObject({ tenant: z.string().min(1).max(128), roles: z.array(z.string().min(1)) }),
           ),
         })
         .refine(({ principal, password }) => (principal === 'user') === (password !== null), { path: ['password'] })
+        .refine(({ principal, totp }) => principal === 'user' || totp === undefined, { path: ['totp'] })
         // To administer takes a person who shows themselves.
         .refine(
           ({ principal, affiliations }) =>
@@ -78,11 +85,21 @@ export function parseSeed(text: string): Seed {
 /** Makes what is missing; what exists stays as it is, but for secrets, which are replaced. @returns accounts made. */
 export async function applySeed(
   seed: Seed,
-  { store, passwords, random, now }: { store: SessionStore; passwords: Passwords; random: Random; now: number },
+  options: {
+    store: SessionStore
+    passwords: Passwords
+    /** Null where secrets cannot be sealed: a seed with one is refused. */
+    totp: TotpSecrets | null
+    random: Random
+    now: number
+  },
 ): Promise<number> {
+  const { store, passwords, totp, random, now } = options
+  if (totp === null && seed.accounts.some((account) => account.totp !== undefined))
+    throw seedError('accounts with totp need COUNTERSIGN_KEYS_DIR')
   for (const { name, use, secret } of seed.secrets) await store.putSecret({ name, use, hash: secretHash(secret) })
   const made = await Promise.all(
-    seed.accounts.map(async ({ sub, principal, email, password, affiliations }) => {
+    seed.accounts.map(async ({ sub, principal, email, password, affiliations, totp: text }) => {
       const existing = await store.accountByEmail(email)
       if (existing === null) {
         const hash = password === null ? null : await passwords.hash(password)
@@ -96,7 +113,10 @@ export async function applySeed(
           now,
         }
         // Another process may have seeded it meanwhile.
-        return 'refused' in (await store.createAccount(account)) ? 0 : 1
+        if ('refused' in (await store.createAccount(account))) return 0
+        const secret = text === undefined ? null : parseSecret(text)
+        if (secret !== null && totp !== null) await addTotp(account.sub, totp.taken(account.sub, secret).sealed)
+        return 1
       }
       for (const { tenant, roles } of affiliations) {
         await store.createAffiliation({ tenant, sub: existing.sub, roles, atLeast: [], now })
@@ -108,6 +128,12 @@ export async function applySeed(
     await store.createClient({ ...client, secretHash: secret === null ? null : clientSecretHash(secret) }, now)
   }
   return made.reduce<number>((sum, one) => sum + one, 0)
+
+  async function addTotp(sub: string, sealedSecret: Buffer): Promise<void> {
+    const made = { handle: newHandle(random, 'fac'), sub, kind: 'totp', name: 'Authenticator app' } as const
+    const factor = { ...made, createdAt: now, lastUsedAt: null, totp: { sealedSecret, usedStep: 0 } }
+    await store.addFactors({ factors: [{ ...factor, codes: null, webauthn: null }], enrolment: null, most: 0, now })
+  }
 }
 
 function seedError(what: string): CountersignError<'IDENTITY_SEED_INVALID'> {

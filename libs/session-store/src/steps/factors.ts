@@ -1,9 +1,10 @@
 /** Second factors: enrolled, used once for each proof, removed; and who was asked for one. */
 import type { FactorUse, NewSession, Refusal, Refused, SessionStore } from '../port.ts'
 import type { Enrolment, Factor, StepUp } from '../records.ts'
-import { ACCOUNT, ENROLMENT, FACTOR, FACTOR_CREDENTIAL, STEP_UP } from './kinds.ts'
+import { ACCOUNT, ENROLMENT, FACTOR, FACTOR_CREDENTIAL, SESSION, STEP_UP } from './kinds.ts'
 import { indexOf, type Kept, keyOf } from './layout.ts'
 import { shown } from './shown.ts'
+import { stands } from './targets.ts'
 import type { Step, Tx } from './tx.ts'
 
 export function* factorsOf(tx: Tx, sub: string): Step<Factor[]> {
@@ -33,6 +34,7 @@ export function* addFactors(
   if (session !== null) {
     const begun = yield* enrolment(tx, session, now)
     if (begun === null || factors.some(({ sub }) => sub !== begun.sub)) return { refused: 'enrolment_unknown' }
+    if (!(yield* isLive(tx, session, now))) return { refused: 'session_unknown' }
     tx.drop(ENROLMENT, session)
   }
   for (const factor of factors) {
@@ -81,7 +83,8 @@ export function* removeFactors(tx: Tx, sub: string, handles: readonly string[]):
     FACTOR,
     handles.map((handle) => keyOf(FACTOR, handle)),
   )
-  if (found.length < handles.length || found.some((factor) => factor.sub !== sub)) return 'factor_unknown'
+  if (found.length === 0 || found.length < handles.length || found.some((factor) => factor.sub !== sub))
+    return 'factor_unknown'
   for (const factor of found) yield* dropFactor(tx, factor)
   return null
 }
@@ -102,6 +105,8 @@ export function* standOn(tx: Tx, { factor, sub, now }: NewSession): Step<Refusal
   if (use === null) return null
   const asked = yield* stepUp(tx, use.stepUp, now)
   if (asked?.sub !== sub) return 'step_up_unknown'
+  // Else what ends it just now would be outlived by what it was stepped up to.
+  if (!(yield* isLive(tx, use.stepUp, now))) return 'session_unknown'
   if (use.kind === 'webauthn' && !asked.challenge.equals(use.challenge)) return 'step_up_unknown'
   const used = usedUp(found, use)
   if (used === null) return 'factor_used'
@@ -127,6 +132,12 @@ function usedUp(factor: Kept<Factor>, use: FactorUse): Kept<Factor> | null {
       if (webauthn === null || (use.counter <= webauthn.counter && use.counter + webauthn.counter > 0)) return null
       return { ...factor, webauthn: { ...webauthn, counter: use.counter } }
   }
+}
+
+function* isLive(tx: Tx, handle: string, now: number): Step<boolean> {
+  yield* tx.follow(keyOf(SESSION, handle))
+  const session = yield* tx.get(SESSION, handle)
+  return session !== null && (yield* stands(tx, session.targets, now))
 }
 
 export function* beginStepUp(

@@ -10,7 +10,7 @@ import { GRANTS, scopesOf } from '../people/grants.ts'
 import type { ProblemCode } from '../problems.ts'
 import { targetOf } from '../sessions/kinds.ts'
 import type { SessionEndings } from '../sessions/session-endings.ts'
-import { Asking, actBody, asked, idField, name, rolesField } from './asking.ts'
+import { Asking, actBody, asked, idField, name, refusalBeyond, rolesField } from './asking.ts'
 import type { Guard } from './guard.ts'
 import { parsed, problem, sendAnswer } from './replies.ts'
 
@@ -77,12 +77,9 @@ export async function adminRoutes(app: FastifyInstance, options: AdminRoutesOpti
     const [caller] = await asking.act('gives', request, reply)
     if (caller === null) return reply
     const { sub } = request.params
-    if (caller.kind === 'administrator') {
-      // Who holds a code becomes that person wherever they belong, so all of it must be the administrator's own.
-      const places = await store.affiliationsOf(sub)
-      if (!places.some((place) => place.tenant === caller.tenant)) return problem(reply, 'account_unknown')
-      if (places.some((place) => place.tenant !== caller.tenant)) return problem(reply, 'not_permitted')
-    }
+    // Who holds a code becomes that person wherever they belong.
+    const refusal = await refusalBeyond(caller, sub, store)
+    if (refusal !== null) return problem(reply, refusal)
     const issued = await administration.issueResetCode(sub)
     return 'refused' in issued ? problem(reply, issued.refused) : reply.code(201).send(issued)
   })

@@ -1,4 +1,5 @@
 /** What administrative routes ask of a request before they act: body, caller, tenant. */
+import type { SessionStore } from '@countersign/session-store'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { parseChosenId } from '../answers.ts'
@@ -62,6 +63,21 @@ export class Asking {
 /** Tenant the caller's word ends at; null for operators. */
 export function boundOf(caller: Caller): string | null {
   return caller.kind === 'operator' ? null : caller.tenant
+}
+
+/**
+ * Why this caller may not do what opens every tenant a person belongs to: all of them must be the administrator's own.
+ * @throws {SESSION_STORE_UNAVAILABLE}.
+ */
+export async function refusalBeyond(
+  caller: Caller,
+  sub: string,
+  store: Pick<SessionStore, 'affiliationsOf'>,
+): Promise<'account_unknown' | 'not_permitted' | null> {
+  if (caller.kind === 'operator') return null
+  const places = await store.affiliationsOf(sub)
+  if (!places.some((place) => place.tenant === caller.tenant)) return 'account_unknown'
+  return places.some((place) => place.tenant !== caller.tenant) ? 'not_permitted' : null
 }
 
 export function asked({ initiator }: { initiator: string }, id: string | undefined, request: FastifyRequest): Asked {

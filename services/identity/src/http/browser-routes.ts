@@ -2,14 +2,13 @@
 
 import type { SessionStore } from '@countersign/session-store'
 import formbody from '@fastify/formbody'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply } from 'fastify'
 import { z } from 'zod'
 import type { Administration } from '../people/administration.ts'
-import { problems } from '../problems.ts'
-import type { Browser, LoginResult, Logins } from '../sessions/logins.ts'
+import type { Logins } from '../sessions/logins.ts'
 import type { SessionEndings } from '../sessions/session-endings.ts'
 import { continuation, formActions } from './continuation.ts'
-import { type Cookies, deviceName } from './cookies.ts'
+import type { Cookies } from './cookies.ts'
 import type { Guard } from './guard.ts'
 import {
   type LoginFields,
@@ -21,6 +20,7 @@ import {
   sessionPage,
 } from './pages.ts'
 import { parsed, problem, sendAnswer } from './replies.ts'
+import { isForm, refuse, refused, type Welcome } from './welcome.ts'
 
 export interface BrowserRoutesOptions {
   readonly store: Pick<SessionStore, 'client'>
@@ -29,7 +29,7 @@ export interface BrowserRoutesOptions {
   readonly sessionEndings: SessionEndings
   readonly guard: Guard
   readonly cookies: Cookies
-  readonly clock: { now(): number }
+  readonly welcome: Welcome
 }
 
 const PASSWORD = z.string().min(8).max(256)
@@ -47,7 +47,7 @@ const reauthenticationBody = z.object({
 const resetBody = z.strictObject({ code: z.string().min(1).max(128), password: PASSWORD })
 
 export async function browserRoutes(app: FastifyInstance, options: BrowserRoutesOptions): Promise<void> {
-  const { store, logins, administration, sessionEndings, guard, cookies, clock } = options
+  const { store, logins, administration, sessionEndings, guard, cookies, welcome } = options
   await app.register(formbody, { bodyLimit: 16_384 })
 
   app.get('/style.css', async (_request, reply) => reply.type('text/css; charset=utf-8').send(STYLE))
@@ -68,7 +68,7 @@ export async function browserRoutes(app: FastifyInstance, options: BrowserRoutes
       tenant: body.tenant ? body.tenant : null,
       source: request.ip,
       replacing: (['session', 'administrator'] as const).flatMap((name) => cookies.read(request, name) ?? []),
-      browser: browserOf(request),
+      browser: welcome.browserOf(request),
       requestId: request.id,
     })
     if (!result.ok) {
@@ -76,7 +76,7 @@ export async function browserRoutes(app: FastifyInstance, options: BrowserRoutes
       const { status, title } = refused(reply, result)
       return sendLogin(reply, status, { note: title, email, onward, ...(body.tenant && { tenant: body.tenant }) })
     }
-    return welcome(request, reply, result, onward)
+    return welcome.send(request, reply, result, onward)
   })
 
   app.get<{ Querystring: { continue?: unknown } }>('/reauthenticate', async (request, reply) => {
@@ -93,10 +93,10 @@ export async function browserRoutes(app: FastifyInstance, options: BrowserRoutes
     if (typeof known === 'string') return problem(reply, known)
     // A program has nobody to ask, and its bearer is no cookie.
     if (known.session.kind === 'api') return problem(reply, 'not_permitted')
-    const browser = browserOf(request)
+    const browser = welcome.browserOf(request)
     const { password } = body
     const result = await logins.reauthenticate({ known, password, source: request.ip, browser, requestId: request.id })
-    if (result.ok) return welcome(request, reply, result, continuation(body.continue))
+    if (result.ok) return welcome.send(request, reply, result, continuation(body.continue))
     if (!isForm(request)) return refuse(reply, result)
     const { status, title } = refused(reply, result)
     const { email } = known.account
@@ -109,7 +109,7 @@ export async function browserRoutes(app: FastifyInstance, options: BrowserRoutes
     if (known === null) return wantsPage ? reply.redirect('/login', 303) : problem(reply, 'credential_missing')
     if (wantsPage) return sendPage(reply, 200, sessionPage(known))
     const { session, account, roles, scopes } = known
-    const { handle, sub, tenant, authTime, amr, idleExpiresAt, absoluteExpiresAt } = session
+    const { handle, sub, tenant, authTime, acr, amr, idleExpiresAt, absoluteExpiresAt } = session
     return {
       session: handle,
       sub,
@@ -118,6 +118,7 @@ export async function browserRoutes(app: FastifyInstance, options: BrowserRoutes
       roles,
       scopes,
       authTime,
+      acr,
       amr,
       idleExpiresAt,
       expiresAt: absoluteExpiresAt,
@@ -148,38 +149,4 @@ export async function browserRoutes(app: FastifyInstance, options: BrowserRoutes
   async function sendLogin(reply: FastifyReply, status: number, fields: LoginFields): Promise<FastifyReply> {
     return sendPage(reply, status, loginPage(fields), await formActions(fields.onward ?? null, store))
   }
-
-  function welcome(
-    request: FastifyRequest,
-    reply: FastifyReply,
-    { cookie, deviceCookie, session, scopes }: Extract<LoginResult, { ok: true }>,
-    onward: string | null,
-  ): unknown {
-    const { handle, sub, tenant, kind, absoluteExpiresAt } = session
-    cookies.set(reply, 'session', cookie, { until: absoluteExpiresAt, now: clock.now() })
-    if (deviceCookie !== null) cookies.set(reply, 'device', deviceCookie, null)
-    if (cookies.read(request, 'administrator') !== null) cookies.clear(reply, 'administrator')
-    if (isForm(request)) return reply.redirect(onward ?? '/session', 303)
-    return { session: handle, sub, tenant, kind, scopes, expiresAt: absoluteExpiresAt, newDevice: session.newDevice }
-  }
-
-  function browserOf(request: FastifyRequest): Browser {
-    return { device: cookies.read(request, 'device'), name: deviceName(request.headers['user-agent']) }
-  }
-}
-
-type Refused = Extract<LoginResult, { ok: false }>
-
-function refuse(reply: FastifyReply, result: Refused): FastifyReply {
-  refused(reply, result)
-  return problem(reply, result.code, result.tenants === undefined ? {} : { tenants: result.tenants })
-}
-
-function refused(reply: FastifyReply, { code, retryAfterMs }: Refused): { status: number; title: string } {
-  if (retryAfterMs !== undefined) reply.header('retry-after', String(Math.ceil(retryAfterMs / 1000)))
-  return problems[code]
-}
-
-function isForm(request: FastifyRequest): boolean {
-  return request.headers['content-type']?.startsWith('application/x-www-form-urlencoded') ?? false
 }

@@ -2,6 +2,7 @@
 import { type Clock, isCountersignError, kibibytes } from '@countersign/kernel'
 import type { Logger } from '@countersign/telemetry'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { StepUps } from '../factors/step-ups.ts'
 import type { OAuthRequest } from '../oauth/asking.ts'
 import type { AuthorizationRequest } from '../oauth/authorization.ts'
 import { fault, isFault, type OAuthFault, STORE_AWAY, statusOf } from '../oauth/faults.ts'
@@ -11,9 +12,11 @@ import type { Known } from '../sessions/sessions.ts'
 import { KEY_SET_MAX_AGE_S } from '../tokens/index.ts'
 import type { Guard } from './guard.ts'
 import { authorizationRefusedPage, loginPage, reauthenticationPage, sendPage } from './pages.ts'
+import { sendStepUp } from './step-up-routes.ts'
 
 export interface OAuthRoutesOptions {
   readonly oauth: OAuth
+  readonly stepUps: Pick<StepUps, 'begin'>
   readonly guard: Pick<Guard, 'session'>
   readonly clock: Clock
   readonly logger: Logger
@@ -24,7 +27,7 @@ const BODY_LIMIT = kibibytes(16)
 const METADATA_MAX_AGE_S = 3600
 
 export async function oauthRoutes(app: FastifyInstance, options: OAuthRoutesOptions): Promise<void> {
-  const { oauth, guard, clock, logger } = options
+  const { oauth, stepUps, guard, clock, logger } = options
   const { authorization, tokens, introspection, revocations, keys } = oauth
   app.removeAllContentTypeParsers()
   // Read here, not by a parser that guesses what a repeated or ill-encoded parameter means.
@@ -95,7 +98,13 @@ export async function oauthRoutes(app: FastifyInstance, options: OAuthRoutesOpti
     if (judged.ok) {
       const known = await guard.session(request)
       const result = await authorization.answer(judged.request, known?.session ?? null, request.id)
-      return 'location' in result ? onward(reply, result.location) : askWhoIsThere(reply, result.login, known)
+      if ('location' in result) return onward(reply, result.location)
+      if ('login' in result || known === null) return askWhoIsThere(reply, judged.request, known)
+      const client = judged.request.client.id
+      const asked = await stepUps.begin(known, { acr: result.stepUp, client, requestId: request.id })
+      // Whoever lacks such a factor cannot be led there: the client is told, and may do with less.
+      if (!asked.ok) return onward(reply, authorization.unmet(judged.request))
+      return sendStepUp(reply, known, asked, { status: 200, ...carriedBy(judged.request) })
     }
     return judged.location === null
       ? sendPage(reply, 400, authorizationRefusedPage(judged.why))
@@ -119,10 +128,14 @@ function onward(reply: FastifyReply, location: string): FastifyReply {
 
 /** The page carries the request as parts of our own address: whatever comes back is judged anew. */
 function askWhoIsThere(reply: FastifyReply, request: AuthorizationRequest, known: Known | null): FastifyReply {
-  const page = { onward: `/authorize?${request.carried}` }
-  const { origin, protocol } = new URL(request.redirectUri)
-  const html = known === null ? loginPage(page) : reauthenticationPage({ ...page, email: known.account.email })
-  return sendPage(reply, 200, html, [origin === 'null' ? protocol : origin])
+  const { onward, actions } = carriedBy(request)
+  const html = known === null ? loginPage({ onward }) : reauthenticationPage({ onward, email: known.account.email })
+  return sendPage(reply, 200, html, actions)
+}
+
+function carriedBy({ carried, redirectUri }: AuthorizationRequest): { onward: string; actions: readonly string[] } {
+  const { origin, protocol } = new URL(redirectUri)
+  return { onward: `/authorize?${carried}`, actions: [origin === 'null' ? protocol : origin] }
 }
 
 function sendFault(reply: FastifyReply, refused: OAuthFault, status: number = statusOf(refused)): FastifyReply {

@@ -5,6 +5,7 @@
 import type { Journey } from '@countersign/journey'
 import type { Clock, Millis, Random } from '@countersign/kernel'
 import type { Client, Session, SessionStore } from '@countersign/session-store'
+import { type Acr, leastOf, reaches } from '../factors/strength.ts'
 import type { OwnView } from '../log/own-view.ts'
 import type { SessionKinds } from '../sessions/kinds.ts'
 import { isRecent, type NewDeviceRule } from '../sessions/sessions.ts'
@@ -13,7 +14,7 @@ import { type Parameters, readParameters, readScope } from './parameters.ts'
 import { isChallenge } from './pkce.ts'
 import { audienceFor, OFFLINE_ACCESS } from './scopes.ts'
 
-/** Error codes of RFC 6749 §4.1.2.1, RFC 8707 §2, OpenID Connect Core §3.1.2.6. */
+/** Error codes of RFC 6749 §4.1.2.1, RFC 8707 §2, OpenID Connect Core §3.1.2.6 and its Unmet Authentication Requirements (RFC 9470 §5). */
 export type AuthorizationError =
   | 'invalid_request'
   | 'unauthorized_client'
@@ -22,6 +23,8 @@ export type AuthorizationError =
   | 'invalid_scope'
   | 'invalid_target'
   | 'login_required'
+  | 'interaction_required'
+  | 'unmet_authentication_requirements'
   | 'request_not_supported'
   | 'request_uri_not_supported'
   | 'temporarily_unavailable'
@@ -39,6 +42,8 @@ export interface AuthorizationRequest {
   /** The person is not asked anything. */
   readonly silent: boolean
   readonly maxAgeMs: Millis | null
+  /** Least strength that will do; null for any. */
+  readonly acr: Acr | null
   /** The request as it is carried through a login. */
   readonly carried: string
 }
@@ -51,7 +56,11 @@ export type JudgedRequest =
   | { readonly ok: false; readonly location: null; readonly why: 'client' | 'redirect_uri' | 'request' }
 
 /** What becomes of a request when it is known who is there. */
-export type Authorized = { readonly location: string } | { readonly login: AuthorizationRequest }
+export type Authorized =
+  | { readonly location: string }
+  | { readonly login: AuthorizationRequest }
+  /** The strength to step up to. */
+  | { readonly stepUp: Acr }
 
 export interface AuthorizationOptions {
   readonly store: Pick<SessionStore, 'client' | 'putCode'>
@@ -76,6 +85,7 @@ const CARRIED = [
   'code_challenge_method',
   'resource',
   'max_age',
+  'acr_values',
 ] as const
 
 const PROMPTS = ['none', 'login', 'consent'] as const
@@ -118,16 +128,20 @@ export class Authorization {
   async answer(request: AuthorizationRequest, session: Session | null, requestId: string): Promise<Authorized> {
     const { store, view, clock, random, journey, kinds, newDevice, codeLifeMs } = this.#options
     const began = clock.monotonic()
-    const { client, redirectUri, challenge, scope, audience, maxAgeMs } = request
-    if (session === null || request.mustLogIn || isStale(session, maxAgeMs, clock.now())) return this.#loginFor(request)
+    const { client, redirectUri, challenge, scope, audience, maxAgeMs, acr } = request
+    if (session === null) return this.#loginFor(request)
+    const again = request.mustLogIn || isStale(session, maxAgeMs, clock.now())
+    if (again && !asksForFactor(request)) return this.#loginFor(request)
     // A code begins what may outlive this session; whoever acts as another begins nothing.
     if (session.act.length > 0 || (session.kind !== 'browser' && session.kind !== 'admin'))
       return {
         location: this.#refusal(request, { error: 'access_denied', description: 'not in this kind of session' }),
       }
+    // A factor shows the person anew as well: one who has to do both is asked once.
+    if (again || (acr !== null && !reaches(session.acr, acr))) return this.#stepUpFor(request)
     // What outlives the session gives authority: a cookie that was left lying about is not enough for it.
     if (scope.includes(OFFLINE_ACCESS) && !isRecent(session, { kinds, newDevice, now: clock.now() }))
-      return this.#loginFor(request)
+      return this.#stepUpFor(request)
     if (!view.started)
       return {
         location: this.#refusal(request, { error: 'temporarily_unavailable', description: 'starting; try again' }),
@@ -165,6 +179,18 @@ export class Authorization {
     return request.silent ? { location: this.#refusal(request, fault) } : { login: request }
   }
 
+  /** Where to tell the client that its person cannot show themselves so strongly. */
+  unmet(request: AuthorizationRequest): string {
+    return this.#refusal(request, UNMET)
+  }
+
+  #stepUpFor(request: AuthorizationRequest): Authorized {
+    const { acr, silent } = request
+    if (acr === null || !asksForFactor(request)) return this.#loginFor(request)
+    const fault: Fault = { error: 'interaction_required', description: 'the person has to show a factor' }
+    return silent ? { location: this.#refusal(request, fault) } : { stepUp: acr }
+  }
+
   #refusal(to: Pick<AuthorizationRequest, 'redirectUri' | 'state'>, { error, description }: Fault): string {
     return this.#to(to, { error, error_description: description })
   }
@@ -179,6 +205,16 @@ export class Authorization {
     query.set('iss', this.#options.issuer)
     return `${redirectUri}${redirectUri.includes('?') ? '&' : '?'}${query}`
   }
+}
+
+const UNMET: Fault = {
+  error: 'unmet_authentication_requirements',
+  description: 'the person cannot show themselves as strongly as that',
+}
+
+/** True when more than a password is asked for. */
+function asksForFactor({ acr }: Pick<AuthorizationRequest, 'acr'>): boolean {
+  return acr !== null && acr !== 'pwd'
 }
 
 function isStale({ authTime }: Session, maxAgeMs: number | null, now: number): boolean {
@@ -217,6 +253,8 @@ function requestOf(
   if (audience === null) return fault('invalid_target', 'the client may not name this resource')
   const maxAge = values.get('max_age')
   if (maxAge !== undefined && !/^\d{1,9}$/.test(maxAge)) return fault('invalid_request', 'max_age is seconds')
+  const acr = leastOf(values.get('acr_values')?.split(' ') ?? [])
+  if (values.has('acr_values') && acr === null) return UNMET
   const prompts = values.get('prompt')?.split(' ') ?? []
   if (!prompts.every((prompt) => (PROMPTS as readonly string[]).includes(prompt)))
     return fault('invalid_request', 'prompt is none, login or consent')
@@ -233,6 +271,7 @@ function requestOf(
     mustLogIn: prompts.includes('login') || maxAgeMs === 0,
     silent: prompts.includes('none'),
     maxAgeMs,
+    acr,
     carried: carriedOf(values),
   }
 }

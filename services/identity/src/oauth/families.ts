@@ -1,6 +1,7 @@
 /** Begins families of refresh tokens: sessions that clients hold on behalf of a person who is logged in. */
 import { type Clock, type Millis, newHandle, type Random } from '@countersign/kernel'
 import { type Client, type NewSession, type Session, SessionStoreError } from '@countersign/session-store'
+import { factorOf } from '../factors/strength.ts'
 import type { Beginning, Begun, Sessions } from '../sessions/sessions.ts'
 import type { RefreshTokens } from '../tokens/index.ts'
 import { OFFLINE_ACCESS } from './scopes.ts'
@@ -46,6 +47,7 @@ export class Families {
       tenant,
       client: client.id,
       device: deviceOf(client, authorised, random),
+      factor: factorOf(authorised),
       parent: offline ? null : authorised.handle,
       scope,
       authTime,

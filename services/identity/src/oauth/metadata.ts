@@ -1,4 +1,5 @@
 /** What this authorization server is and offers (RFC 8414 §2). */
+import { ACRS } from '../factors/strength.ts'
 import { TOKEN_EXCHANGE } from './exchange-request.ts'
 
 const AUTHENTICATED = ['client_secret_basic', 'client_secret_post', 'private_key_jwt'] as const
@@ -14,6 +15,7 @@ export function metadataOf(issuer: string, scopes: readonly string[]): Record<st
     introspection_endpoint: at('/introspect'),
     revocation_endpoint: at('/revoke'),
     scopes_supported: scopes,
+    acr_values_supported: ACRS,
     response_types_supported: ['code'],
     response_modes_supported: ['query'],
     grant_types_supported: ['authorization_code', 'refresh_token', 'client_credentials', TOKEN_EXCHANGE],

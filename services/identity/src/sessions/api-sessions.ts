@@ -1,7 +1,9 @@
 /** Sessions for programs: a person hands a bearer to a machine of theirs, narrowed and named. */
+
 import type { Journey } from '@countersign/journey'
 import { newHandle, type Random } from '@countersign/kernel'
 import type { Refusal, Session, SessionStore } from '@countersign/session-store'
+import { factorOf } from '../factors/strength.ts'
 import { mintBearer, mintDevice } from './credentials.ts'
 import type { SessionEndings } from './session-endings.ts'
 import type { Known, Sessions } from './sessions.ts'
@@ -51,6 +53,7 @@ export class ApiSessions {
       tenant,
       // The machine has no cookie, so nobody learns this secret.
       device: { handle: newHandle(random, 'dev'), secretHash: mintDevice(random).hash, name },
+      factor: factorOf(known.session),
       scope: scopes,
       authTime,
       amr,

@@ -2,10 +2,12 @@
  * Logging in, and showing oneself again. An unknown account, a wrong password and a suspended person take as
  * long and read the same. Whatever cookie a request brought, a new one begins here: none is ever adopted.
  */
+
 import type { Journey } from '@countersign/journey'
 import { type Clock, type Millis, newHandle, type Random, seconds } from '@countersign/kernel'
 import type { Account, Affiliation, NewSession, Session, SessionStore } from '@countersign/session-store'
 import type { Metrics } from '@countersign/telemetry'
+import { PASSWORD, type Strength } from '../factors/strength.ts'
 import type { OwnView } from '../log/own-view.ts'
 import { attempt } from '../people/attempts.ts'
 import { ADMIN_SCOPE, type Grants, scopesOf } from '../people/grants.ts'
@@ -44,6 +46,15 @@ export interface ReauthenticationRequest {
   readonly requestId?: string
 }
 
+/** A session to go on with, now that its person has shown a factor. */
+export interface StepUpRequest {
+  readonly known: Known
+  readonly strength: Strength
+  /** Used up in the step that begins the new session; the one it is in must be live then. */
+  readonly factor: NonNullable<NewSession['factor']>
+  readonly browser: Browser
+}
+
 export type LoginFault =
   | 'login_failed'
   | 'tenant_required'
@@ -51,6 +62,7 @@ export type LoginFault =
   | 'login_busy'
   | 'view_starting'
   | 'session_limit'
+  | 'factor_used'
   | 'store_behind_log'
 
 export type LoginResult =
@@ -105,6 +117,19 @@ export class Logins {
     return this.#told('reauthentication', { requestId: request.requestId, actor }, () => this.#reauthenticate(request))
   }
 
+  /**
+   * The session goes on under a new id and cookie, as strong as what was shown, and never longer than it would have: the
+   * old one ends in the same step. @throws {SESSION_STORE_UNAVAILABLE}.
+   */
+  async stepUp({ known, strength, factor, browser }: StepUpRequest): Promise<LoginResult> {
+    const { store } = this.#options
+    const { sub, tenant, absoluteExpiresAt } = known.session
+    const [account, place] = await Promise.all([store.account(sub), store.affiliation(tenant, sub)])
+    if (account?.state !== 'active' || place?.state !== 'active') return { ok: false, code: 'login_failed' }
+    const device = await this.#deviceOf(sub, browser)
+    return this.#begin(account, place, device, [known.session], { strength, factor, notAfter: absoluteExpiresAt })
+  }
+
   async #login(request: LoginRequest): Promise<LoginResult> {
     const { store } = this.#options
     const email = addressOf(request.email)
@@ -150,6 +175,7 @@ export class Logins {
     { tenant, roles }: Affiliation,
     device: FoundDevice | null,
     replaced: readonly Session[],
+    shown: Shown = { strength: PASSWORD },
   ): Promise<LoginResult> {
     const { sessions, random, grants } = this.#options
     const cookie = mintCookie(random)
@@ -160,7 +186,9 @@ export class Logins {
       sub: account.sub,
       tenant,
       device: device?.device ?? null,
-      amr: ['pwd'],
+      ...shown.strength,
+      ...(shown.factor && { factor: shown.factor }),
+      ...(shown.notAfter !== undefined && { notAfter: shown.notAfter }),
       accountRevision: account.revision,
       replaces: replaced,
     })
@@ -170,7 +198,8 @@ export class Logins {
     const { code } = begun
     if (code === 'view_starting' || code === 'store_behind_log') return { ok: false, code, retryAfterMs: seconds(1) }
     // Whatever changed meanwhile, it reads as if it had been so before.
-    return { ok: false, code: code === 'session_limit' ? code : 'login_failed' }
+    const isTold = code === 'session_limit' || code === 'factor_used'
+    return { ok: false, code: isTold ? code : 'login_failed' }
   }
 
   #busy(): LoginResult | null {
@@ -231,6 +260,13 @@ export class Logins {
     if (session?.newDevice) journey.device(event)
     return result
   }
+}
+
+/** What a session is begun on. */
+interface Shown {
+  readonly strength: Strength
+  readonly factor?: StepUpRequest['factor']
+  readonly notAfter?: number
 }
 
 interface FoundDevice {
