@@ -3,12 +3,14 @@ import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { type Api, config as apiConfig, startApi } from '@countersign/api'
+import { type Gateway, config as gatewayConfig, startGateway } from '@countersign/gateway'
 import { type Identity, identityConfig, initKeys, startIdentity } from '@countersign/identity'
 import { loadConfig, systemClock, systemRandom } from '@countersign/kernel'
 import { createLogger, type Logger } from '@countersign/telemetry'
 import { startWorker, type Worker, config as workerConfig } from '@countersign/worker'
 import { expect } from 'vitest'
 import { freePort, Service } from '../day/processes.ts'
+import { routesTo } from '../day/routes.ts'
 import { REDIRECT_URI } from '../identity/people.ts'
 
 export const SERVICE_SECRET = 'service-secret-service-secret-0123456789'
@@ -17,8 +19,16 @@ export const SCHEDULE_SECRET = 'schedule-secret-schedule-secret-0123456'
 export const WEBHOOK_SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'
 export const PASSWORD = 'correct horse battery'
 export const ISSUER = 'https://identity.example'
+/** Of the Txn-Tokens behind a gateway. */
+export const TRUST_DOMAIN = 'countersign.example'
+/** What doctor shows workers. */
+export const PROBE_SECRET = 'probe-secret-probe-secret-0123456789abc'
 /** Of every client that has one, below. */
 export const CLIENT_SECRET = 'client-secret-client-secret-0123456789ab'
+
+const SCOPES: readonly string[] = ['invoices:export', 'payments:run', 'reports:build']
+/** The tenant of doctor, which owns nothing; its roles grant what the routes demand. */
+const DOCTORS = { tenant: 'doctor', roles: ['accountant', 'member'] }
 
 /** Clients that act for people, by name, and the api itself, which introspects. */
 const CLIENTS: readonly object[] = [
@@ -26,6 +36,9 @@ const CLIENTS: readonly object[] = [
   client('app', { grants: ['authorization_code', 'refresh_token'] }),
   client('opaque', { grants: ['authorization_code', 'refresh_token'], tokenFormat: 'opaque' }),
   { id: 'api', name: 'api', authMethod: 'client_secret_basic', secret: CLIENT_SECRET, introspects: ['api'] },
+  { id: 'gateway', name: 'gateway', authMethod: 'client_secret_basic', secret: CLIENT_SECRET, introspects: ['api'] },
+  // Its own audience first, which no route has.
+  service('doctor', { grants: ['client_credentials'], audiences: ['doctor', 'api'] }),
 ]
 
 export interface Answer {
@@ -47,6 +60,11 @@ export async function until(what: string, holds: () => Promise<boolean> | boolea
 /** A session cookie, or the headers of another credential. */
 export type Shown = string | Readonly<Record<string, string>>
 
+/** Where something answers. */
+export interface Listening {
+  readonly address: string
+}
+
 export interface SiteOptions {
   /** Address of a Redis for identity's store. Default: SQLite. */
   readonly redisUrl?: string
@@ -56,6 +74,10 @@ export interface SiteOptions {
   readonly apis?: number
   /** Accountants `person-0` and so on in `acme`, beside those there always are; default 0. */
   readonly people?: number
+  /** Behind how many gateways the apis stand, which then take nothing but Txn-Tokens; default 0. */
+  readonly gateways?: number
+  /** Routes instead of those there always are. @param api its address. */
+  readonly routes?: (api: string) => readonly object[]
   /** More of identity's configuration, without its prefix. */
   readonly identity?: Readonly<Record<string, string>>
 }
@@ -74,12 +96,19 @@ export class Site {
   api!: Api
   /** All apis, `api` first. */
   readonly apis: Api[] = []
+  /** In front of the first api. */
+  readonly gateways: Gateway[] = []
   #worker: Worker | null = null
   readonly #options: SiteOptions
 
   private constructor(options: SiteOptions) {
     this.#options = options
-    const orders = [{ name: 'api', use: 'envelope', tenants: ['*'], topics: ['*'] }] as const
+    const envelope = { use: 'envelope', tenants: ['*'], topics: ['*'] } as const
+    const orders = [
+      { ...envelope, name: 'api' },
+      { ...envelope, name: 'gateway', topics: ['txn-token'] },
+      { ...envelope, name: 'doctor', tenants: ['doctor'] },
+    ]
     initKeys({ dir: this.#keys, checkpoints: 1, orders, now: Date.now(), random: systemRandom })
   }
 
@@ -90,9 +119,13 @@ export class Site {
       await site.startNotary()
       await (options.identityProcess ? site.startIdentityProcess() : site.startIdentity())
       for (let i = 0; i < (options.apis ?? 1); i++) await site.#startApi()
+      for (let i = 0; i < (options.gateways ?? 0); i++) await site.startGateway()
       await site.startWorker()
       await Promise.all([
         until('api ready', () => site.ready('api')),
+        ...site.gateways.map((one) =>
+          until('gateway ready', async () => (await fetch(`${one.checkAddress}/readyz`)).ok),
+        ),
         until('worker ready', () => site.ready('worker')),
       ])
     } catch (error) {
@@ -103,7 +136,7 @@ export class Site {
   }
 
   async startNotary(): Promise<void> {
-    this.notary = await this.#start({ ROLES: 'notary' }, 'notary')
+    this.notary = await this.#start({ ROLES: 'notary', HTTP_PORT: '0' }, 'notary')
   }
 
   async startIdentity(): Promise<void> {
@@ -116,6 +149,7 @@ export class Site {
         account('ann', 'acme', ['admin']),
         account('bob', 'acme', ['accountant']),
         account('eve', 'globex', ['viewer']),
+        { principal: 'service', sub: 'svc_doctor', email: 'doctor@example.com', affiliations: [DOCTORS] },
         ...Array.from({ length: this.#options.people ?? 0 }, (_, i) => account(`person-${i}`, 'acme', ['accountant'])),
       ],
       secrets: [
@@ -165,26 +199,58 @@ export class Site {
   }
 
   async #startApi(): Promise<void> {
+    const direct = {
+      IDENTITY_SECRET: SERVICE_SECRET,
+      INSECURE_COOKIES: 'true',
+      ISSUER,
+      INTROSPECTION_CLIENT: 'api',
+      INTROSPECTION_SECRET: CLIENT_SECRET,
+    }
     const config = loadConfig(
       apiConfig,
       environment({
         LOG_PATH: this.logPath,
         ROOT_KEY: this.rootKey,
-        ENVELOPE_KEY_FILE: join(this.#keys, 'api.key.pem'),
+        ENVELOPE_KEY_FILE: this.keyFile('api'),
         IDENTITY_URL: this.identity.address ?? '',
-        IDENTITY_SECRET: SERVICE_SECRET,
-        INSECURE_COOKIES: 'true',
+        ...(this.#options.gateways ? { CREDENTIALS: 'gateway', TRUST_DOMAIN } : direct),
         SCHEDULE_SECRET,
         SCHEDULE_TENANTS: 'acme,globex',
-        ISSUER,
-        INTROSPECTION_CLIENT: 'api',
-        INTROSPECTION_SECRET: CLIENT_SECRET,
         WEBHOOKS: JSON.stringify({ ledger: { tenant: 'acme', secrets: [WEBHOOK_SECRET] } }),
       }),
     )
     const api = await startApi(config, this.#logger('api'))
     this.api ??= api
     this.apis.push(api)
+  }
+
+  /** In front of the first api. */
+  async startGateway(): Promise<Gateway> {
+    const config = loadConfig(
+      gatewayConfig,
+      environment({
+        LOG_PATH: this.logPath,
+        ROOT_KEY: this.rootKey,
+        ENVELOPE_KEY_FILE: this.keyFile('gateway'),
+        ROUTES: JSON.stringify((this.#options.routes ?? routesTo)(this.api.address)),
+        IDENTITY_URL: this.identity.address ?? '',
+        IDENTITY_SECRET: SERVICE_SECRET,
+        INSECURE_COOKIES: 'true',
+        ISSUER,
+        TRUST_DOMAIN,
+        INTROSPECTION_CLIENT: 'gateway',
+        INTROSPECTION_SECRET: CLIENT_SECRET,
+      }),
+    )
+    const gateway = await startGateway(config, this.#logger('gateway'))
+    this.gateways.push(gateway)
+    return gateway
+  }
+
+  get gateway(): Gateway {
+    const [first] = this.gateways
+    if (!first) throw new Error('this site has no gateway')
+    return first
   }
 
   /** What is queued waits. */
@@ -194,7 +260,7 @@ export class Site {
   }
 
   async startWorker(): Promise<void> {
-    const own = { CONSUMER: 'worker-1', ROOT_KEY: this.rootKey, CHECKPOINT_INTERVAL: '300ms' }
+    const own = { CONSUMER: 'worker-1', ROOT_KEY: this.rootKey, CHECKPOINT_INTERVAL: '300ms', PROBE_SECRET }
     const config = loadConfig(
       workerConfig,
       environment({ LOG_PATH: this.logPath, ...own, HISTORY_PATH: this.historyPath }),
@@ -218,6 +284,11 @@ export class Site {
   /** File of the embedded log. */
   get logPath(): string {
     return join(this.folder, 'log.db')
+  }
+
+  /** Of the private key of that name. */
+  keyFile(name: string): string {
+    return join(this.#keys, `${name}.key.pem`)
   }
 
   get #keys(): string {
@@ -260,20 +331,20 @@ export class Site {
     return { ...((await response.json()) as object), status: response.status }
   }
 
-  /** As a program with a credential, at the api. */
-  async post(path: string, shown: Shown, body: object = {}, api: Api = this.api): Promise<Answer> {
+  /** As a program with a credential, at the api or in front of it. */
+  async post(path: string, shown: Shown, body: object = {}, at: Listening = this.api): Promise<Answer> {
     const headers = { 'content-type': 'application/json', ...headersOf(shown) }
-    const response = await fetch(`${api.address}${path}`, { method: 'POST', headers, body: JSON.stringify(body) })
+    const response = await fetch(`${at.address}${path}`, { method: 'POST', headers, body: JSON.stringify(body) })
     return { status: response.status, jobs: [], ...((await response.json()) as object) } as Answer
   }
 
   /** Queues through the form, as the page does. @returns where the outcome can be watched. */
-  async watched(path: string, shown: Shown, fields: Record<string, string>): Promise<string> {
+  async watched(path: string, shown: Shown, fields: Record<string, string>, at: Listening = this.api): Promise<string> {
     const body = new URLSearchParams(fields)
     const request = { method: 'POST', headers: headersOf(shown), body, redirect: 'manual' } as const
-    const response = await fetch(`${this.api.address}${path}`, request)
+    const response = await fetch(`${at.address}${path}`, request)
     expect(response.status).toBe(303)
-    return `${this.api.address}${response.headers.get('location')}`
+    return `${at.address}${response.headers.get('location')}`
   }
 
   /** Fires the schedule: work with nobody logged in. @returns ids of its jobs. */
@@ -291,7 +362,8 @@ export class Site {
   }
 
   async close(): Promise<void> {
-    for (const service of [this.#worker, ...this.apis, this.identity, this.notary]) await service?.close()
+    for (const service of [...this.gateways, this.#worker, ...this.apis, this.identity, this.notary])
+      await service?.close()
     rmSync(this.folder, { recursive: true, force: true })
   }
 
@@ -320,9 +392,19 @@ function headersOf(shown: Shown): Record<string, string> {
 }
 
 function client(id: string, more: object): object {
-  const scopes = ['invoices:export', 'payments:run', 'reports:build']
-  const shared = { authMethod: 'client_secret_basic', secret: CLIENT_SECRET, redirectUris: [REDIRECT_URI], scopes }
+  const shared = {
+    authMethod: 'client_secret_basic',
+    secret: CLIENT_SECRET,
+    redirectUris: [REDIRECT_URI],
+    scopes: SCOPES,
+  }
   return { id, name: id, ...shared, audiences: ['api'], ...more }
+}
+
+/** A client that acts as the service account of its name. */
+function service(id: string, more: object): object {
+  const acts = { service: { sub: `svc_${id}`, tenant: DOCTORS.tenant }, redirectUris: [] }
+  return client(id, { ...acts, scopes: [...SCOPES, 'emails:send'], ...more })
 }
 
 function environment(values: Record<string, string>): Record<string, string> {

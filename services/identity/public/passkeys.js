@@ -26,6 +26,7 @@
     if (form === null) return
     const button = form.querySelector('button')
     const status = form.querySelector('.status')
+    form.previousElementSibling.hidden = true
     form.hidden = false
     form.addEventListener('submit', async (event) => {
       event.preventDefault()

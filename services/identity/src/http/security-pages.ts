@@ -72,7 +72,8 @@ export function codeField(label: string, note: string | undefined): string {
 
 /** A button that shows a passkey; there only where a script can do that. @param onward page of ours to go on to. */
 export function passkeyButton(onward: string | null): string {
-  return `<form id="passkey" data-continue="${asText(onward ?? '')}" hidden>
+  return `${instead('use')}
+<form id="passkey" data-continue="${asText(onward ?? '')}" hidden>
 <button type="submit">Use a passkey</button>
 ${PASSKEY_STATUS}
 </form>`
@@ -83,7 +84,7 @@ const PASSKEY_STATUS = '<p class="status" role="status"></p>'
 const ABSENT_APP = `<p>None yet.</p>
 <form method="post" action="/security/totp"><button type="submit">Set up an authenticator app</button></form>`
 
-const ADD_PASSKEY = `<noscript><p>To add a passkey, let this page run script.</p></noscript>
+const ADD_PASSKEY = `${instead('add')}
 <form id="passkey-add" hidden>
 <label for="passkey-name">Name of a new passkey</label>
 <input id="passkey-name" name="name" required maxlength="64" autocomplete="off">
@@ -97,6 +98,11 @@ ${codeField('Code that the app shows', note)}
 <button type="submit">Confirm</button>
 </form>
 <p><a href="/security">Cancel</a></p>`
+}
+
+/** What is read where the form below cannot be shown. */
+function instead(verb: 'add' | 'use'): string {
+  return `<p class="instead">To ${verb} a passkey, let this page run script, in a browser that has passkeys.</p>`
 }
 
 function codesLeft(recovery: Factor): string {
