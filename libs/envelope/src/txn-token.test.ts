@@ -22,8 +22,10 @@ const open = (text: string, over: Partial<TxnTokenContext> = {}, of = authority)
   const result = openTxnToken(text, contextOf(of, over))
   return result.ok ? 'ok' : result.code
 }
-const part = (text: string | object): string =>
-  Buffer.from(typeof text === 'string' ? text : JSON.stringify(text)).toString('base64url')
+const part = (what: string | Buffer | object): string =>
+  (Buffer.isBuffer(what) ? what : Buffer.from(typeof what === 'string' ? what : JSON.stringify(what))).toString(
+    'base64url',
+  )
 /** Signed by whatever key, whatever it says. */
 const signed = (header: string | object, claims: string | object, key = envelope): string => {
   const input = `${part(header)}.${part(claims)}`
@@ -136,6 +138,11 @@ describe('each fault has its own code', () => {
     ['an issuer', signed(HEADER, { ...CLAIMS, iss: 'https://identity.example' }), 'txn_token_issuer_unexpected'],
     ['an issuer that is null', signed(HEADER, { ...CLAIMS, iss: null }), 'txn_token_issuer_unexpected'],
     ['claims that are no JSON', signed(HEADER, 'claims'), 'txn_token_malformed'],
+    [
+      'claims not in UTF-8',
+      signed(HEADER, Buffer.from(JSON.stringify({ ...CLAIMS, n: '\xff' }), 'latin1')),
+      'txn_token_malformed',
+    ],
     ['claims that are a list', signed(HEADER, '[]'), 'txn_token_malformed'],
     ['claims with a byte order mark', signed(HEADER, `\ufeff${JSON.stringify(CLAIMS)}`), 'txn_token_malformed'],
     ['no tenant', signed(HEADER, { ...CLAIMS, tenant: undefined }), 'txn_token_malformed'],
