@@ -152,7 +152,7 @@ export function createBoundary(options: BoundaryOptions): Boundary {
   function accept(given: Presented, arrival: Arrival): Admission {
     const presented = settled(given)
     const judged = authority.judge(presented)
-    if (!judged.ok) return judged
+    if (!judged.ok) return { ...judged, of: presented.identity }
     const identity = identityFor(presented, judged, arrival, clock.now(), random, filterContext)
     made.set(identity, { ...presented, identity })
     return { ok: true, identity }

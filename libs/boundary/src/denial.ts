@@ -1,5 +1,6 @@
 /** Why a credential was not let in. A value, never an error; what a caller may learn of it is less. */
 import { CountersignError, type ErrorParts } from '@countersign/kernel'
+import type { ResolvedIdentity } from './identity.ts'
 
 export type DenialCode =
   /** No credential in the request. */
@@ -41,7 +42,12 @@ export interface Denial {
   readonly detail?: string
   /** What would be enough; for the caller. */
   readonly challenge?: Challenge
+  /** Whom the refused credential stands for, if that was found out; for logs. Never for the caller. */
+  readonly of?: Bearer
 }
+
+/** Whose a credential is: names and handles. */
+export type Bearer = Pick<ResolvedIdentity, 'sub' | 'tenant' | 'session' | 'client' | 'device' | 'credential' | 'acr'>
 
 /** What a caller is asked for (RFC 9470 §3, RFC 6750 §3.1). */
 export interface Challenge {

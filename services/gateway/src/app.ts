@@ -3,6 +3,7 @@ import { type BoundaryOptions, httpSessions, type OwnIssuerConfig } from '@count
 import { ed25519Key } from '@countersign/envelope'
 import { openLog } from '@countersign/event-log'
 import { logPlace, type Running } from '@countersign/host'
+import { JourneySink, journeyLog } from '@countersign/journey'
 import { type Clock, systemClock, systemRandom } from '@countersign/kernel'
 import { fileSnapshots, Replica } from '@countersign/replica'
 import { exampleCatalogue } from '@countersign/schemas'
@@ -57,10 +58,13 @@ export async function startGateway(config: GatewayConfig, logger: Logger): Promi
     logger: silentLogger,
     metrics,
   }
+  const sink = new JourneySink({ log, clock, random, logger, metrics })
   const boundaries = new Boundaries({ base, ...tokensOf(config, clock), trustDomain, rememberMs: config.remember })
 
   const { outside, inside, ...gateway } = await createGateway({
     ...{ routes, boundaries, trustDomain, insecureCookies, clock, random, logger, metrics },
+    // The line that explains a refusal is the gateway's own.
+    journey: journeyLog(silentLogger, sink),
     exchange: exchangeOf(config, clock, metrics),
     dropHeaders: config.dropHeaders ?? [],
     upstreams: {
@@ -73,6 +77,7 @@ export async function startGateway(config: GatewayConfig, logger: Logger): Promi
   })
 
   await replica.start()
+  sink.start()
   const checkAddress = await inside.listen({ host: config.checkHost, port: config.checkPort })
   const address = await outside.listen({ host: config.httpHost, port: config.httpPort })
   logger.info({ address, checkAddress }, 'listening')
@@ -82,6 +87,7 @@ export async function startGateway(config: GatewayConfig, logger: Logger): Promi
     checkAddress,
     async close() {
       await gateway.close()
+      await sink.close()
       await replica.stop()
       await log.close()
     },

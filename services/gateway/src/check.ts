@@ -2,30 +2,29 @@
  * The inside listener: for a team's own gateway, the same decision without the proxying (Envoy `ext_authz` over HTTP), and
  * the routes, for whoever checks them.
  */
-import type { Random } from '@countersign/kernel'
-import type { Logger, Metrics } from '@countersign/telemetry'
+import type { Clock, Random } from '@countersign/kernel'
 import type { FastifyInstance } from 'fastify'
 import type { Decision } from './decision.ts'
 import type { HeaderRules } from './headers.ts'
 import { askedOf } from './proxy.ts'
-import { explain, sendRefusal } from './refusals.ts'
+import { type Refusals, sendRefusal } from './refusals.ts'
 import type { Route } from './routes/route.ts'
 import { tracingOf } from './tracing.ts'
 
 export interface CheckOptions {
   readonly decision: Decision
+  readonly refusals: Refusals
   readonly headers: HeaderRules
   readonly routes: readonly Route[]
   readonly trustDomain: string
   readonly random: Random
-  readonly logger: Logger
-  readonly metrics: Metrics
+  readonly clock: Clock
 }
 
 const PREFIX = '/check'
 
 export function checkRoutes(app: FastifyInstance, options: CheckOptions): void {
-  const { decision, headers, routes, trustDomain, random } = options
+  const { decision, refusals, headers, routes, trustDomain, random, clock } = options
   app.get('/v1/routes', async () => ({ trustDomain, routes }))
   app.register(async (check) => {
     // Whatever body comes along is not looked at.
@@ -35,12 +34,13 @@ export function checkRoutes(app: FastifyInstance, options: CheckOptions): void {
       done(null)
     })
     check.all(`${PREFIX}/*`, async (request, reply) => {
+      const began = clock.monotonic()
       const whole = askedOf(request)
       const asked = { ...whole, target: whole.target.slice(PREFIX.length) }
       const tracing = tracingOf(asked, random)
       const verdict = await decision.judge(asked, tracing)
       if (!verdict.ok) {
-        explain(verdict, asked, tracing, options)
+        refusals.explain(verdict, asked, tracing, began)
         return sendRefusal(reply, verdict)
       }
       const toIdentity = verdict.route.access === 'identity'

@@ -1,5 +1,6 @@
 /** The gateway from its parts: two listeners, one decision. */
 import { createServer, type ServerOptions } from '@countersign/host'
+import type { Journey } from '@countersign/journey'
 import type { Clock, Millis, Random } from '@countersign/kernel'
 import type { Logger, Metrics } from '@countersign/telemetry'
 import type { FastifyInstance } from 'fastify'
@@ -11,6 +12,7 @@ import { HeaderRules } from './headers.ts'
 import { Limits } from './limits.ts'
 import { problems } from './problems.ts'
 import { createPublicServer, proxy } from './proxy.ts'
+import { Refusals } from './refusals.ts'
 import type { Route } from './routes/route.ts'
 import { RouteTable } from './routes/route-table.ts'
 import { Streams } from './streams/index.ts'
@@ -33,6 +35,7 @@ export interface GatewayOptions {
   readonly random: Random
   readonly logger: Logger
   readonly metrics: Metrics
+  readonly journey: Pick<Journey, 'enforcement'>
 }
 
 export interface Listeners {
@@ -49,7 +52,7 @@ const COOKIES = ['session', 'device', 'administrator']
 /** @throws what `createBoundary` does, for a route that cannot be judged: at the start, not at the first request. */
 export async function createGateway(options: GatewayOptions): Promise<Listeners> {
   const { routes, boundaries, exchange, trustDomain, insecureCookies, dropHeaders } = options
-  const { clock, random, logger, metrics, trustedProxies, requestTimeoutMs } = options
+  const { clock, random, logger, metrics, journey, trustedProxies, requestTimeoutMs } = options
   for (const route of routes) if (route.access === 'protected') boundaries.prepare(route)
   const server: ServerOptions = {
     ...{ logger, metrics, clock, random, problems },
@@ -68,7 +71,8 @@ export async function createGateway(options: GatewayOptions): Promise<Listeners>
   const headers = new HeaderRules(dropHeaders)
   const upstreams = createUpstreams(options.upstreams)
   const ownCookies = COOKIES.flatMap((name) => [`__Host-${name}=`, ...(insecureCookies ? [`${name}=`] : [])])
-  const parts = { decision, headers, random, logger, metrics }
+  const refusals = new Refusals({ logger, metrics, journey, clock })
+  const parts = { decision, refusals, headers, random, clock, logger, metrics }
   const streams = new Streams({ clock, logger, metrics })
   await proxy(outside, { ...parts, upstreams, streams, ownCookies })
   const inside = createServer(server)

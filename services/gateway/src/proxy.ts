@@ -2,7 +2,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Readable } from 'node:stream'
 import { createServer, type ServerOptions, sendProblem } from '@countersign/host'
-import type { Random } from '@countersign/kernel'
+import type { Clock, Random } from '@countersign/kernel'
 import type { Logger, Metrics } from '@countersign/telemetry'
 import rateLimit from '@fastify/rate-limit'
 import replyFrom, { type FastifyReplyFromHooks } from '@fastify/reply-from'
@@ -12,7 +12,7 @@ import { limited } from './bodies.ts'
 import type { Decision, Passed } from './decision.ts'
 import { answerHeaders, type HeaderRules } from './headers.ts'
 import { problems } from './problems.ts'
-import { explain, sendRefusal } from './refusals.ts'
+import { type Refusals, sendRefusal } from './refusals.ts'
 import { routeUpgrades, type Streams, upgradeOf } from './streams/index.ts'
 import { tracingOf } from './tracing.ts'
 import { failureOf, type Requesting } from './upstreams.ts'
@@ -26,12 +26,14 @@ declare module 'fastify' {
 
 export interface ProxyOptions {
   readonly decision: Decision
+  readonly refusals: Refusals
   readonly headers: HeaderRules
   readonly upstreams: Requesting
   readonly streams: Streams
   /** Cookies that identity alone sets. */
   readonly ownCookies: readonly string[]
   readonly random: Random
+  readonly clock: Clock
   readonly logger: Logger
   readonly metrics: Metrics
 }
@@ -49,7 +51,7 @@ export async function createPublicServer(options: ServerOptions): Promise<Fastif
 
 /** Decides about each request as it comes, and hands on those that pass. */
 export async function proxy(app: FastifyInstance, options: ProxyOptions): Promise<void> {
-  const { decision, random, upstreams, streams } = options
+  const { decision, refusals, random, clock, upstreams, streams } = options
   app.decorateRequest('passed', null)
   // Nothing is read of a body: it goes through as it comes.
   app.removeAllContentTypeParsers()
@@ -63,6 +65,7 @@ export async function proxy(app: FastifyInstance, options: ProxyOptions): Promis
   routeUpgrades(app)
   app.addHook('preClose', async () => streams.drain())
   app.addHook('onRequest', async (request, reply) => {
+    const began = clock.monotonic()
     const asked = askedOf(request)
     const tracing = tracingOf(asked, random)
     const verdict = await decision.judge(asked, tracing)
@@ -70,7 +73,7 @@ export async function proxy(app: FastifyInstance, options: ProxyOptions): Promis
       request.passed = verdict
       return undefined
     }
-    explain(verdict, asked, tracing, options)
+    refusals.explain(verdict, asked, tracing, began)
     return sendRefusal(reply, verdict)
   })
 

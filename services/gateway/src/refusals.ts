@@ -1,6 +1,8 @@
 /** A request that goes no further: what its caller is told, and what is written down. */
 import { answerOf, type BoundaryIdentity, type Denial } from '@countersign/boundary'
 import { sendProblem } from '@countersign/host'
+import type { Journey } from '@countersign/journey'
+import type { Clock } from '@countersign/kernel'
 import type { Logger, Metrics } from '@countersign/telemetry'
 import type { FastifyReply } from 'fastify'
 import type { Asked } from './asked.ts'
@@ -37,28 +39,59 @@ export interface Refusal {
   readonly identity?: BoundaryIdentity
 }
 
-export interface RefusalReport {
+export interface RefusalsOptions {
   readonly logger: Logger
   readonly metrics: Metrics
+  readonly journey: Pick<Journey, 'enforcement'>
+  readonly clock: Clock
 }
 
-/** Writes down why, by handles. @returns the code that programs and people find it by. */
-export function explain(refusal: Refusal, asked: Asked, tracing: Tracing, { logger, metrics }: RefusalReport): string {
-  const { route, rule, why, identity } = refusal
-  const code = 'code' in why ? why.code : why.denial.code
-  const reason = refusal.detail ?? ('denial' in why ? why.denial.detail : undefined) ?? code
-  const name = route?.name ?? 'unmatched'
-  metrics.counter('countersign_gateway_refusals_total', { route: name, code }).add()
-  const { method, id: requestId } = asked
-  const { correlationId: correlation, trace } = tracing
-  const where = { route: name, method, requestId, correlation, traceId: trace.traceId }
-  logger.info({ ...where, rule, code, reason, ...(identity && whoIs(identity)) }, 'request refused')
-  return code
+/** Writes refusals down: each as a line that explains it, and as a step of the journey of whoever it was. */
+export class Refusals {
+  readonly #options: RefusalsOptions
+  #second = 0
+  #unknownThisSecond = 0
+
+  constructor(options: RefusalsOptions) {
+    this.#options = options
+  }
+
+  /** @param began monotonic milliseconds. */
+  explain(refusal: Refusal, asked: Asked, tracing: Tracing, began: number): void {
+    const { logger, metrics, journey, clock } = this.#options
+    const { route, rule, why, identity } = refusal
+    const code = 'code' in why ? why.code : why.denial.code
+    const detail = refusal.detail ?? ('denial' in why ? why.denial.detail : undefined)
+    const name = route?.name ?? 'unmatched'
+    metrics.counter('countersign_gateway_refusals_total', { route: name, code }).add()
+    const { method, id: requestId } = asked
+    const { correlationId: correlation, trace } = tracing
+    const { traceId } = trace
+    const who = identity ?? ('denial' in why ? why.denial.of : undefined)
+    const { tenant, sub, session, client, device, credential, acr } = who ?? {}
+    const of = { tenant, sub, session, client, device, credential, txn: identity?.txn }
+    const reason = detail ?? code
+    logger.info({ route: name, method, rule, code, reason, requestId, correlation, traceId, ...of }, 'request refused')
+    if (route?.access !== 'protected' || !this.#noted(who !== undefined)) return
+    journey.enforcement({
+      ...{ actor: sub ?? 'unknown', sub: sub ?? null, tenant: tenant ?? null, session: session ?? null },
+      ...{ device: device ?? null, client: client ?? null, acr: acr ?? null, txn: identity?.txn ?? null },
+      ...{ audience: [route.audience], scopes: route.scopes, route: name, rule, outcome: code },
+      ...{ cause: reason, requestId, traceId, latencyMs: clock.monotonic() - began },
+    })
+  }
+
+  /** What strangers send must not push what became of people off the buffer: so many a second, the rest are counted alone. */
+  #noted(isKnown: boolean): boolean {
+    if (isKnown) return true
+    const second = Math.floor(this.#options.clock.monotonic() / 1000)
+    if (second !== this.#second) this.#unknownThisSecond = 0
+    this.#second = second
+    return this.#unknownThisSecond++ < MOST_STRANGERS
+  }
 }
 
-function whoIs({ tenant, sub, session, client, credential, txn }: BoundaryIdentity): Record<string, string | null> {
-  return { tenant, sub, session, client, credential, txn }
-}
+const MOST_STRANGERS = 20
 
 /** Answers with no more than the caller should know. */
 export function sendRefusal(reply: FastifyReply, { why, retryAfterS, allow }: Refusal): FastifyReply {

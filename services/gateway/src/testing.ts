@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import type { BoundaryOptions } from '@countersign/boundary'
 import { COOKIE, FakeView, NOW, person } from '@countersign/boundary/testing'
 import { testAuthority } from '@countersign/envelope/testing'
+import type { JourneyEvent } from '@countersign/journey'
 import { systemRandom } from '@countersign/kernel'
 import { FakeClock } from '@countersign/kernel/testing'
 import { MemoryLog } from '@countersign/replica/testing'
@@ -66,6 +67,8 @@ export interface Stand extends Listeners {
   readonly metrics: Metrics
   /** Lines of the log, each an object. */
   readonly lines: readonly Readonly<Record<string, unknown>>[]
+  /** Steps of the journey. */
+  readonly steps: readonly JourneyEvent[]
   /** What identity answers for `COOKIE`. */
   answer: Awaited<ReturnType<NonNullable<BoundaryOptions['sessions']>['resolve']>>
 }
@@ -81,6 +84,7 @@ export async function stand(routes: readonly object[], { judging, identityUrl, .
   const view = new FakeView(authority)
   const metrics = createMetrics()
   const lines: Record<string, unknown>[] = []
+  const steps: JourneyEvent[] = []
   const made = { answer: { ok: true, identity: person() } as Stand['answer'] }
   const base: BoundariesOptions['base'] = {
     replica: view,
@@ -112,11 +116,12 @@ export async function stand(routes: readonly object[], { judging, identityUrl, .
       destination: { write: (line) => void lines.push(JSON.parse(line)) },
     }),
     metrics,
+    journey: { enforcement: (event) => void steps.push(event) },
     ...more,
   })
   const checkAddress = await listeners.inside.listen({ host: '127.0.0.1', port: 0 })
   const address = await listeners.outside.listen({ host: '127.0.0.1', port: 0 })
-  return Object.assign(made, { ...listeners, address, checkAddress, view, clock, metrics, lines })
+  return Object.assign(made, { ...listeners, address, checkAddress, view, clock, metrics, lines, steps })
 }
 
 export const signedIn = { cookie: `__Host-session=${COOKIE}` }
