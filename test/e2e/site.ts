@@ -26,6 +26,7 @@ export const PROBE_SECRET = 'probe-secret-probe-secret-0123456789abc'
 /** Of every client that has one, below. */
 export const CLIENT_SECRET = 'client-secret-client-secret-0123456789ab'
 
+export const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
 const SCOPES: readonly string[] = ['invoices:export', 'payments:run', 'reports:build']
 /** The tenant of doctor, which owns nothing; its roles grant what the routes demand. */
 const DOCTORS = { tenant: 'doctor', roles: ['accountant', 'member'] }
@@ -37,6 +38,9 @@ const CLIENTS: readonly object[] = [
   client('opaque', { grants: ['authorization_code', 'refresh_token'], tokenFormat: 'opaque' }),
   { id: 'api', name: 'api', authMethod: 'client_secret_basic', secret: CLIENT_SECRET, introspects: ['api'] },
   { id: 'gateway', name: 'gateway', authMethod: 'client_secret_basic', secret: CLIENT_SECRET, introspects: ['api'] },
+  // A service in between: what is for it, it exchanges for what is for the api.
+  client('portal-page', { grants: ['authorization_code'], audiences: ['portal'] }),
+  service('portal', { grants: [TOKEN_EXCHANGE], audiences: ['api'], introspects: ['portal'] }, 'acme'),
   // Its own audience first, which no route has.
   service('doctor', { grants: ['client_credentials'], audiences: ['doctor', 'api'] }),
 ]
@@ -149,7 +153,8 @@ export class Site {
         account('ann', 'acme', ['admin']),
         account('bob', 'acme', ['accountant']),
         account('eve', 'globex', ['viewer']),
-        { principal: 'service', sub: 'svc_doctor', email: 'doctor@example.com', affiliations: [DOCTORS] },
+        serviceAccount('doctor', DOCTORS),
+        serviceAccount('portal', { tenant: 'acme', roles: ['accountant'] }),
         ...Array.from({ length: this.#options.people ?? 0 }, (_, i) => account(`person-${i}`, 'acme', ['accountant'])),
       ],
       secrets: [
@@ -253,6 +258,11 @@ export class Site {
     return first
   }
 
+  /** Where people log in and clients get their tokens. */
+  get door(): string {
+    return this.gateways[0]?.address ?? this.identity.address ?? ''
+  }
+
   /** What is queued waits. */
   async stopWorker(): Promise<void> {
     await this.#worker?.close()
@@ -312,14 +322,14 @@ export class Site {
   async login(name: string): Promise<string> {
     const headers = { 'content-type': 'application/json' }
     const body = JSON.stringify({ email: `${name}@example.com`, password: PASSWORD })
-    const response = await fetch(`${this.identity.address}/login`, { method: 'POST', headers, body })
+    const response = await fetch(`${this.door}/login`, { method: 'POST', headers, body })
     expect(response.status).toBe(200)
     return (response.headers.getSetCookie().find((line) => line.startsWith('session=')) ?? '').split(';')[0] ?? ''
   }
 
   async logout(cookie: string): Promise<{ readonly state: string; readonly id: string }> {
     const headers = { cookie, 'content-type': 'application/json' }
-    const response = await fetch(`${this.identity.address}/logout`, { method: 'POST', headers, body: '{}' })
+    const response = await fetch(`${this.door}/logout`, { method: 'POST', headers, body: '{}' })
     return (await response.json()) as { state: string; id: string }
   }
 
@@ -402,9 +412,13 @@ function client(id: string, more: object): object {
 }
 
 /** A client that acts as the service account of its name. */
-function service(id: string, more: object): object {
-  const acts = { service: { sub: `svc_${id}`, tenant: DOCTORS.tenant }, redirectUris: [] }
+function service(id: string, more: object, tenant = DOCTORS.tenant): object {
+  const acts = { service: { sub: `svc_${id}`, tenant }, redirectUris: [] }
   return client(id, { ...acts, scopes: [...SCOPES, 'emails:send'], ...more })
+}
+
+function serviceAccount(name: string, affiliation: object): object {
+  return { principal: 'service', sub: `svc_${name}`, email: `${name}@example.com`, affiliations: [affiliation] }
 }
 
 function environment(values: Record<string, string>): Record<string, string> {

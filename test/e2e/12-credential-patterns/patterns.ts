@@ -27,10 +27,10 @@ export interface Pattern {
   begin(site: Site, person: string): Promise<Held>
 }
 
-const SCOPE = 'invoices:export payments:run reports:build'
-const none = async (): Promise<Renewal> => 'none'
+export const SCOPE = 'invoices:export payments:run reports:build'
+export const none = async (): Promise<Renewal> => 'none'
 
-const cookie: Pattern = {
+export const cookie: Pattern = {
   name: 'session cookie',
   ending: 'logout',
   asked: true,
@@ -41,20 +41,20 @@ const cookie: Pattern = {
   },
 }
 
-const jwt: Pattern = {
+export const jwt: Pattern = {
   name: 'JWT',
   ending: 'logout of the session it is from',
   asked: false,
   refreshes: false,
   async begin(site, person) {
     const session = await site.login(person)
-    const { access_token } = await begin(site.identity.address, session, credentials('spa'), SCOPE)
+    const { access_token } = await begin(site.door, session, credentials('spa'), SCOPE)
     const secrets = [session, access_token]
     return { shown: () => bearer(access_token), renew: none, end: () => loggedOut(site, session), secrets }
   },
 }
 
-const rotated: Pattern = {
+export const rotated: Pattern = {
   name: 'JWT with refresh rotation',
   ending: 'revocation of the refresh token',
   asked: false,
@@ -62,7 +62,7 @@ const rotated: Pattern = {
   begin: (site, person) => family(site, person, 'app'),
 }
 
-const opaque: Pattern = {
+export const opaque: Pattern = {
   name: 'opaque token with introspection',
   ending: 'revocation of the refresh token',
   asked: true,
@@ -93,14 +93,14 @@ export const PATTERNS: readonly Pattern[] = [cookie, jwt, rotated, opaque, api]
 /** Tokens of a client that refreshes. Revoking its refresh token ends the family (RFC 7009). */
 async function family(site: Site, person: string, client: string): Promise<Held> {
   const app = credentials(client)
-  let tokens = await begin(site.identity.address, await site.login(person), app, SCOPE)
+  let tokens = await begin(site.door, await site.login(person), app, SCOPE)
   const secrets = [tokens.access_token, tokens.refresh_token]
   return {
     secrets,
     shown: () => bearer(tokens.access_token),
     async renew() {
       const fields = { grant_type: 'refresh_token', refresh_token: tokens.refresh_token }
-      const answer = await asking(`${site.identity.address}/token`, form(app, fields))
+      const answer = await asking(`${site.door}/token`, form(app, fields))
       if (answer === null || answer.status >= 500) return 'away'
       const body = (await answer.json()) as Tokens & { error?: string }
       if (answer.status === 400 && body.error === 'invalid_grant') return 'denied'
@@ -110,7 +110,7 @@ async function family(site: Site, person: string, client: string): Promise<Held>
       return 'renewed'
     },
     async end() {
-      const answer = await asking(`${site.identity.address}/revoke`, form(app, { token: tokens.refresh_token }))
+      const answer = await asking(`${site.door}/revoke`, form(app, { token: tokens.refresh_token }))
       if (answer?.status !== 200) throw new Error(`revoke: ${answer?.status}`)
     },
   }
@@ -133,10 +133,10 @@ async function asking(
 
 function at(site: Site, method: string, path: string, cookie: string, body: object = {}): Promise<Response> {
   const headers = { 'content-type': 'application/json', cookie }
-  return fetch(`${site.identity.address}${path}`, { method, headers, body: JSON.stringify(body) })
+  return fetch(`${site.door}${path}`, { method, headers, body: JSON.stringify(body) })
 }
 
-function loggedOut(site: Site, session: string): Promise<void> {
+export function loggedOut(site: Site, session: string): Promise<void> {
   return acknowledged(at(site, 'POST', '/logout', session))
 }
 
@@ -145,10 +145,10 @@ async function acknowledged(answer: Promise<Response>): Promise<void> {
   if (state !== 'acknowledged') throw new Error(`ended: ${state}`)
 }
 
-function credentials(id: string): ClientCredentials {
+export function credentials(id: string): ClientCredentials {
   return { id, secret: CLIENT_SECRET }
 }
 
-function bearer(token: string): Shown {
+export function bearer(token: string): Shown {
   return { authorization: `Bearer ${token}` }
 }

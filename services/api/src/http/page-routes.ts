@@ -26,7 +26,7 @@ export async function pageRoutes(
   app: FastifyInstance,
   { outcomes, identityUrl }: { outcomes: Outcomes; identityUrl: string },
 ): Promise<void> {
-  app.get('/style.css', async (_request, reply) => reply.type('text/css; charset=utf-8').send(STYLE))
+  app.get('/api.css', async (_request, reply) => reply.type('text/css; charset=utf-8').send(STYLE))
   app.get('/', async (_request, reply) => sendPage(reply, startPage(identityUrl)))
   app.get<{ Params: { eventId: string } }>('/jobs/:eventId', async (request, reply) => {
     const found = await outcomes.find(request.params.eventId)
@@ -75,7 +75,7 @@ function page(title: string, body: string, head = ''): string {
   return `<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">${head}
-<title>${title} · Countersign</title><link rel="stylesheet" href="/style.css"></head>
+<title>${title} · Countersign</title><link rel="stylesheet" href="/api.css"></head>
 <body><main><h1>${title}</h1>
 ${body}
 </main></body></html>
