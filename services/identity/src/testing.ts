@@ -12,7 +12,7 @@ import { createLogger } from '@countersign/telemetry'
 import { type Identity, startIdentity } from './app.ts'
 import { identityConfig } from './config.ts'
 import type { RaisesOf } from './endings.ts'
-import { initKeys } from './key-files.ts'
+import { initKeys, type KeyOrder } from './key-files.ts'
 
 export const OPERATOR_SECRET = 'canary-operator-secret-0123456789abcdef'
 export const SERVICE_SECRET = 'canary-service-secret-0123456789abcdefg'
@@ -121,11 +121,12 @@ export class World {
   /** What identities started from now on raise; null for what the table says. */
   raisesOf: RaisesOf | null = null
 
-  constructor() {
+  /** @param orders keys of boundaries. */
+  constructor(orders: readonly KeyOrder[] = []) {
     initKeys({
       dir: join(this.folder, 'keys'),
       checkpoints: 2,
-      orders: [],
+      orders,
       now: this.clock.now() - 1000,
       random: systemRandom,
     })

@@ -16,11 +16,15 @@ export interface OwnView {
 }
 
 /** The view of a replica that verifies its history: a sequence counts as seen only from a signal that was verified. */
-export function ownView(replica: Replica, clock: Clock): OwnView & Pick<Replica, 'ring'> {
+export function ownView(replica: Replica, clock: Clock): OwnView & Pick<Replica, 'ring'> & { readonly fresh: boolean } {
   let started = false
   return {
     floors: (key) => replica.floors(key),
     ring: () => replica.ring(),
+    get fresh() {
+      const { proven, ageMs } = replica.freshness()
+      return proven && ageMs <= (replica.ring()?.bundle.max_staleness_ms ?? 0)
+    },
     get outboxSeq() {
       return replica.outboxSeq
     },

@@ -1,5 +1,5 @@
-import { journeyLog } from '@countersign/journey'
 import { createHash } from 'node:crypto'
+import { journeyLog } from '@countersign/journey'
 import { FakeClock } from '@countersign/kernel/testing'
 import type { Client, Session } from '@countersign/session-store'
 import { createMetrics, silentLogger } from '@countersign/telemetry'

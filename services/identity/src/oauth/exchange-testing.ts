@@ -1,4 +1,5 @@
 /** A chain of services that exchange tokens, at a running identity; for tests. */
+import type { KeyOrder } from '../key-files.ts'
 import { type Client, type Reply, World } from '../testing.ts'
 import { ACCESS_TOKEN, TOKEN_EXCHANGE, TXN_TOKEN } from './exchange-request.ts'
 import { type Form, OAuthWorld, type Party, type Tokens } from './testing.ts'
@@ -8,7 +9,7 @@ export const DOMAIN = 'acme.internal'
 const SCOPES = ['invoices:export', 'invoices:read', 'reports:read']
 
 export class ExchangeWorld {
-  readonly world: World = new World()
+  readonly world: World
   identity!: Client
   oauth!: OAuthWorld
   /** What people log in to; its tokens are for the gateway. */
@@ -18,8 +19,13 @@ export class ExchangeWorld {
   /** Of the services, by name. */
   readonly subs: Map<string, string> = new Map()
 
-  static async start(): Promise<ExchangeWorld> {
-    const of = new ExchangeWorld()
+  private constructor(orders: readonly KeyOrder[]) {
+    this.world = new World(orders)
+  }
+
+  /** @param orders keys of boundaries. */
+  static async start(orders: readonly KeyOrder[] = []): Promise<ExchangeWorld> {
+    const of = new ExchangeWorld(orders)
     of.identity = await of.world.start({ COUNTERSIGN_ISSUER: ISSUER, COUNTERSIGN_TRUST_DOMAIN: DOMAIN })
     of.oauth = await OAuthWorld.at(of.identity)
     const code = {

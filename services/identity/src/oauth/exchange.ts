@@ -12,6 +12,7 @@ import type { Client, VersionedTarget } from '@countersign/session-store'
 import { isEndedOnLog, seenVersions } from '../log/own-view.ts'
 import {
   type AccessTokens,
+  carriedFrom,
   type Grant,
   type IssuedToken,
   type LiveAccess,
@@ -28,8 +29,8 @@ import {
   type ShownToken,
   TXN_TOKEN,
 } from './exchange-request.ts'
-import { fault, isFault, type OAuthFault, STARTING } from './faults.ts'
-import { type Granted, type GrantOptions, type PreparedGrant, respond, type TokenGrant } from './grant.ts'
+import { fault, isFault, type OAuthFault, STARTING, VIEW_STALE } from './faults.ts'
+import { type Granted, type GrantOptions, type PreparedGrant, respond, type TokenGrant, txnOf } from './grant.ts'
 import type { Parameters } from './parameters.ts'
 import { narrowed, scopesNow } from './scopes.ts'
 
@@ -46,9 +47,11 @@ interface Found {
 }
 
 interface Shown extends Omit<LiveAccess, 'kind'> {
-  /** Of a Txn-Token; null for an access token. */
-  readonly transaction: Transaction | null
+  /** Of a Txn-Token; what one from an access token begins with has no id yet. */
+  readonly transaction: Begun
 }
+
+type Begun = Omit<Transaction, 'id'> & { readonly id: string | null }
 
 /** A service and its place: who acts from here on. */
 type Service = NonNullable<Client['service']>
@@ -82,20 +85,23 @@ export class ExchangeGrant implements TokenGrant {
     return {
       begin: async () => {
         const { subject, actor } = asked
-        const shown = await Promise.all([this.#find(subject), actor && this.#find(actor)])
-        return (client, request) => this.#answer(client, asked, { subject: shown[0], actor: shown[1] }, request)
+        const [shown, acting] = await Promise.all([this.#find(subject), actor && this.#find(actor)])
+        if (shown === 'unsure' || acting === 'unsure') return async () => VIEW_STALE
+        return (client, request) => this.#answer(client, asked, { subject: shown, actor: acting }, request)
       },
     }
   }
 
-  async #find({ text, kind }: ShownToken): Promise<Shown | null> {
+  async #find({ text, kind }: ShownToken): Promise<Shown | 'unsure' | null> {
     const { accessTokens, transactionTokens, view, clock } = this.#options
-    let live: Shown | null
+    let live: Shown | 'unsure' | null
     if (kind === 'txn') live = await transactionTokens.resolve(text)
     else {
       const access = await accessTokens.resolve(text)
-      live = access && (kind === 'access' || access.kind === 'jwt') ? { ...access, transaction: null } : null
+      const fits = access !== null && (kind === 'access' || access.kind === 'jwt')
+      live = fits ? { ...access, transaction: begun(access) } : null
     }
+    if (live === 'unsure') return live
     // Of skew nothing is given here: what has expired gives nothing new.
     return live !== null && live.token.expiresAt > clock.now() && !isEndedOnLog(view, live.token) ? live : null
   }
@@ -143,12 +149,7 @@ export class ExchangeGrant implements TokenGrant {
     return { response: respond(this.#options, request, issued, { action: 'exchange', outcome: 'issued', exchanged }) }
   }
 
-  #issue(
-    client: Client,
-    { wanted }: ExchangeRequest,
-    grant: Grant,
-    transaction: Omit<Transaction, 'id'> & { readonly id: string | null },
-  ): Promise<IssuedToken | null> {
+  #issue(client: Client, { wanted }: ExchangeRequest, grant: Grant, transaction: Begun): Promise<IssuedToken | null> {
     const { accessTokens, transactionTokens } = this.#options
     return wanted === 'access'
       ? accessTokens.issue(grant, client.tokenFormat)
@@ -215,7 +216,13 @@ export class ExchangeGrant implements TokenGrant {
   #denied(refused: OAuthFault, outcome: string, client: Client, { token }: Shown, request: OAuthRequest): OAuthFault {
     const { journey, clock } = this.#options
     const { sub, tenant, session, device, handle } = token
-    const chain = { family: session, device, parent: handle, origin: originOf(token.targets) ?? handle }
+    const chain = {
+      family: session,
+      device,
+      parent: handle,
+      origin: originOf(token.targets) ?? handle,
+      txn: txnOf(token.targets),
+    }
     const latencyMs = clock.monotonic() - request.began
     const who = { actor: `client:${client.id}`, client: client.id, sub, tenant }
     journey.exchange({ ...who, ...chain, outcome, requestId: request.id, latencyMs })
@@ -247,12 +254,12 @@ function originOf(targets: readonly VersionedTarget[]): string | null {
   return targets.find(({ kind }) => kind === 'token')?.id ?? null
 }
 
+function begun(access: LiveAccess): Begun {
+  return { id: null, details: {}, context: {}, carried: carriedFrom(access) }
+}
+
 /** @returns the transaction with what is asked added; null when that would change or overfill it. */
-function grown(
-  transaction: Transaction | null,
-  { details, context }: ExchangeRequest,
-): (Omit<Transaction, 'id'> & { readonly id: string | null }) | null {
-  if (transaction === null) return { id: null, details, context }
+function grown(transaction: Begun, { details, context }: ExchangeRequest): Begun | null {
   const pairs = [
     [transaction.details, details],
     [transaction.context, context],
@@ -264,7 +271,7 @@ function grown(
   )
   if (!fits) return null
   return {
-    id: transaction.id,
+    ...transaction,
     details: { ...transaction.details, ...details },
     context: { ...transaction.context, ...context },
   }

@@ -46,3 +46,8 @@ export const STORE_AWAY: OAuthFault = {
   ...fault('temporarily_unavailable', 'the session store is away; try again'),
   retryAfterMs: 1000,
 }
+/** A boundary sealed what was shown, and whether its key still may is not known. */
+export const VIEW_STALE: OAuthFault = {
+  ...fault('temporarily_unavailable', 'the own view of the log is not fresh; try again'),
+  retryAfterMs: 1000,
+}

@@ -1,7 +1,7 @@
 /** What the grants of the token endpoint have in common: what they need, what they give, how they answer. */
 import type { Journey } from '@countersign/journey'
 import type { Clock } from '@countersign/kernel'
-import type { Client, SessionStore } from '@countersign/session-store'
+import type { Client, SessionStore, VersionedTarget } from '@countersign/session-store'
 import type { Logger, Metrics } from '@countersign/telemetry'
 import type { Authority } from '../authority.ts'
 import type { OwnView } from '../log/own-view.ts'
@@ -84,7 +84,7 @@ export function respond(
   { action, outcome, refreshToken = null, offline = false, exchanged }: Outgoing,
 ): TokenResponse {
   const { handle, session, sub, tenant, client, device, audience, scopes } = token
-  const chain = exchanged && { parent: exchanged.parent, origin: exchanged.origin }
+  const chain = exchanged && { parent: exchanged.parent, origin: exchanged.origin, txn: txnOf(token.targets) }
   const given = { client, device, family: session, token: handle, audience, scopes, outcome, requestId: request.id }
   const what = { ...given, ...chain }
   journey[action]({ actor: `client:${client}`, sub, tenant, ...what, latencyMs: clock.monotonic() - request.began })
@@ -96,4 +96,9 @@ export function respond(
     ...(refreshToken !== null && { refresh_token: refreshToken }),
     scope: (offline ? [...scopes, OFFLINE_ACCESS] : scopes).join(' '),
   }
+}
+
+/** The transaction a token is part of; null for none. */
+export function txnOf(targets: readonly VersionedTarget[]): string | null {
+  return targets.find(({ kind }) => kind === 'transaction')?.id ?? null
 }

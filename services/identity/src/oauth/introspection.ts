@@ -2,7 +2,6 @@
  * Introspection (RFC 7662): what a token is worth now, for those it is meant for and for the client it was given to. To
  * anybody else, and for whatever does not stand, the answer is the same and nothing but `{"active":false}`.
  */
-
 import type { Journey } from '@countersign/journey'
 import type { Clock } from '@countersign/kernel'
 import type { LogPosition } from '@countersign/schemas'

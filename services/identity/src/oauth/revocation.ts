@@ -10,7 +10,7 @@ import type { Authority } from '../authority.ts'
 import { targetOf } from '../sessions/kinds.ts'
 import type { AccessTokens, LiveAccess, PresentedRefresh, RefreshTokens, TransactionTokens } from '../tokens/index.ts'
 import type { ClientsAsking, OAuthRequest } from './asking.ts'
-import { fault, isFault, type OAuthFault, STORE_AWAY } from './faults.ts'
+import { fault, isFault, type OAuthFault, STORE_AWAY, VIEW_STALE } from './faults.ts'
 
 export interface RevocationOptions {
   readonly store: Pick<SessionStore, 'session'>
@@ -23,6 +23,7 @@ export interface RevocationOptions {
 }
 
 type Found =
+  | { readonly kind: 'unsure' }
   | { readonly kind: 'access'; readonly live: Pick<LiveAccess, 'token'> | null }
   | { readonly kind: 'refresh'; readonly presented: PresentedRefresh; readonly session: Session | null }
 
@@ -55,6 +56,7 @@ export class Revocations {
     // What the token is shows in its form; token_type_hint is not needed (§2.1).
     const asked = await asking.by(request, () => this.#find(token))
     if (isFault(asked)) return asked
+    if (asked.read.kind === 'unsure') return VIEW_STALE
     const ending = this.#endingOf(asked.read)
     if (ending === null) return null
     if (ending.client !== asked.client.id) return FOREIGN
@@ -66,12 +68,12 @@ export class Revocations {
     const presented = refreshTokens.parse(token)
     if (presented === null) {
       const live = (await accessTokens.resolve(token)) ?? (await transactionTokens.resolve(token))
-      return { kind: 'access', live }
+      return live === 'unsure' ? { kind: 'unsure' } : { kind: 'access', live }
     }
     return { kind: 'refresh', presented, session: await store.session(presented.handle, clock.now()) }
   }
 
-  #endingOf(found: Found): Ending | null {
+  #endingOf(found: Exclude<Found, { readonly kind: 'unsure' }>): Ending | null {
     if (found.kind === 'refresh') {
       const { presented, session } = found
       // One of any generation will do: it was this family's.

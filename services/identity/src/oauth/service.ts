@@ -4,7 +4,7 @@ import { ClientAssertions } from '@countersign/tokens'
 import type { Delivery } from '../log/outbox.ts'
 import { ADMIN_SCOPE, type Grants, scopesOf } from '../people/grants.ts'
 import type { NewDeviceRule, Sessions } from '../sessions/sessions.ts'
-import { AccessTokens, RefreshTokens, TokenKeys, TransactionTokens } from '../tokens/index.ts'
+import { AccessTokens, type BoundaryKeys, RefreshTokens, TokenKeys, TransactionTokens } from '../tokens/index.ts'
 import { ClientsAsking } from './asking.ts'
 import { Authorization } from './authorization.ts'
 import { ClientAuthentication } from './client-authentication.ts'
@@ -42,6 +42,8 @@ export interface OAuthOptions
   extends Omit<GrantOptions, 'accessTokens' | 'refreshTokens'>,
     Readonly<{ sessions: Pick<Sessions, 'begin'>; delivery: Pick<Delivery, 'kick'>; random: Random; clock: Clock }> {
   readonly terms: OAuthTerms
+  readonly boundaryKeys: BoundaryKeys
+  readonly epsilonMs: Millis
   readonly newDevice: NewDeviceRule
   /** Keys the store does not have, 32 bytes each, newest first. */
   readonly secrets: readonly Buffer[]
@@ -66,6 +68,7 @@ const DELIVERIES_EVERY = 75 as Millis
 /** @throws {SESSION_STORE_UNAVAILABLE} when the keys cannot be read. */
 export async function openOAuth(options: OAuthOptions): Promise<OAuth> {
   const { store, grants, random, clock, logger, metrics, journey, terms, secrets } = options
+  const { boundaryKeys, epsilonMs } = options
   const { issuer } = terms
   const keys = new TokenKeys({ store, secrets, alg: terms.algorithm, clock, random, logger })
   await keys.open()
@@ -77,6 +80,8 @@ export async function openOAuth(options: OAuthOptions): Promise<OAuth> {
     issuer,
     trustDomain: terms.trustDomain,
     lifeMs: terms.transactionTokenMs,
+    boundaryKeys,
+    epsilonMs,
     clock,
     random,
   })

@@ -83,14 +83,20 @@ export function claimsOf(issuer: string, token: AccessToken): Record<string, unk
   }
 }
 
-/** @returns the token verified claims tell of; null for any that we did not make in this form. */
+/** @returns the token verified claims tell of; null for any that we did not make in this form. RFC 9068 §2.2: it has a client. */
 export function tokenOf(claims: Readonly<Record<string, unknown>>): AccessToken | null {
+  const token = transactionOf(claims)
+  return token?.client === null ? null : token
+}
+
+/** As {@link tokenOf}, of a Txn-Token: what began with a cookie has no client. */
+export function transactionOf(claims: Readonly<Record<string, unknown>>): AccessToken | null {
   const { sub, exp, iat, jti, client_id, scope, auth_time, acr, amr, sid, may_act, tenant, principal, device } = claims
   const audience = texts(Array.isArray(claims.aud) ? claims.aud : [claims.aud])
   const methods = amr === undefined ? [] : texts(amr)
   const act = actorsOf(claims.act)
   const targets = targetsOf(claims.targets)
-  if (!text(sub) || !text(jti) || !text(client_id) || !text(tenant) || typeof scope !== 'string') return null
+  if (!text(sub) || !text(jti) || !optional(client_id, text) || !text(tenant) || typeof scope !== 'string') return null
   if (principal !== 'user' && principal !== 'service') return null
   if (!whole(iat) || !whole(exp) || !whole(claims.scope_version)) return null
   if (!optional(sid, text) || !optional(acr, text) || !optional(device, text) || !optional(auth_time, whole))
@@ -103,7 +109,7 @@ export function tokenOf(claims: Readonly<Record<string, unknown>>): AccessToken 
     principal,
     sub,
     tenant,
-    client: client_id,
+    client: client_id ?? null,
     device: device ?? null,
     act,
     audience,

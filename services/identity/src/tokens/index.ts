@@ -8,6 +8,13 @@ export {
   opaqueHash,
   type PresentedAccess,
 } from './access-tokens.ts'
+export type { BoundaryKeys } from './boundary-tokens.ts'
 export { type PresentedRefresh, RefreshTokens } from './refresh-tokens.ts'
 export { KEY_SET_MAX_AGE_S, TokenKeys, type TokenKeysOptions, type TokenKeyTimes } from './token-keys.ts'
-export { type JsonObject, type LiveTransaction, type Transaction, TransactionTokens } from './transaction-tokens.ts'
+export {
+  carriedFrom,
+  type JsonObject,
+  type LiveTransaction,
+  type Transaction,
+  TransactionTokens,
+} from './transaction-tokens.ts'

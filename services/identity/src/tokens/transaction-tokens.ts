@@ -1,11 +1,13 @@
 /**
  * Transaction tokens (draft-ietf-oauth-transaction-tokens-10): who asked for what, for the services of one trust domain
  * alone. Beside the draft's claims they say what an access token of ours says, so that a signal ends them alike. Not kept.
+ * Those that boundaries sealed are taken as our own are.
  */
 import { type Clock, type Millis, newHandle, type Random } from '@countersign/kernel'
 import type { SessionStore } from '@countersign/session-store'
-import { claimsOf, type Grant, mint, tokenOf } from './access-claims.ts'
+import { type AccessToken, claimsOf, type Grant, mint, transactionOf } from './access-claims.ts'
 import type { IssuedToken, LiveAccess } from './access-tokens.ts'
+import { type BoundaryKeys, BoundaryTokens } from './boundary-tokens.ts'
 import { OwnJwts } from './own-jwts.ts'
 import type { TokenKeys } from './token-keys.ts'
 
@@ -19,7 +21,15 @@ export interface Transaction {
   readonly details: JsonObject
   /** `rctx`: from where, and how. */
   readonly context: JsonObject
+  /** What it carries on beside, as it was said: see {@link CARRIED}. */
+  readonly carried: JsonObject
 }
+
+/**
+ * Claims of ours that go from Txn-Token to Txn-Token: kind and end of the credential it began with, the place on the log
+ * it was judged by, and the request it is part of.
+ */
+const CARRIED = ['credential', 'credential_exp', 'position', 'request_id', 'correlation_id'] as const
 
 /** A Txn-Token that stands, with what its owner may do now. */
 export interface LiveTransaction extends Omit<LiveAccess, 'kind'> {
@@ -33,6 +43,9 @@ export interface TransactionTokensOptions {
   /** `aud` of every Txn-Token. */
   readonly trustDomain: string
   readonly lifeMs: Millis
+  /** Keys of boundaries that seal such tokens too. */
+  readonly boundaryKeys: BoundaryKeys
+  readonly epsilonMs: Millis
   readonly clock: Clock
   readonly random: Random
 }
@@ -43,11 +56,13 @@ export class TransactionTokens {
   readonly trustDomain: string
   readonly #options: TransactionTokensOptions
   readonly #jwts: OwnJwts
+  readonly #boundaries: BoundaryTokens
 
   constructor(options: TransactionTokensOptions) {
-    const { issuer, trustDomain } = options
+    const { issuer, trustDomain, boundaryKeys } = options
     this.trustDomain = trustDomain
     this.#options = options
+    this.#boundaries = new BoundaryTokens({ ...options, keys: boundaryKeys })
     this.#jwts = new OwnJwts({
       ...options,
       issuer: () => issuer,
@@ -65,7 +80,7 @@ export class TransactionTokens {
    */
   async issue(
     grant: Omit<Grant, 'audience'>,
-    { id, details, context }: Omit<Transaction, 'id'> & { readonly id: string | null },
+    { id, details, context, carried }: Omit<Transaction, 'id'> & { readonly id: string | null },
   ): Promise<IssuedToken | null> {
     const { keys, issuer, lifeMs, clock, random } = this.#options
     const txn = id ?? newHandle(random, 'txn')
@@ -79,21 +94,43 @@ export class TransactionTokens {
       req_wl: grant.client,
       tctx: unlessEmpty(details),
       rctx: unlessEmpty(context),
+      ...carried,
     }
     return { ...minted, text: keys.signer(TYP).sign(claims) }
   }
 
-  /** @returns the token if it stands now, null for any other text. @throws {SESSION_STORE_UNAVAILABLE}. */
-  async resolve(text: string): Promise<LiveTransaction | null> {
-    const result = await this.#jwts.verify(text)
-    if (!result.ok) return null
-    const { txn, tctx = {}, rctx = {} } = result.claims.all
-    const token = tokenOf(result.claims.all)
+  /**
+   * @returns the token if it stands now, null for any other text; `unsure` when a boundary sealed it and our view of the
+   *   keys of boundaries is not fresh. @throws {SESSION_STORE_UNAVAILABLE}.
+   */
+  async resolve(text: string): Promise<LiveTransaction | 'unsure' | null> {
+    const claims = await this.#claims(text)
+    if (claims === null || claims === 'unsure') return claims
+    const { txn, tctx = {}, rctx = {} } = claims
+    const token = transactionOf(claims)
     if (token === null || typeof txn !== 'string' || !isObject(tctx) || !isObject(rctx)) return null
     const { targets, sub, tenant } = token
     const now = await this.#options.store.resolveTargets({ targets, sub, tenant })
-    return now && { token, ...now, transaction: { id: txn, details: tctx, context: rctx } }
+    const transaction = { id: txn, details: tctx, context: rctx, carried: carriedOf(claims) }
+    return now && { token, ...now, transaction }
   }
+
+  async #claims(text: string): Promise<JsonObject | 'unsure' | null> {
+    const sealed = this.#boundaries.read(text)
+    if (sealed !== 'others') return sealed
+    const result = await this.#jwts.verify(text)
+    return result.ok ? result.claims.all : null
+  }
+}
+
+/** What the first Txn-Token of an access token carries: the credential it is, and its end. */
+export function carriedFrom({ kind, token }: Readonly<{ kind: 'jwt' | 'opaque'; token: AccessToken }>): JsonObject {
+  const credential = kind === 'jwt' ? 'jwt' : 'opaque_token'
+  return { credential, credential_exp: Math.floor(token.expiresAt / 1000) }
+}
+
+function carriedOf(claims: JsonObject): JsonObject {
+  return Object.fromEntries(CARRIED.filter((name) => Object.hasOwn(claims, name)).map((name) => [name, claims[name]]))
 }
 
 function unlessEmpty(object: JsonObject): JsonObject | undefined {
