@@ -1,7 +1,7 @@
 /** The same calls, in the same order, get the same answers from SQLite and from Redis. */
 import { randomUUID } from 'node:crypto'
 import { type Signal, signalCodec } from '@countersign/schemas'
-import type { Change, Raise, SessionStore } from '@countersign/session-store'
+import type { Change, Factor, FactorUse, Raise, SessionStore } from '@countersign/session-store'
 import { openRedisStore } from '@countersign/session-store/redis'
 import { openSqliteStore } from '@countersign/session-store/sqlite'
 import fc from 'fast-check'
@@ -75,6 +75,29 @@ const changeOf = ({ a, b, c }: Draw): Change =>
       { kind: 'roles_set', tenant: pick(TENANTS, b), sub: pick(SUBS, a), roles: [`r${c}`], revision: 1 + (c % 3) },
       { kind: 'device_lost', sub: pick(SUBS, a), device: `d${b}` },
       { kind: 'client_disabled', client: `c${a % 2}` },
+      { kind: 'factors_removed', sub: pick(SUBS, b), factors: [`f${a % 3}`] },
+    ],
+    c,
+  )
+
+const factorOf = ({ a, b, c }: Draw, now: number): Factor => ({
+  ...{ handle: `f${a % 3}`, sub: pick(SUBS, b), name: `é${c}`, createdAt: now, lastUsedAt: null },
+  ...(c % 3 === 0
+    ? { kind: 'totp', totp: { sealedSecret: bytes(48, c), usedStep: 1 }, codes: null, webauthn: null }
+    : c % 3 === 1
+      ? { kind: 'recovery', totp: null, codes: ['x', 'y'], webauthn: null }
+      : { kind: 'webauthn', totp: null, codes: null, webauthn: webauthnOf(c) }),
+})
+const webauthnOf = (c: number): NonNullable<Factor['webauthn']> => ({
+  ...{ id: `id${c}`, publicKey: bytes(77, c), counter: 1, transports: ['usb'], verifiesUser: true },
+  backupEligible: false,
+})
+const useOf = (stepUp: string, c: number): FactorUse =>
+  pick<FactorUse>(
+    [
+      { kind: 'totp', stepUp, step: c, resealed: c % 2 ? bytes(48, c) : null },
+      { kind: 'recovery', stepUp, code: c % 2 ? 'x' : 'y' },
+      { kind: 'webauthn', stepUp, challenge: bytes(32, 1), counter: c },
     ],
     c,
   )
@@ -100,7 +123,7 @@ const CALLS: readonly Call[] = [
         : { kind: 'secret', hash: bytes(32, c % 6) },
       ...{ sub: pick(SUBS, a), tenant: pick(TENANTS, b), client: rotates ? `c${c % 2}` : null },
       device: c % 3 ? null : { handle: `d${b}`, secretHash: bytes(32, b), name: `ü${b}` },
-      factor: null,
+      factor: c % 4 === 3 ? { handle: `f${a % 3}`, use: b % 3 ? useOf(`h${b}`, c) : null } : null,
       ...{ act: [], parent: a % 4 === 3 ? `h${b}` : null, scope: null, authTime: now, amr: ['pwd'], acr: null },
       ...{ idleExpiresAt: now + 6_000, absoluteExpiresAt: now + 15_000, accountRevision: null, codeHash: null },
       ...{ atLeast: [], seenSeq: 0, now, ends: [], most: c % 5 === 4 ? 2 : null },
@@ -203,6 +226,28 @@ const CALLS: readonly Call[] = [
       a % 3 ? `k${a}` : null,
     ),
   (store, { a }) => store.dropTokenKeys([`k${a}`]),
+  (store, draw, now) =>
+    store.addFactors({
+      ...{ factors: [factorOf(draw, now)], enrolment: draw.c % 2 ? `h${draw.a}` : null, most: 1, now },
+    }),
+  (store, { a, b, c }, now) =>
+    store.putEnrolment({
+      ...{ session: `h${a}`, sub: pick(SUBS, b), kind: 'totp', name: 'n', sealedSecret: bytes(48, c), challenge: null },
+      expiresAt: now + 3_000,
+    }),
+  (store, { a }, now) => store.enrolment(`h${a}`, now),
+  (store, { a, b, c }) => store.replaceCodes({ sub: pick(SUBS, b), factor: `f${a % 3}`, codes: [`${c}`] }),
+  (store, { a, b, c }) => store.renameFactor({ sub: pick(SUBS, b), factor: `f${a % 3}`, name: `n${c}` }),
+  (store, { a, b, c }, now) =>
+    store.beginStepUp(
+      {
+        ...{ session: `h${a}`, sub: pick(SUBS, b), tenant: 'acme', client: null, acr: c % 2 ? 'mfa' : 'phr' },
+        ...{ challenge: bytes(32, c % 2), startedAt: now, expiresAt: now + 3_000 },
+      },
+      now,
+    ),
+  (store, { a }, now) => store.stepUp(`h${a}`, now),
+  (store, { c }, now) => store.takeAbandonedStepUps(now, 1 + c),
 ]
 
 // By position: begin, rotate, deliver, resolve, list, end, put and resolve tokens.
@@ -211,7 +256,7 @@ const OFTEN = [4, 4, 5, 5, 5, 6, 8, 10, 11, 25, 17, 18, 18]
 const draws = fc.array(
   fc.record({
     op: fc.oneof(fc.nat(CALLS.length - 1), fc.constantFrom(...OFTEN)),
-    ...{ a: fc.nat(5), b: fc.nat(5), c: fc.nat(9), wait: fc.nat(250) },
+    ...{ a: fc.nat(5), b: fc.nat(5), c: fc.nat(10), wait: fc.nat(250) },
   }),
   { minLength: 20, maxLength: 80 },
 )
@@ -222,6 +267,7 @@ async function dump(store: SessionStore, now: number): Promise<unknown[]> {
     await store.affiliationsOf(sub),
     await store.sessionsOf(sub, now),
     await store.devicesOf(sub),
+    await store.factorsOf(sub),
   ])
   return [
     ...(await Promise.all(people)),

@@ -3,6 +3,7 @@ import { afterEach, describe } from 'vitest'
 import { clientCases } from './contract/client-cases.ts'
 import { credentialCases } from './contract/credential-cases.ts'
 import { endingCases } from './contract/ending-cases.ts'
+import { factorCases } from './contract/factor-cases.ts'
 import { familyCases } from './contract/family-cases.ts'
 import { type Seeded, type StoreUnderTest, seed } from './contract/fixture.ts'
 import { forgettingCases } from './contract/forgetting-cases.ts'
@@ -32,6 +33,7 @@ export function sessionStoreContract({ name, create }: SessionStoreContractOptio
     layoutCases(seeded)
     sessionCases(seeded)
     familyCases(seeded)
+    factorCases(seeded)
     clientCases(seeded)
     credentialCases(seeded)
     endingCases(seeded)

@@ -326,7 +326,8 @@ export interface SessionStore extends OutboxPort {
   /**
    * Gives an active person factors, all or none. Refused with `enrolment_unknown`, `factor_exists` for a second one of kind `totp` or
    * `recovery` or a credential id that is somebody's, and `factor_limit` above `most` of kind `webauthn`.
-   * @param enrolment session whose enrolment this uses up, and which must be live, or `session_unknown`; null for none.
+   * @param enrolment session whose enrolment this uses up, and which must be live, or `session_unknown`; null for none. Once the
+   * person has factors it must stand on one of them, or `enrolment_unknown`.
    */
   addFactors(options: {
     factors: readonly Factor[]

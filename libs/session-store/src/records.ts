@@ -302,10 +302,11 @@ export interface ResolvedSession {
   readonly scopeVersion: number
 }
 
-/** A long random secret of a service or an operator, kept as SHA-256. */
+/** A long random secret of a service, an operator or another identity provider, kept as SHA-256. */
 export interface Secret {
   readonly name: string
-  readonly use: 'service' | 'operator'
+  /** `revoker`: may end what a foreign issuer names, and nothing else. */
+  readonly use: 'service' | 'operator' | 'revoker'
   readonly hash: Buffer
 }
 

@@ -35,6 +35,7 @@ export function* addFactors(
     const begun = yield* enrolment(tx, session, now)
     if (begun === null || factors.some(({ sub }) => sub !== begun.sub)) return { refused: 'enrolment_unknown' }
     if (!(yield* isLive(tx, session, now))) return { refused: 'session_unknown' }
+    if (!(yield* standsOnOne(tx, session, begun.sub))) return { refused: 'enrolment_unknown' }
     tx.drop(ENROLMENT, session)
   }
   for (const factor of factors) {
@@ -138,6 +139,13 @@ function* isLive(tx: Tx, handle: string, now: number): Step<boolean> {
   yield* tx.follow(keyOf(SESSION, handle))
   const session = yield* tx.get(SESSION, handle)
   return session !== null && (yield* stands(tx, session.targets, now))
+}
+
+/** True for a session begun with a factor of its person, and while they have none: the first may come from anywhere. */
+function* standsOnOne(tx: Tx, handle: string, sub: string): Step<boolean> {
+  const has = new Set((yield* factorsOf(tx, sub)).map((factor) => factor.handle))
+  const targets = (yield* tx.get(SESSION, handle))?.targets ?? []
+  return has.size === 0 || targets.some(({ kind, id }) => kind === 'device' && has.has(id))
 }
 
 export function* beginStepUp(
