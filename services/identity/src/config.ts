@@ -5,6 +5,7 @@ import { field, type Millis, minutes } from '@countersign/kernel'
 import { z } from 'zod'
 import { type RelyingPartyTerms, relyingPartyFaults } from './factors/relying-party.ts'
 import { audience } from './oauth/client-terms.ts'
+import type { ForeignIdsOptions } from './people/foreign.ts'
 import { SESSION_KINDS, type SessionKinds } from './sessions/kinds.ts'
 
 export type Role = 'http' | 'notary'
@@ -53,6 +54,12 @@ export function storeContradictions(config: StoreConfig): string[] {
   return []
 }
 
+// Ids can be guessed; a key that can be guessed too would tell them.
+const foreignIdKey = field
+  .secret()
+  .refine((key) => key.reveal().length >= 32, 'must have at least 32 characters')
+  .optional()
+
 const fields = {
   ...hostFields,
   ...storeFields,
@@ -92,6 +99,12 @@ const fields = {
     .refine(isIssuer, 'must be an http or https address without query, fragment, user or slash at its end')
     .optional()
     .describe('address that clients and tokens know this server by; default http://HTTP_HOST:HTTP_PORT'),
+  foreignIssuers: field
+    .list()
+    .optional()
+    .describe('other identity providers whose ids may be revoked, exactly as in their tokens; default none'),
+  foreignIdKey: foreignIdKey.describe('key that ids of other providers are hashed with, as at boundaries; use _FILE'),
+  foreignIdKeyBeside: foreignIdKey.describe('a second one, while the key is being replaced; use _FILE'),
   accessTokenLife: duration('5m', 'life of a self-contained access token; less than WINDOW'),
   opaqueTokenLife: duration('10m', 'life of an opaque access token'),
   refreshGrace: duration('10s', 'how long after its answer a used refresh token gives that answer again'),
@@ -142,6 +155,12 @@ export function passkeyTerms(config: IdentityConfig): RelyingPartyTerms {
   return { issuer: issuerOf(config), domain: config.passkeyDomain, origins: config.passkeyOrigins }
 }
 
+/** Whose ids may be revoked besides our own, and under which keys. */
+export function foreignTerms(config: IdentityConfig): ForeignIdsOptions {
+  const keys = [config.foreignIdKey, config.foreignIdKeyBeside].filter((key) => key !== undefined)
+  return { issuers: config.foreignIssuers ?? [], keys }
+}
+
 function isIssuer(text: string): boolean {
   if (!URL.canParse(text) || text.endsWith('/')) return false
   const { protocol, origin, pathname } = new URL(text)
@@ -173,6 +192,12 @@ export function contradictions(config: IdentityConfig, nodeEnv: string | undefin
     wrong.push('COUNTERSIGN_ISSUER: an https address with NODE_ENV=production')
   }
   for (const term of relyingPartyFaults(passkeyTerms(config))) wrong.push(PASSKEY_FAULTS[term])
+  if ((config.foreignIssuers === undefined) !== (config.foreignIdKey === undefined))
+    wrong.push('COUNTERSIGN_FOREIGN_ISSUERS and COUNTERSIGN_FOREIGN_ID_KEY: both or neither')
+  if (config.foreignIdKeyBeside !== undefined && config.foreignIdKey?.reveal() === config.foreignIdKeyBeside.reveal())
+    wrong.push('COUNTERSIGN_FOREIGN_ID_KEY_BESIDE: is COUNTERSIGN_FOREIGN_ID_KEY')
+  if (config.foreignIdKeyBeside !== undefined && config.foreignIdKey === undefined)
+    wrong.push('COUNTERSIGN_FOREIGN_ID_KEY_BESIDE: needs COUNTERSIGN_FOREIGN_ID_KEY')
   if (config.accessTokenLife >= config.window) wrong.push('COUNTERSIGN_ACCESS_TOKEN_LIFE: less than COUNTERSIGN_WINDOW')
   if (config.transactionTokenLife > minutes(5)) wrong.push('COUNTERSIGN_TRANSACTION_TOKEN_LIFE: at most 5m')
   if (config.transactionTokenLife >= config.window)

@@ -8,7 +8,7 @@ import type { Logger } from '@countersign/telemetry'
 import cookie from '@fastify/cookie'
 import type { FastifyInstance } from 'fastify'
 import { Authority } from './authority.ts'
-import { issuerOf, passkeyTerms, sessionKinds } from './config.ts'
+import { foreignTerms, issuerOf, passkeyTerms, sessionKinds } from './config.ts'
 import { Factors } from './factors/factors.ts'
 import { Passkeys } from './factors/passkeys.ts'
 import { RecoveryCodes } from './factors/recovery-codes.ts'
@@ -26,6 +26,7 @@ import { oauthRoutes } from './http/oauth-routes.ts'
 import { passkeyRoutes } from './http/passkey-routes.ts'
 import { personRoutes } from './http/person-routes.ts'
 import { problem } from './http/replies.ts'
+import { revocationRoutes } from './http/revocation-routes.ts'
 import { securityRoutes } from './http/security-routes.ts'
 import { serviceRoutes } from './http/service-routes.ts'
 import { sessionRoutes } from './http/session-routes.ts'
@@ -40,6 +41,7 @@ import { openOAuth } from './oauth/service.ts'
 import type { Closers, Parts } from './parts.ts'
 import { Accounts } from './people/accounts.ts'
 import { Administration } from './people/administration.ts'
+import { ForeignIds } from './people/foreign.ts'
 import { GRANTS } from './people/grants.ts'
 import { passwords as makePasswords } from './people/passwords.ts'
 import { applySeed, parseSeed } from './seed.ts'
@@ -181,6 +183,7 @@ export async function startHttpRole(parts: Parts, journey: Journey, closers: Clo
     await app.register(securityRoutes, routed)
     await app.register(sessionRoutes, { ...routed, apiSessions: new ApiSessions(routed) })
     await app.register(adminRoutes, routed)
+    await app.register(revocationRoutes, { ...routed, foreign: new ForeignIds(foreignTerms(config)) })
     const acting = { accounts: new Accounts(routed), impersonations: new Impersonations(routed) }
     await app.register(personRoutes, { ...routed, ...acting })
     await app.register(serviceRoutes, routed)

@@ -111,9 +111,9 @@ async function secrets(args: readonly string[]): Promise<void> {
     act !== 'add' ||
     name === undefined ||
     !/^[a-z0-9-]{1,64}$/.test(name) ||
-    (use !== 'service' && use !== 'operator')
+    (use !== 'service' && use !== 'operator' && use !== 'revoker')
   ) {
-    throw usageError('identity secrets add <name> --use service|operator')
+    throw usageError('identity secrets add <name> --use service|operator|revoker')
   }
   const secret = systemRandom.bytes(32).toString('base64url')
   await withStore((store) => store.putSecret({ name, use, hash: secretHash(secret) }))

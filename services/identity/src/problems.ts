@@ -16,6 +16,7 @@ type RequestFault =
   | 'step_up_required'
   | 'step_up_failed'
   | 'step_up_unmet'
+  | 'issuer_unknown'
   | 'revocation_unknown'
   | 'revocation_outcome_unknown'
 
@@ -35,6 +36,7 @@ export const problems = {
   step_up_failed: { status: 401, title: 'This did not show that it is you' },
   step_up_unmet: { status: 403, title: 'You have no factor of this strength; add one first' },
   not_acceptable: { status: 406, title: 'This is not offered for that target' },
+  issuer_unknown: { status: 422, title: 'No other identity provider of this name is configured here' },
   revocation_unknown: { status: 404, title: 'Nothing was asked with this id' },
   revocation_outcome_unknown: {
     status: 503,

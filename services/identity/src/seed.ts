@@ -60,7 +60,7 @@ const seedSchema = z.strictObject({
     .array(
       z.strictObject({
         name: z.string().regex(/^[a-z0-9-]{1,64}$/),
-        use: z.enum(['service', 'operator']),
+        use: z.enum(['service', 'operator', 'revoker']),
         secret: longSecret,
       }),
     )

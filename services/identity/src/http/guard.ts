@@ -105,6 +105,14 @@ export class Guard {
     return this.faultOfGiving(caller.known) ?? caller
   }
 
+  /** Who may end what another identity provider names: an operator, or that provider, by a secret for nothing else. */
+  async revoker(request: FastifyRequest): Promise<{ readonly initiator: string } | CallerFault> {
+    if (request.headers.authorization === undefined) return 'credential_missing'
+    const secret = await this.#secret(request)
+    if (secret === null) return 'credential_invalid'
+    return secret.use === 'service' ? 'not_permitted' : { initiator: `${secret.use}:${secret.name}` }
+  }
+
   /** The service whose secret the request bears. */
   async service(request: FastifyRequest): Promise<Secret | CallerFault> {
     if (request.headers.authorization === undefined) return 'credential_missing'

@@ -118,9 +118,16 @@ export class Administration {
     })
   }
 
-  /** Revokes any target by name. */
+  /** Revokes any target by name; `others` are the same one under other keys. */
   revoke(
-    o: { target: Target; effect: string; fallback: Reason; cause: string | null; tenant: string | null },
+    o: {
+      target: Target
+      others?: readonly Target[]
+      effect: string
+      fallback: Reason
+      cause: string | null
+      tenant: string | null
+    },
     asked: Asked,
   ): Promise<Answer> {
     const { kind, tenant, id } = o.target
@@ -131,6 +138,7 @@ export class Administration {
       tenant: o.tenant,
       change: { kind: 'none' },
       facts: { target: o.target, effect: o.effect, fallback: o.fallback },
+      others: o.others ?? [],
       cause: o.cause === null ? 'revocation' : `revocation:${o.cause}`,
     })
   }
