@@ -1,4 +1,5 @@
 /** The few calls of identity's HTTP that operators need. Never follows a redirect with the secret. */
+import type { ForeignName } from '@countersign/revocation'
 import { OpsError } from './errors.ts'
 
 /** One of identity's four answers. */
@@ -13,7 +14,7 @@ export interface Answer {
 
 export interface RevocationRequest {
   readonly id: string
-  readonly target: { readonly kind: string; readonly tenant?: string; readonly id?: string }
+  readonly target: { readonly kind: string; readonly tenant?: string; readonly id?: string } | ForeignName
   readonly reason?: string
   readonly effect?: string
   readonly cause?: string

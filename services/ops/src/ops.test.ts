@@ -40,6 +40,7 @@ describe('the command line', () => {
     [['revoke', 'affiliation:acme'], 'affiliation:<tenant>/<subject>'],
     [['revoke', 'session:s', '--reason', 'mood'], '--reason is one of compromise'],
     [['revoke', 'session:s', '--scope', 'a'], '--scope goes with a target affiliation'],
+    [['revoke', 'tenant:acme', '--issuer', 'https://i'], '--issuer goes with a subject'],
     [['revoke', 'session:s', '--execute'], '--identity <url>'],
     [['revocation', 'x'], 'the id is a UUID'],
   ])('refuses %j in one line that says what would be right', async (argv, hint) => {
@@ -362,6 +363,24 @@ describe('revoke', () => {
       target: { kind: 'session', id: 'ses_1' },
       reason: 'compromise',
       cause: 'stolen_laptop',
+    })
+  })
+
+  it.each<[string, object]>([
+    ['subject:a/b', { sub: 'a/b' }],
+    ['affiliation:acme/a/b', { sub: 'a/b', tenant: 'acme' }],
+    ['session:s', { sid: 's' }],
+    ['client:c', { client: 'c' }],
+    ['token:t', { jti: 't' }],
+  ])('asks for %s of another identity provider in its words', async (target, named) => {
+    reply = () => ({ status: 200, body: { state: 'acknowledged', id, seq: 3, position } })
+    const where = ['--identity', identity, '--request-id', id, '--issuer', 'https://login.example', '--execute']
+    const { code } = await run(['revoke', target, ...where], { env: { COUNTERSIGN_OPERATOR_SECRET: 'op-secret' } })
+    expect(code).toBe(0)
+    expect(JSON.parse(seen[0]!.body)).toEqual({
+      id,
+      target: { issuer: 'https://login.example', ...named },
+      reason: 'admin',
     })
   })
 

@@ -1,6 +1,7 @@
 /** The command line: names, options and help. What commands do is in their own files. */
 import { type Clock, isCountersignError } from '@countersign/kernel'
 import { Command, CommanderError, Option } from 'commander'
+import { chain } from './chain.ts'
 import { type LogOptions, withEnvironment } from './connection.ts'
 import { doctor } from './doctor.ts'
 import { EXIT, EXIT_HELP, type ExitCode } from './exit-codes.ts'
@@ -54,7 +55,7 @@ function build({ env, terminal, clock, signal }: ProgramContext, end: (code: Exi
     })
     .helpCommand(false)
     .allowExcessArguments()
-    .action(() => nameOne(program, 'topics, tail, revoke, revocation or doctor'))
+    .action(() => nameOne(program, 'topics, tail, chain, revoke, revocation or doctor'))
 
   const topics = program
     .command('topics')
@@ -85,8 +86,17 @@ function build({ env, terminal, clock, signal }: ProgramContext, end: (code: Exi
       end(await tail(placed(options), terminal, clock, signal))
     })
 
+  withLog(program.command('chain').description('List a chain of exchanged tokens: who, for whom, and what ended them.'))
+    .argument('<handle>', 'of any of its tokens (jti), or of a session, a refresh family (sid) or a transaction (txn)')
+    .option('--from <place>', 'start, -<duration> or an RFC 3339 time', 'start')
+    .action(async (handle, options) => end(await chain(handle, placed(options), terminal, clock)))
+
   withIdentity(program.command('revoke').description('Revoke everything that depends on a target.'), env)
     .argument('<target>', 'session:<handle>, subject:<id>, tenant:<id>, affiliation:<tenant>/<subject>, …')
+    .option(
+      '--issuer <issuer>',
+      'the id is what this identity provider calls it, for subject, affiliation, session, client, token',
+    )
     .option('--reason <reason>', 'why; default admin')
     .option('--scope <scope>', 'take only this scope, from an affiliation')
     .option('--cause <name>', 'what it is recorded under')

@@ -1,7 +1,15 @@
 /** `revoke` and `revocation`: ask identity, and say which of the four answers it was. */
 import { randomUUID } from 'node:crypto'
 import type { Clock } from '@countersign/kernel'
-import { isReason, isTarget, REASONS, scopeOf, TARGET_KINDS, type Target } from '@countersign/revocation'
+import {
+  type ForeignName,
+  isReason,
+  isTarget,
+  REASONS,
+  scopeOf,
+  TARGET_KINDS,
+  type Target,
+} from '@countersign/revocation'
 import { durationOf, readText } from './connection.ts'
 import { wrongArgument } from './errors.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
@@ -22,6 +30,8 @@ export interface IdentityFlags {
 }
 
 export interface RevokeOptions extends IdentityFlags {
+  /** Another identity provider, exactly as in its tokens. */
+  issuer?: string
   reason?: string
   scope?: string
   cause?: string
@@ -97,7 +107,7 @@ function show(terminal: Terminal, format: Format, facts: object): void {
   print(terminal, format, { json: facts, head: ['field', 'value'], rows })
 }
 
-function requestOf(text: string, { reason, scope, cause, requestId }: RevokeOptions): RevocationRequest {
+function requestOf(text: string, { issuer, reason, scope, cause, requestId }: RevokeOptions): RevocationRequest {
   if (reason !== undefined && scope !== undefined) throw wrongArgument('give --reason or --scope, not both')
   if (reason !== undefined && !isReason(reason))
     throw wrongArgument(`--reason is one of ${REASONS.join(', ')}, not ${reason}`)
@@ -107,14 +117,36 @@ function requestOf(text: string, { reason, scope, cause, requestId }: RevokeOpti
     throw wrongArgument('--cause is up to 64 lower-case letters, digits and underscores')
   }
   if (requestId !== undefined && !UUID.test(requestId)) throw wrongArgument('--request-id is a UUID')
-  const { kind, tenant, id } = targetOf(text)
+  const target = targetOf(text)
+  const { kind, tenant, id } = target
   if (effect !== undefined && kind !== 'affiliation')
     throw wrongArgument('--scope goes with a target affiliation:<tenant>/<subject>')
   return {
     id: requestId ?? randomUUID(),
-    target: { kind, ...(tenant !== '' && { tenant }), ...(id !== '' && { id }) },
+    target:
+      issuer === undefined
+        ? { kind, ...(tenant !== '' && { tenant }), ...(id !== '' && { id }) }
+        : foreignNameOf(issuer, target),
     ...(effect === undefined ? { reason: reason ?? 'admin' } : { effect }),
     ...(cause !== undefined && { cause }),
+  }
+}
+
+/** Identity hashes the id itself: the key is not an operator's to hold. */
+function foreignNameOf(issuer: string, { kind, tenant, id }: Target): ForeignName {
+  switch (kind) {
+    case 'subject':
+      return { issuer, sub: id }
+    case 'affiliation':
+      return { issuer, sub: id, tenant }
+    case 'session':
+      return { issuer, sid: id }
+    case 'client':
+      return { issuer, client: id }
+    case 'token':
+      return { issuer, jti: id }
+    default:
+      throw wrongArgument(`--issuer goes with a subject, affiliation, session, client or token, not a ${kind}`)
   }
 }
 
