@@ -26,7 +26,7 @@ export const ADVISORIES: readonly Advisory[] = [
   {
     ids: ['CVE-2026-35039'],
     flaw: 'a cache of verified tokens under a key that two tokens share swaps identities',
-    proof: { none: 'verified tokens are not cached; envelopes cache tree nodes by their full hash' },
+    proof: tests('libs/boundary/src'),
   },
   { ids: ['CVE-2026-35042'], flaw: 'an unknown critical header is accepted', proof: tests('libs/tokens/src') },
   {

@@ -4,11 +4,12 @@ import { inspect } from 'node:util'
 import express from 'express'
 import fastify from 'fastify'
 import { afterEach, describe, expect, test } from 'vitest'
-import { expressHook } from './express.ts'
-import { fastifyHook } from './fastify.ts'
-import { COOKIE, type Stand, stand } from './testing.ts'
+import { expressDemand, expressHook } from './express.ts'
+import { fastifyDemand, fastifyHook } from './fastify.ts'
+import { COOKIE, NOW, person, type Stand, stand } from './testing.ts'
 
-const CANARIES = [COOKIE, 'bearer-canary-7d793037a076', 'proxy-canary-0cc175b9c0f1']
+const CANARIES = [COOKIE, 'bearer-canary-7d793037a076', 'proxy-canary-0cc175b9c0f1', 'txn-canary-92eb5ffee6ae']
+const DEMANDS = { scopes: ['invoices:export'], acr: ['mfa', 'phr'], maxAuthAgeMs: 300_000 }
 const closers: (() => Promise<unknown> | unknown)[] = []
 afterEach(async () => {
   for (const close of closers.splice(0)) await close()
@@ -39,6 +40,7 @@ const frameworks: Record<string, () => Promise<Server>> = {
       seen.push(reachable(request.raw, request.raw), JSON.stringify(request.headers))
       return { sub: request.identity.sub }
     })
+    app.get('/payments', { preHandler: fastifyDemand(f.boundary, DEMANDS) }, async () => ({ paid: true }))
     closers.push(() => app.close())
     return { fixture: f, url: await app.listen({ host: '127.0.0.1', port: 0 }), seen }
   },
@@ -61,6 +63,7 @@ const frameworks: Record<string, () => Promise<Server>> = {
       )
       res.json({ sub: req.identity.sub })
     })
+    app.get('/payments', expressDemand(f.boundary, DEMANDS), (_req, res) => void res.json({ paid: true }))
     const server = app.listen(0, '127.0.0.1')
     await new Promise((resolve) => server.once('listening', resolve))
     closers.push(() => server.close())
@@ -102,6 +105,44 @@ describe.each(Object.keys(frameworks))('%s', (name) => {
       expect(JSON.stringify(body)).not.toContain('u_1')
     }
     expect(seen).toEqual([])
+  })
+
+  test('a Txn-Token is gone behind the hook too, here that of a cookie’s request', async () => {
+    const { url, seen } = await start()
+    const headers = { 'Txn-Token': CANARIES[3] as string }
+    expect((await fetch(`${url}/jobs`, { method: 'POST', headers })).status).toBe(401)
+    expect(seen).toEqual([])
+  })
+
+  test.each<[string, Parameters<typeof person>[0], number, string | null, string | null]>([
+    ['strong and recent enough', { acr: 'mfa', authTime: NOW - 300_000 }, 200, null, null],
+    [
+      'too weak',
+      { acr: 'pwd' },
+      401,
+      'authentication_insufficient',
+      'Bearer error="insufficient_user_authentication", error_description="A stronger or more recent authentication is required", acr_values="mfa phr", max_age="300"',
+    ],
+    [
+      'too long ago',
+      { acr: 'phr', authTime: NOW - 300_001 },
+      401,
+      'authentication_insufficient',
+      'Bearer error="insufficient_user_authentication", error_description="A stronger or more recent authentication is required", acr_values="mfa phr", max_age="300"',
+    ],
+    [
+      'without the scope',
+      { acr: 'phr', scopes: ['invoices:read'] },
+      403,
+      'scope_missing',
+      'Bearer error="insufficient_scope", scope="invoices:export"',
+    ],
+  ])('RFC 9470, RFC 6750: what is demanded is told, %s', async (_, over, status, code, challenge) => {
+    const { fixture: f, url } = await start()
+    f.answer = { ok: true, identity: person(over) }
+    const response = await fetch(`${url}/payments`, { headers: cookie })
+    expect([response.status, response.headers.get('www-authenticate')]).toEqual([status, challenge])
+    expect(((await response.json()) as { code?: string }).code ?? null).toBe(code)
   })
 
   test.each<[string, Record<string, string>, number, string]>([

@@ -63,6 +63,11 @@ export class FakeView implements BoundaryView {
     return () => this.#listeners.delete(fn)
   }
 
+  /** How many listen to its changes. */
+  get listeners(): number {
+    return this.#listeners.size
+  }
+
   /** A signal was folded. */
   raise(target: Target, effect: Effect, floor: number): void {
     const facts = { key: targetKey(target), effect, fallback: 'compromise', floor } as const

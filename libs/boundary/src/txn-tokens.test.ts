@@ -453,7 +453,9 @@ describe('at the door', () => {
   test('a stale view, or none yet, refuses it: nobody else vouches', async () => {
     const here = stand({ txnTokens })
     here.view.fresh = false
-    expect(await codeOf(here, text)).toBe('view_not_fresh')
+    for (const credential of ['jwt', 'session_cookie', 'opaque_token']) {
+      expect(await codeOf(here, byBoundary({ ...MADE_BY_BOUNDARY, credential }))).toBe('view_not_fresh')
+    }
     here.view.ringInForce = null
     expect(await codeOf(here, text)).toBe('key_not_in_force')
   })

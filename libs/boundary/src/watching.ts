@@ -58,8 +58,8 @@ export class Watching {
   add(presented: Presented, demands: Demands, onEnd: Watched['onEnd']): () => void {
     const keys = this.#authority.targetsOf(presented.identity).map(({ key }) => nameOf(key))
     const watched: Watched = { presented, demands, onEnd, keys, cancelTimer: () => {}, over: false }
-    if (this.#all.size === 0) this.#begin()
     this.#all.add(watched)
+    if (this.#all.size === 1) this.#begin()
     for (const key of keys) {
       const those = this.#byKey.get(key)
       if (those) those.add(watched)
