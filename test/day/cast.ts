@@ -47,7 +47,7 @@ export class Cast {
       })),
       secrets: [
         { name: 'operator', use: 'operator', secret: this.operatorSecret },
-        { name: 'api', use: 'service', secret: this.serviceSecret },
+        { name: 'gateway', use: 'service', secret: this.serviceSecret },
       ],
     }
   }

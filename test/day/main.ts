@@ -1,7 +1,9 @@
 /** `npm start`: the day, from processes to verdicts. Talks on stderr; with `--json` the result is the last line of stdout. */
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { spread } from '../checker/exposure.ts'
 import { Cast } from './cast.ts'
+import { Door } from './door.ts'
 import { settledFacts, verdictsOf } from './judge.ts'
 import { type DayKafka, dayKafka } from './kafka.ts'
 import { type DayOptions, HELP, readOptions } from './options.ts'
@@ -35,7 +37,7 @@ async function day(options: DayOptions): Promise<number> {
   const kafka = options.log === 'kafka' ? await dayKafka(options, say) : null
   if (options.killBroker && !kafka?.killOne) throw new TypeError('--kill-broker needs three brokers of the local stack')
   const cast = new Cast()
-  say('starting identity, two notaries, the api and three workers')
+  say('starting identity, two notaries, a gateway, the api behind it and three workers')
   let site: Site | null = null
   const interrupted = (): void => {
     void (site?.stop() ?? Promise.resolve()).then(() => kafka?.stop()).finally(() => process.exit(130))
@@ -59,11 +61,14 @@ async function day(options: DayOptions): Promise<number> {
 }
 
 async function play(site: Site, cast: Cast, options: DayOptions, kafka: DayKafka | null): Promise<boolean> {
-  const people = cast.people.map((role) => new Person(role, site.identity.url, site.api.url))
+  const people = cast.people.map((role) => new Person(role, site.gateway.url))
   const traffic = new Traffic(site, cast, people, options.jobs)
-  const revocations = new Revocations(site.identity.url, cast, people)
+  const door = new Door(site.gateway.insideUrl)
+  const revocations = new Revocations(site.identity.url, cast, people, door)
   const outages = new Outages(site, say)
-  say(`${options.jobs} jobs, ${REVOCATIONS} revocations, a worker killed, notaries frozen, identity stopped`)
+  say(
+    `${options.jobs} jobs, ${REVOCATIONS} revocations, a worker and the gateway killed, notaries frozen, identity stopped`,
+  )
   const ticking = setInterval(
     () => say(`${traffic.accepted} jobs accepted, ${revocations.acknowledged} revocations acknowledged`),
     10_000,
@@ -77,6 +82,7 @@ async function play(site: Site, cast: Cast, options: DayOptions, kafka: DayKafka
       at(9_000, () => traffic.webhook()),
       at(11_000, () => outages.worker()),
       at(16_000, () => outages.notary()),
+      at(28_000, () => outages.gateway()),
       at(35_000, () => outages.identity()),
       at(44_000, () => traffic.nightly()),
       at(25_000, async () => {
@@ -89,6 +95,7 @@ async function play(site: Site, cast: Cast, options: DayOptions, kafka: DayKafka
   } finally {
     clearInterval(ticking)
   }
+  await door.settled()
   say('waiting until every job has its state')
   const log = await site.openLog()
   try {
@@ -98,12 +105,14 @@ async function play(site: Site, cast: Cast, options: DayOptions, kafka: DayKafka
       revocations: 100,
       kinds: revocations.kinds,
       outages: outages.happened,
-      outagesPlanned: options.killBroker ? 9 : 8,
+      outagesPlanned: options.killBroker ? 11 : 10,
       accepted: traffic.accepted,
     }
-    const verdicts = verdictsOf(facts, terms)
+    const verdicts = [...verdictsOf(facts, terms), door.verdict()]
     const seconds = Math.round((performance.now() - began) / 1000)
-    const summary = summaryOf(facts, verdicts, { outages: outages.happened, log: options.log, seconds })
+    const refusedAtGatewayMs = spread(door.refusedAfterMs)
+    const run = { outages: outages.happened, log: options.log, seconds, refusedAtGatewayMs }
+    const summary = summaryOf(facts, verdicts, run)
     const out = options.json ? console.error : console.log
     out(table(facts, verdicts, summary))
     if (options.json) console.log(JSON.stringify(summary))
@@ -116,9 +125,9 @@ async function play(site: Site, cast: Cast, options: DayOptions, kafka: DayKafka
 async function stayUp(site: Site, cast: Cast): Promise<void> {
   const someone = cast.people[0]
   console.error(`
-Still running. Log in at ${site.identity.url}/login
+Still running. Log in at ${site.gateway.url}/login
   as ${someone?.email} with the password "${someone?.password}" (or any person of ${site.folder}/seed.json),
-queue a slow job at ${site.api.url}/ , log out, and watch it stop.
+queue a slow job at ${site.gateway.url}/ , log out, and watch it stop.
 Stop with Ctrl-C. The next start begins anew and empties ${site.folder}.`)
   await new Promise<void>((resolve) => {
     process.once('SIGINT', resolve)

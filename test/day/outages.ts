@@ -29,6 +29,17 @@ export class Outages {
     this.#tell('worker-2 is back')
   }
 
+  /** The only door is gone: nobody gets in, and nothing that was taken is lost. */
+  async gateway(): Promise<void> {
+    const { gateway } = this.#site
+    this.#tell('the gateway is killed')
+    await gateway.kill()
+    await sleep(DOWN_MS)
+    gateway.start()
+    await gateway.ready()
+    this.#tell('the gateway is back')
+  }
+
   /** The notaries freeze one after the other: whichever holds the epoch, the other takes over. */
   async notary(): Promise<void> {
     for (const notary of this.#site.notaries) {

@@ -35,16 +35,15 @@ export async function ask(
 
 export class Person {
   readonly role: Role
-  readonly #identity: string
-  readonly #api: string
+  readonly #door: string
   #cookie: string | null = null
   #session: string | null = null
   #password: string
 
-  constructor(role: Role, identity: string, api: string) {
+  /** @param door where everything begins: the gateway. */
+  constructor(role: Role, door: string) {
     this.role = role
-    this.#identity = identity
-    this.#api = api
+    this.#door = door
     this.#password = role.password
   }
 
@@ -57,9 +56,14 @@ export class Person {
     return this.#session
   }
 
+  /** What the browser holds; null while logged out. */
+  get cookie(): string | null {
+    return this.#cookie
+  }
+
   async login(): Promise<boolean> {
     const { email, tenant } = this.role
-    const reply = await ask('POST', `${this.#identity}/login`, {}, { email, password: this.#password, tenant })
+    const reply = await ask('POST', `${this.#door}/login`, {}, { email, password: this.#password, tenant })
     const cookie = /^session=([^;]+)/.exec(reply?.setCookie ?? '')?.[1]
     if (reply?.status !== 200 || cookie === undefined) return false
     this.#cookie = cookie
@@ -68,13 +72,13 @@ export class Person {
   }
 
   async logout(): Promise<Reply | null> {
-    const reply = await ask('POST', `${this.#identity}/logout`, this.#headers())
+    const reply = await ask('POST', `${this.#door}/logout`, this.#headers())
     if (reply !== null && reply.status < 300) this.forget()
     return reply
   }
 
   async resetPassword(code: string, password: string): Promise<Reply | null> {
-    const reply = await ask('POST', `${this.#identity}/password-reset`, {}, { code, password })
+    const reply = await ask('POST', `${this.#door}/password-reset`, {}, { code, password })
     if (reply !== null && reply.status < 300) {
       this.#password = password
       this.forget()
@@ -82,9 +86,9 @@ export class Person {
     return reply
   }
 
-  /** Asks the api for work. @returns jobs accepted; the session is forgotten when it is no longer one. */
+  /** Asks for work. @returns jobs accepted; the session is forgotten when it is no longer one. */
   async work(path: string, body: unknown): Promise<number> {
-    const reply = await ask('POST', this.#api + path, this.#headers(), body)
+    const reply = await ask('POST', this.#door + path, this.#headers(), body)
     if (reply?.status === 401) this.forget()
     return reply?.status === 202 && Array.isArray(reply.body.jobs) ? reply.body.jobs.length : 0
   }

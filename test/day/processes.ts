@@ -14,6 +14,8 @@ export interface ProcessSpec {
   /** Folder under `services/`. */
   readonly service: string
   readonly port: number
+  /** Where `/readyz` is, when not at `port`. */
+  readonly healthPort?: number
   readonly env: Readonly<Record<string, string>>
 }
 
@@ -30,6 +32,11 @@ export class Service {
 
   get url(): string {
     return `http://127.0.0.1:${this.spec.port}`
+  }
+
+  /** Of the listener that operators use. */
+  get insideUrl(): string {
+    return `http://127.0.0.1:${this.spec.healthPort ?? this.spec.port}`
   }
 
   get logFile(): string {
@@ -68,7 +75,7 @@ export class Service {
     while (performance.now() < deadline) {
       if (this.#child === null || this.#child.exitCode !== null)
         throw new Error(`${this.spec.name} ended with code ${this.#child?.exitCode}; see ${this.#logFile}`)
-      const answer = await fetch(`${this.url}/readyz`, { signal: AbortSignal.timeout(2_000) }).catch(() => null)
+      const answer = await fetch(`${this.insideUrl}/readyz`, { signal: AbortSignal.timeout(2_000) }).catch(() => null)
       if (answer?.ok) return
       await sleep(50)
     }

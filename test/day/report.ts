@@ -1,6 +1,6 @@
 /** The table at the end of the day, in plain words. */
 
-import { outcomes } from '../checker/exposure.ts'
+import { outcomes, type Spread } from '../checker/exposure.ts'
 import type { DecisionFact, Facts, Verdict } from '../checker/history.ts'
 import { finals } from '../checker/promises.ts'
 import { figuresOf } from './judge.ts'
@@ -21,6 +21,7 @@ export interface Summary {
   readonly exposureMs: object
   readonly waitedMs: object
   readonly workers: readonly object[]
+  readonly refusedAtGatewayMs: Spread
   readonly outages: readonly string[]
   readonly explained: string | null
   /** Each promise, and whether it held. */
@@ -33,7 +34,7 @@ export interface Summary {
 export function summaryOf(
   facts: Facts,
   verdicts: readonly Verdict[],
-  run: { outages: readonly string[]; log: string; seconds: number },
+  run: Pick<Summary, 'outages' | 'log' | 'seconds' | 'refusedAtGatewayMs'>,
 ): Summary {
   const states = [...finals(facts).values()]
   const count = (outcome: DecisionFact['outcome']): number => states.filter((d) => d.outcome === outcome).length
@@ -74,6 +75,9 @@ export function table(facts: Facts, verdicts: readonly Verdict[], summary: Summa
   lines.push('', 'exposure after a revocation was durable, milliseconds   p50   p99   max     n')
   for (const { name, exposureMs: e } of [...workers, { name: 'all workers', exposureMs }])
     lines.push(`${name.padEnd(54)} ${[e.p50, e.p99, e.max, e.n].map((n) => String(n).padStart(5)).join(' ')}`)
+  const { p50, p99, max, n } = summary.refusedAtGatewayMs
+  const atGateway = [p50, p99, max, n].map((one) => String(one).padStart(5)).join(' ')
+  lines.push(`${'refused at the gateway, from the acknowledgement'.padEnd(54)} ${atGateway}`)
   lines.push('', 'waiting from request to start, milliseconds             p50   p99   max     n')
   for (const [name, w] of Object.entries(waitedMs))
     lines.push(`${name.padEnd(54)} ${[w.p50, w.p99, w.max, w.n].map((n) => String(n).padStart(5)).join(' ')}`)

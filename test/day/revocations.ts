@@ -3,6 +3,7 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { RevocationFact } from '../checker/history.ts'
 import { type Cast, FULL_ROLES, LESSER_ROLES } from './cast.ts'
+import type { Door } from './door.ts'
 import { ask, type Person, type Reply } from './people.ts'
 
 /** A revocation as its asker knows it; `id` null when nothing came back that names one. */
@@ -21,13 +22,15 @@ export class Revocations {
   readonly #identity: string
   readonly #operator: Record<string, string>
   readonly #people: readonly Person[]
+  readonly #door: Door
   readonly #lesser = new Set<Person>()
   #turn = 0
 
-  constructor(identity: string, cast: Cast, people: readonly Person[]) {
+  constructor(identity: string, cast: Cast, people: readonly Person[], door: Door) {
     this.#identity = identity
     this.#operator = { authorization: `Bearer ${cast.operatorSecret}` }
     this.#people = people
+    this.#door = door
   }
 
   /** Acknowledged so far. */
@@ -70,7 +73,8 @@ export class Revocations {
   }
 
   readonly #ways: Record<string, (person: Person) => Promise<Reply | null>> = {
-    logout: async (person) => (person.loggedIn || (await person.login()) ? person.logout() : null),
+    logout: async (person) =>
+      person.loggedIn || (await person.login()) ? this.#followed('logout', person, () => person.logout()) : null,
     role_change: (person) => {
       const less = !this.#lesser.has(person)
       if (less) this.#lesser.add(person)
@@ -93,7 +97,9 @@ export class Revocations {
       return reply
     },
     session: async (person) =>
-      person.loggedIn || (await person.login()) ? this.#revoke('session', '', person.session, 'compromise') : null,
+      person.loggedIn || (await person.login())
+        ? this.#followed('session', person, () => this.#revoke('session', '', person.session, 'compromise'))
+        : null,
     subject: (person) => this.#revoke('subject', '', person.role.sub, 'offboarding'),
     affiliation: (person) => this.#revoke('affiliation', person.role.tenant, person.role.sub, 'admin'),
     tenant: (person) =>
@@ -110,6 +116,13 @@ export class Revocations {
   /** Names of every kind that is tried. */
   get kinds(): readonly string[] {
     return Object.keys(this.#ways)
+  }
+
+  /** Once it is acknowledged, the cookie it ended is shown at the gateway until that refuses it. */
+  async #followed(kind: string, { cookie }: Person, end: () => Promise<Reply | null>): Promise<Reply | null> {
+    const reply = await end()
+    if (reply?.body.state === 'acknowledged' && cookie !== null) this.#door.follow(kind, cookie, reply.at)
+    return reply
   }
 
   #revoke(kind: string, tenant: string, id: string | null, reason: string): Promise<Reply | null> {

@@ -1,4 +1,4 @@
-/** The processes of the day: identity, two notaries, the api and three workers, on one log. */
+/** The processes of the day: identity, two notaries, a gateway, the api behind it and three workers, on one log. */
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { EventLog } from '@countersign/event-log'
@@ -9,10 +9,13 @@ import { systemRandom } from '@countersign/kernel'
 import { exampleCatalogue } from '@countersign/schemas'
 import { type Cast, TENANTS } from './cast.ts'
 import { freePort, Service } from './processes.ts'
+import { routesTo } from './routes.ts'
 
 const MARKER = 'countersign-day'
 const WINDOW_MS = 86_400_000
 const WORKERS = 3
+/** Of the Txn-Tokens between the gateway and the api. */
+const TRUST_DOMAIN = 'day.example'
 
 /** Where the log is. */
 export type LogAddress = { readonly brokers: readonly string[]; readonly registryUrl: string } | null
@@ -21,6 +24,7 @@ export class Site {
   readonly folder: string
   readonly identity: Service
   readonly notaries: readonly Service[]
+  readonly gateway: Service
   readonly api: Service
   readonly workers: readonly Service[]
   readonly #address: LogAddress
@@ -35,9 +39,15 @@ export class Site {
         ? { COUNTERSIGN_LOG_PATH: this.#logPath }
         : { COUNTERSIGN_KAFKA_BROKERS: address.brokers.join(','), COUNTERSIGN_REGISTRY_URL: address.registryUrl }
     const rootKey = { COUNTERSIGN_ROOT_KEY_FILE: join(keysDir, 'root.pub') }
-    const service = (name: string, kind: string, at: number, env: Record<string, string>): Service =>
+    const service = (
+      name: string,
+      kind: string,
+      at: number,
+      env: Record<string, string>,
+      health?: { readonly healthPort: number },
+    ): Service =>
       new Service(
-        { name, service: kind, port: at, env: { COUNTERSIGN_HTTP_PORT: String(at), ...log, ...env } },
+        { name, service: kind, port: at, env: { COUNTERSIGN_HTTP_PORT: String(at), ...log, ...env }, ...health },
         join(folder, 'logs'),
       )
     const identity = {
@@ -65,12 +75,23 @@ export class Site {
       ...rootKey,
       COUNTERSIGN_ENVELOPE_KEY_FILE: join(keysDir, 'api.key.pem'),
       COUNTERSIGN_IDENTITY_URL: this.identity.url,
-      COUNTERSIGN_IDENTITY_SECRET: cast.serviceSecret,
+      COUNTERSIGN_CREDENTIALS: 'gateway',
+      COUNTERSIGN_TRUST_DOMAIN: TRUST_DOMAIN,
       COUNTERSIGN_SCHEDULE_SECRET: cast.scheduleSecret,
       COUNTERSIGN_SCHEDULE_TENANTS: TENANTS.join(','),
       COUNTERSIGN_WEBHOOKS: JSON.stringify({ ledger: { tenant: TENANTS[0], secrets: [cast.webhookSecret] } }),
-      COUNTERSIGN_INSECURE_COOKIES: 'true',
     })
+    const front = {
+      ...rootKey,
+      COUNTERSIGN_CHECK_PORT: String(port(4 + WORKERS)),
+      COUNTERSIGN_ROUTES: JSON.stringify(routesTo(this.api.url)),
+      COUNTERSIGN_ENVELOPE_KEY_FILE: join(keysDir, 'gateway.key.pem'),
+      COUNTERSIGN_IDENTITY_URL: this.identity.url,
+      COUNTERSIGN_IDENTITY_SECRET: cast.serviceSecret,
+      COUNTERSIGN_TRUST_DOMAIN: TRUST_DOMAIN,
+      COUNTERSIGN_INSECURE_COOKIES: 'true',
+    }
+    this.gateway = service('gateway', 'gateway', port(5 + WORKERS), front, { healthPort: port(4 + WORKERS) })
     this.workers = Array.from({ length: WORKERS }, (_, i) =>
       service(`worker-${i + 1}`, 'worker', port(4 + i), {
         ...rootKey,
@@ -96,12 +117,15 @@ export class Site {
     initKeys({
       dir: join(folder, 'keys'),
       checkpoints: 2,
-      orders: [{ name: 'api', use: 'envelope', tenants: [...TENANTS], topics: ['*'] }],
+      orders: [
+        { name: 'api', use: 'envelope', tenants: [...TENANTS], topics: ['*'] },
+        { name: 'gateway', use: 'envelope', tenants: [...TENANTS], topics: ['txn-token'] },
+      ],
       now: Date.now(),
       random: systemRandom,
     })
     const ports: number[] = []
-    while (ports.length < 4 + WORKERS) ports.push(await freePort())
+    while (ports.length < 6 + WORKERS) ports.push(await freePort())
     const site = new Site(folder, address, cast, ports)
     if (address !== null)
       await provisionKafka({
@@ -114,7 +138,7 @@ export class Site {
       })
     for (const service of site.services) service.start()
     try {
-      await Promise.all([site.identity, site.api, ...site.workers].map((service) => service.ready()))
+      await Promise.all([site.identity, site.gateway, site.api, ...site.workers].map((service) => service.ready()))
     } catch (error) {
       await site.stop()
       throw error
@@ -123,7 +147,7 @@ export class Site {
   }
 
   get services(): readonly Service[] {
-    return [this.identity, ...this.notaries, this.api, ...this.workers]
+    return [this.identity, ...this.notaries, this.gateway, this.api, ...this.workers]
   }
 
   /** The log as a reader of its own. */
@@ -142,7 +166,7 @@ export class Site {
   async stop(): Promise<void> {
     // Consumers first: what they are doing is recorded while the log and the notaries are there.
     await Promise.all(this.workers.map((worker) => worker.stop()))
-    await Promise.all([this.api, this.identity, ...this.notaries].map((service) => service.stop()))
+    await Promise.all([this.gateway, this.api, this.identity, ...this.notaries].map((service) => service.stop()))
   }
 
   get #logPath(): string {

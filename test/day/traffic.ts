@@ -77,7 +77,7 @@ export class Traffic {
         'webhook-timestamp': String(timestamp),
         'webhook-signature': `v1,${signature}`,
       }
-      const reply = await ask('POST', `${this.#site.api.url}/webhooks/ledger`, headers, body)
+      const reply = await ask('POST', `${this.#site.gateway.url}/webhooks/ledger`, headers, body)
       if (reply?.status === 202 && Array.isArray(reply.body.jobs)) sent = reply.body.jobs.length
       this.#accepted += sent
     }
