@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createSigner, generateTokenKey } from '@countersign/tokens'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { codeOf } from './factors/totp.ts'
 import { CALLBACK, OAuthWorld } from './oauth/testing.ts'
 import { type Client, PASSWORD, World } from './testing.ts'
 
@@ -33,6 +34,10 @@ async function live(): Promise<void> {
   const spa = await oauth.tokens(name, oauth.spa)
   const again = (await oauth.refresh(spa.refresh_token, oauth.spa)).json
   const api = (await browser.post('/v1/api-sessions', { name: 'ci' })).json
+  const app = (await browser.post('/v1/factors/totp')).json
+  const code = codeOf(app.secret, world.clock.now())
+  const [unused, used] = (await browser.post('/v1/factors/totp/confirm', { code })).json.recoveryCodes
+  expect((await browser.post('/step-up', { code: used })).status).toBe(200)
   const rotated = await oauth.client({ id: `r-${randomUUID()}`, authMethod: 'client_secret_post', introspects: ['x'] })
   const fresh = (await identity.operate('POST', `/v1/clients/${rotated.id}/secret`)).json
   const { sub } = (await browser.get('/session')).json
@@ -73,6 +78,9 @@ async function live(): Promise<void> {
     "administrator's cookie": own,
     'cookie of who acts': ann.cookie ?? '',
     password: PASSWORD,
+    'secret of an app': app.secret,
+    'recovery code': unused,
+    'recovery code, used': used,
     'MAC key': readFileSync(join(world.folder, 'keys', 'store.secret'), 'latin1').trim(),
   }
   for (const [what, secret] of Object.entries(made)) secrets.set(what, secret)
@@ -105,6 +113,8 @@ async function misplace(secret: string): Promise<void> {
   }
   const mail = { id: secret, secret }
   await oauth.token({ grant_type: 'client_credentials', scope: secret, resource: secret }, mail)
+  await anyone.post('/step-up', { code: secret })
+  await anyone.get(`/step-up?acr=${path}&continue=${path}`)
   await anyone.post('/v1/sessions/resolve', { cookie: secret, bearer: secret }, { authorization })
   for (const route of [`/v1/accounts/${path}`, `/v1/clients/${path}`, `/v1/revocations/${path}`])
     await identity.operate('GET', route)
