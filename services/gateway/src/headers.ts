@@ -24,6 +24,7 @@ const CLAIMS = [
   ...['x-correlation-id', 'x-request-id', 'traceparent', 'tracestate', 'baggage'],
   ...[
     'forwarded',
+    'proxy',
     'x-real-ip',
     'true-client-ip',
     'x-client-ip',

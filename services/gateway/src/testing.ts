@@ -73,16 +73,20 @@ export interface Stand extends Listeners {
   answer: Awaited<ReturnType<NonNullable<BoundaryOptions['sessions']>['resolve']>>
 }
 
-type More = Partial<GatewayOptions> & { readonly judging?: Partial<BoundariesOptions>; readonly identityUrl?: string }
+type More = Omit<Partial<GatewayOptions>, 'clock'> & {
+  readonly clock?: FakeClock
+  readonly judging?: Partial<BoundariesOptions>
+  readonly identityUrl?: string
+}
 
 /** @param routes as in a routes file. */
 export async function stand(routes: readonly object[], { judging, identityUrl, ...more }: More = {}): Promise<Stand> {
   const read = readRoutes(JSON.stringify(routes), identityUrl ?? 'http://127.0.0.1:9')
   if ('faults' in read) throw new Error(read.faults.join('\n'))
   const authority = testAuthority()
-  const clock = new FakeClock(NOW)
+  const clock = more.clock ?? new FakeClock(NOW)
   const view = new FakeView(authority)
-  const metrics = createMetrics()
+  const metrics = more.metrics ?? createMetrics()
   const lines: Record<string, unknown>[] = []
   const steps: JourneyEvent[] = []
   const made = { answer: { ok: true, identity: person() } as Stand['answer'] }
@@ -125,3 +129,8 @@ export async function stand(routes: readonly object[], { judging, identityUrl, .
 }
 
 export const signedIn = { cookie: `__Host-session=${COOKIE}` }
+
+/** Claims of a token, unverified. */
+export function claimsOf(token: string): Readonly<Record<string, unknown>> {
+  return JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())
+}
