@@ -146,10 +146,11 @@ export class Authority {
 /** The target, and what of it journey events name apart. */
 function about(
   target: Target,
-): Pick<JourneyEvent, 'target' | 'sub' | 'session' | 'family' | 'token' | 'device' | 'client'> {
+): Pick<JourneyEvent, 'target' | 'sub' | 'session' | 'family' | 'token' | 'device' | 'client' | 'txn'> {
   const { kind, id } = target
   if (kind === 'subject' || kind === 'affiliation') return { target, sub: id }
-  if (kind === 'tenant' || kind === 'transaction') return { target }
+  if (kind === 'tenant') return { target }
+  if (kind === 'transaction') return { target, txn: id }
   return { target, [kind]: id }
 }
 

@@ -4,6 +4,7 @@ import { CountersignError } from '@countersign/kernel'
 export type OpsErrorCode =
   | 'OPS_ARGUMENT_INVALID'
   | 'OPS_CATALOGUE_INVALID'
+  | 'OPS_CHAIN_UNKNOWN'
   | 'OPS_ROOT_KEY_INVALID'
   | 'OPS_IDENTITY_UNREACHABLE'
   | 'OPS_PROBE_UNREACHABLE'

@@ -2,7 +2,7 @@
 import type { EventLog, LogRecord } from '@countersign/event-log'
 import { readJourney } from '@countersign/journey'
 import type { Clock } from '@countersign/kernel'
-import type { JourneyEvent } from '@countersign/schemas'
+import type { Catalogue, JourneyEvent, TopicEntry } from '@countersign/schemas'
 import { catalogueOf, countOf, openPlace, placeOf } from './connection.ts'
 import { OpsError } from './errors.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
@@ -21,8 +21,7 @@ export async function tailJourney(
   const actions = options.kind === undefined ? null : new Set(options.kind.toLowerCase().split(','))
   const start = startOf(options.from, clock)
   const catalogue = await catalogueOf(options)
-  const topic = catalogue.entries.find((entry) => entry.role === 'journey')
-  if (!topic) throw noTopic()
+  const topic = topicOf(catalogue)
   const log = await openPlace(place, catalogue)
   try {
     const partitions = Array.from({ length: topic.partitions }, (_, partition) => partition)
@@ -46,9 +45,11 @@ export async function tailJourney(
   }
 }
 
-type Ends = readonly { readonly start: number; readonly end: number }[]
+/** Where the partitions of a topic begin and end. */
+export type Ends = readonly { readonly start: number; readonly end: number }[]
 
-async function* merged(log: EventLog, topic: string, ends: Ends): AsyncGenerator<LogRecord> {
+/** All records of a topic between its ends, by the time the log appended them. */
+export async function* merged(log: EventLog, topic: string, ends: Ends): AsyncGenerator<LogRecord> {
   const sources = ends.map((bounds, partition) =>
     each(log.read({ topic, partition, from: bounds.start, to: bounds.end })),
   )
@@ -131,10 +132,10 @@ function line({ timestamp }: LogRecord, event: JourneyEvent | null): string {
   return `${at}  ${action.padEnd(20)}  ${outcome.padEnd(14)}  ${rest.join(' ')}`
 }
 
-function noTopic(): OpsError {
-  return new OpsError({
-    code: 'OPS_CATALOGUE_INVALID',
-    retriable: false,
-    publicMessage: 'the catalogue has no journey topic',
-  })
+/** @throws {OPS_CATALOGUE_INVALID} without one. */
+export function topicOf(catalogue: Catalogue): TopicEntry {
+  const topic = catalogue.entries.find((entry) => entry.role === 'journey')
+  if (topic) return topic
+  const publicMessage = 'the catalogue has no journey topic'
+  throw new OpsError({ code: 'OPS_CATALOGUE_INVALID', retriable: false, publicMessage })
 }

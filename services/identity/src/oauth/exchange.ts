@@ -30,7 +30,7 @@ import {
   TXN_TOKEN,
 } from './exchange-request.ts'
 import { fault, isFault, type OAuthFault, STARTING, VIEW_STALE } from './faults.ts'
-import { type Granted, type GrantOptions, type PreparedGrant, respond, type TokenGrant, txnOf } from './grant.ts'
+import { type Granted, type GrantOptions, handlesOf, type PreparedGrant, respond, type TokenGrant } from './grant.ts'
 import type { Parameters } from './parameters.ts'
 import { narrowed, scopesNow } from './scopes.ts'
 
@@ -215,14 +215,8 @@ export class ExchangeGrant implements TokenGrant {
   /** Somebody has a token that is not for them. */
   #denied(refused: OAuthFault, outcome: string, client: Client, { token }: Shown, request: OAuthRequest): OAuthFault {
     const { journey, clock } = this.#options
-    const { sub, tenant, session, device, handle } = token
-    const chain = {
-      family: session,
-      device,
-      parent: handle,
-      origin: originOf(token.targets) ?? handle,
-      txn: txnOf(token.targets),
-    }
+    const { sub, tenant, device, handle, targets } = token
+    const chain = { ...handlesOf(targets), device, parent: handle, origin: originOf(targets) ?? handle }
     const latencyMs = clock.monotonic() - request.began
     const who = { actor: `client:${client.id}`, client: client.id, sub, tenant }
     journey.exchange({ ...who, ...chain, outcome, requestId: request.id, latencyMs })

@@ -83,10 +83,10 @@ export function respond(
   { text, token, expiresInS }: IssuedToken,
   { action, outcome, refreshToken = null, offline = false, exchanged }: Outgoing,
 ): TokenResponse {
-  const { handle, session, sub, tenant, client, device, audience, scopes } = token
-  const chain = exchanged && { parent: exchanged.parent, origin: exchanged.origin, txn: txnOf(token.targets) }
-  const given = { client, device, family: session, token: handle, audience, scopes, outcome, requestId: request.id }
-  const what = { ...given, ...chain }
+  const { handle, sub, tenant, client, device, audience, scopes, targets } = token
+  const chain = exchanged && { parent: exchanged.parent, origin: exchanged.origin }
+  const given = { client, device, token: handle, audience, scopes, outcome, requestId: request.id }
+  const what = { ...given, ...handlesOf(targets), ...chain }
   journey[action]({ actor: `client:${client}`, sub, tenant, ...what, latencyMs: clock.monotonic() - request.began })
   return {
     access_token: text,
@@ -98,7 +98,8 @@ export function respond(
   }
 }
 
-/** The transaction a token is part of; null for none. */
-export function txnOf(targets: readonly VersionedTarget[]): string | null {
-  return targets.find(({ kind }) => kind === 'transaction')?.id ?? null
+/** What a token is from, for the journey. */
+export function handlesOf(targets: readonly VersionedTarget[]): Record<'session' | 'family' | 'txn', string | null> {
+  const idOf = (of: VersionedTarget['kind']): string | null => targets.find(({ kind }) => kind === of)?.id ?? null
+  return { session: idOf('session'), family: idOf('family'), txn: idOf('transaction') }
 }

@@ -1,0 +1,177 @@
+/**
+ * Chains of exchanges out of journey events: which token came of which, for whom, by whose doing, and what ended it. Pure:
+ * events in, in order of time as far as it is known; what the journey does not tell is null.
+ */
+import type { JourneyEvent, SignalTarget } from '@countersign/schemas'
+
+/** What ended a token, the first that did. */
+export interface Ending {
+  readonly at: number
+  readonly cause: string | null
+  readonly actor: string
+  readonly target: SignalTarget
+  readonly revocation: string | null
+  /** `acknowledged`, `pending` or `unknown`. */
+  readonly outcome: string
+}
+
+/** Somebody was not given what they asked for with a token of the chain. */
+export interface Refusal {
+  readonly at: number
+  readonly actor: string
+  readonly action: string
+  readonly outcome: string
+  readonly route: string | null
+}
+
+export interface ChainNode {
+  readonly token: string
+  /** `sealed`: a boundary made it, of which the journey has no event. */
+  readonly by: 'issuance' | 'refresh' | 'exchange' | 'sealed'
+  readonly at: number | null
+  readonly actor: string | null
+  readonly audience: readonly string[]
+  readonly scopes: readonly string[]
+  readonly ended: Ending | null
+  readonly refused: readonly Refusal[]
+  /** Oldest first. */
+  readonly came: readonly ChainNode[]
+}
+
+export interface Chain {
+  readonly sub: string | null
+  readonly tenant: string | null
+  readonly session: string | null
+  readonly family: string | null
+  readonly device: string | null
+  readonly transactions: readonly string[]
+  readonly root: ChainNode
+}
+
+const MAKING: ReadonlySet<string> = new Set(['issuance', 'refresh', 'exchange'])
+const HAPPENED: ReadonlySet<string> = new Set(['acknowledged', 'pending', 'unknown'])
+
+/** First reading: with which tokens the chains began that a handle is part of. */
+export class Origins {
+  readonly #handle: string
+  readonly found: Set<string> = new Set()
+
+  /** @param handle of a token, session, family or transaction. */
+  constructor(handle: string) {
+    this.#handle = handle
+  }
+
+  take({ token, parent, origin, session, family, txn }: JourneyEvent): void {
+    if (![token, parent, origin, session, family, txn].includes(this.#handle)) return
+    const began = origin ?? token
+    if (began !== null) this.found.add(began)
+  }
+}
+
+/** Second reading: what belongs to those chains, and everything that ended something. */
+export class ChainEvents {
+  readonly #origins: ReadonlySet<string>
+  readonly #made = new Map<string, JourneyEvent>()
+  /** By event id: events come at least once. */
+  readonly #refused = new Map<string, JourneyEvent>()
+  readonly #endings: Ending[] = []
+
+  constructor(origins: ReadonlySet<string>) {
+    this.#origins = origins
+  }
+
+  take(event: JourneyEvent): void {
+    const { id, at, action, actor, token, origin, parent, target, effect, cause, revocation, outcome } = event
+    if (action === 'revocation' || action === 'logout') {
+      // What takes a scope ends nothing.
+      if (target !== null && HAPPENED.has(outcome) && !(effect?.startsWith('scope:') ?? false))
+        this.#endings.push({ at, cause, actor, target, revocation, outcome })
+      return
+    }
+    if (!this.#origins.has(origin ?? token ?? '')) return
+    if (MAKING.has(action) && token !== null) {
+      if (!this.#made.has(token)) this.#made.set(token, event)
+    } else if (parent !== null || token !== null) {
+      this.#refused.set(Buffer.from(id).toString('hex'), event)
+    }
+  }
+
+  /** @returns one for each origin, oldest first. */
+  chains(): Chain[] {
+    const all = [...this.#origins].map((origin) => this.#chain(origin))
+    return all.sort((one, other) => beganAt(one.root) - beganAt(other.root))
+  }
+
+  #chain(origin: string): Chain {
+    const made = [...this.#made.values()].filter((event) => (event.origin ?? event.token) === origin)
+    const refused = [...this.#refused.values()].filter((event) => (event.origin ?? event.token) === origin)
+    const all = [...made, ...refused]
+    const first = (name: 'sub' | 'tenant' | 'session' | 'family' | 'device'): string | null =>
+      all.find((event) => event[name] !== null)?.[name] ?? null
+    const about = {
+      sub: first('sub'),
+      tenant: first('tenant'),
+      session: first('session'),
+      family: first('family'),
+      device: first('device'),
+      transactions: [...new Set(all.flatMap(({ txn }) => txn ?? []))],
+    }
+    const parents = new Map<string, string>()
+    for (const { token, parent } of made) if (token !== null && token !== origin) parents.set(token, parent ?? origin)
+    // What others came of, and nobody was told of being made: a boundary sealed it, of what the chain began with.
+    for (const parent of all.flatMap((event) => event.parent ?? []))
+      if (parent !== origin && !parents.has(parent)) parents.set(parent, origin)
+    const came = Map.groupBy(parents.keys(), (token) => parents.get(token) ?? origin)
+    const grow = (token: string, above: ReadonlySet<string>): ChainNode => {
+      const event = this.#made.get(token) ?? null
+      const here = refused.filter((one) => (one.parent ?? one.token) === token)
+      const next = (came.get(token) ?? []).flatMap((child) => this.#made.get(child) ?? [])
+      const told = event === null ? [...next, ...here] : [event]
+      const names = new Set([...above, name('token', '', token)])
+      for (const { client, txn } of event === null ? told.map(({ txn }) => ({ client: null, txn })) : told) {
+        if (client !== null) names.add(name('client', '', client))
+        if (txn !== null) names.add(name('transaction', '', txn))
+      }
+      const since = Math.min(...told.map(({ at }) => at))
+      const children = (came.get(token) ?? []).map((child) => grow(child, names))
+      return {
+        token,
+        by: (event?.action as ChainNode['by'] | undefined) ?? 'sealed',
+        at: event?.at ?? null,
+        actor: event?.actor ?? null,
+        audience: event?.audience ?? [],
+        scopes: event?.scopes ?? [],
+        ended: this.#endingOf(names, since),
+        refused: here.map(({ at, actor, action, outcome, route }) => ({ at, actor, action, outcome, route })),
+        came: children.sort((one, other) => beganAt(one) - beganAt(other)),
+      }
+    }
+    return { ...about, root: grow(origin, namesOf(about)) }
+  }
+
+  #endingOf(names: ReadonlySet<string>, since: number): Ending | null {
+    const hits = this.#endings.filter(
+      ({ at, target: { kind, tenant, id } }) => at >= since && names.has(name(kind, tenant, id)),
+    )
+    return hits.sort((one, other) => one.at - other.at)[0] ?? null
+  }
+}
+
+/** When a token was made, or the first that came of it. */
+function beganAt({ at, came }: ChainNode): number {
+  return at ?? Math.min(Number.MAX_SAFE_INTEGER, ...came.map(beganAt))
+}
+
+/** Names of what all of a chain depends on. */
+function namesOf({ sub, tenant, session, family, device }: Omit<Chain, 'root' | 'transactions'>): ReadonlySet<string> {
+  const names = new Set<string>()
+  if (sub !== null) names.add(name('subject', '', sub))
+  if (tenant !== null) names.add(name('tenant', tenant, ''))
+  if (sub !== null && tenant !== null) names.add(name('affiliation', tenant, sub))
+  for (const [kind, id] of Object.entries({ session, family, device })) if (id !== null) names.add(name(kind, '', id))
+  return names
+}
+
+function name(kind: string, tenant: string, id: string): string {
+  return JSON.stringify([kind, tenant, id])
+}
