@@ -115,6 +115,23 @@ export function factorCases(seeded: Seed): void {
     expect(await add(key('fac_2', 'id-1'), other.handle)).toEqual({ refused: 'session_unknown' })
   })
 
+  it('gives another factor to a session that stands on one, not to one that was begun before there were any', async () => {
+    const { store } = await seeded()
+    const [first, second] = [await begin(store, login()), await begin(store, login())]
+    for (const { handle } of [first, second]) await store.putEnrolment(enrolment(handle))
+    const add = (one: Factor, session: string): ReturnType<SessionStore['addFactors']> =>
+      store.addFactors({ factors: [one], enrolment: session, most: 2, now: NOW })
+    expect(await add(totp('fac_1'), first.handle)).toHaveLength(1)
+    for (const { handle } of [first, second]) {
+      await store.putEnrolment(enrolment(handle))
+      expect(await add(key('fac_2', 'id-1'), handle)).toEqual({ refused: 'enrolment_unknown' })
+    }
+    await store.beginStepUp(asked(second.handle), NOW)
+    const strong = await begin(store, stepped(second, 'fac_1', code(second.handle, 101)))
+    await store.putEnrolment(enrolment(strong.handle))
+    expect(await add(key('fac_2', 'id-1'), strong.handle)).toHaveLength(1)
+  })
+
   it('takes a code of a later step than the last alone, whoever shows it at the same time', async () => {
     const { store, open } = await seeded()
     const other = await open()

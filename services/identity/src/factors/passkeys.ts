@@ -116,7 +116,9 @@ export class Passkeys {
       return REFUSED
     }
     const { userVerified, counter } = judged
-    return stepUps.byKey({ ...failed, browser, factor, userVerified, challenge, counter })
+    const result = await stepUps.byKey({ ...failed, browser, factor, userVerified, challenge, counter })
+    // Overtaken by another answer: told as any other that does not hold.
+    return result.ok || result.code !== 'factor_used' ? result : REFUSED
   }
 
   async #askAnew(
