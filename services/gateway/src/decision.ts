@@ -100,7 +100,7 @@ export class Decision {
     const { boundaries, exchange, cookieName } = this.#options
     const boundary = boundaries.of(route)
     if (route.forward === 'txn-token') {
-      const sealed = boundary.txnToken(identity)
+      const sealed = await boundary.txnTokenBeside(identity)
       return sealed.ok ? { ok: true, headers: { 'txn-token': sealed.text } } : denied(route, 'forward', sealed)
     }
     const credential = credentialOf(asked, cookieName)
