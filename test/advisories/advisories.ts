@@ -58,6 +58,26 @@ export const ADVISORIES: readonly Advisory[] = [
     proof: tests('services/identity/src'),
   },
   {
+    ids: ['CVE-2026-3429'],
+    flaw: 'a password alone takes the second factor away, and adds another',
+    proof: tests('services/identity/src/factors'),
+  },
+  {
+    ids: ['CVE-2025-6014', 'CVE-2025-43798', 'CVE-2026-33473'],
+    flaw: 'a one-time code is accepted twice',
+    proof: tests('services/identity/src/factors'),
+  },
+  {
+    ids: ['CVE-2025-55003', 'CVE-2026-56450'],
+    flaw: 'one-time codes may be guessed without limit, or, with white space in them, past it',
+    proof: tests('services/identity/src/factors'),
+  },
+  {
+    ids: ['CVE-2026-8830'],
+    flaw: 'what a passkey has to be is asked of the browser and not checked',
+    proof: tests('services/identity/src/factors'),
+  },
+  {
     ids: ['CVE-2026-8922'],
     flaw: 'a narrow cut-off hides a broad one',
     proof: tests('services/identity/src'),

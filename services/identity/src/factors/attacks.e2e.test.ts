@@ -57,7 +57,7 @@ async function another(name: string, at: Client = client): Promise<Client> {
 }
 
 describe('a code', () => {
-  it('CVE-2025-6014, CVE-2026-33473: counts once, however many send it at once, wherever', async () => {
+  it('CVE-2025-6014, CVE-2025-43798, CVE-2026-33473: counts once, however many send it at once, wherever', async () => {
     const { name, secret, recoveryCodes } = await equipped()
     const browsers = [
       await another(name),
@@ -86,7 +86,7 @@ describe('a code', () => {
     expect((await stepUp(thief, codeOf(secret, world.clock.now() - STEP_MS))).status).not.toBe(200)
   })
 
-  it('CVE-2025-55003: is guessed at few times, however many sessions and instances guess, however it is spaced', async () => {
+  it('CVE-2025-55003, CVE-2026-56450: is guessed at few times, however many sessions and instances guess, however it is spaced', async () => {
     const { name, secret } = await equipped()
     const right = newCode(secret)
     const wrong = Array.from({ length: 40 }, (_, i) => String(i).padStart(6, '0')).filter((one) => one !== right)

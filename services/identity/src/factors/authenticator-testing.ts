@@ -20,6 +20,8 @@ export interface Twist {
   readonly forged?: boolean
   readonly format?: string
   readonly statement?: ReadonlyMap<string, unknown>
+  /** COSE algorithm the key says it is for. */
+  readonly algorithm?: number
 }
 
 type CborValue = Parameters<typeof isoCBOR.encode>[0]
@@ -33,7 +35,7 @@ export class SoftwareAuthenticator {
   readonly credentialId: string = randomBytes(32).toString('base64url')
   counter = 0
   readonly #privateKey: KeyObject
-  readonly #cose: Uint8Array
+  readonly #point: { readonly x: Uint8Array<ArrayBuffer>; readonly y: Uint8Array<ArrayBuffer> }
   readonly #origin: string
   readonly #rpId: string
   #userHandle: string | null = null
@@ -44,16 +46,7 @@ export class SoftwareAuthenticator {
     const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
     this.#privateKey = privateKey
     const { x = '', y = '' } = publicKey.export({ format: 'jwk' })
-    // ES256 on P-256 (RFC 9053 §7.1.1).
-    this.#cose = isoCBOR.encode(
-      new Map<number, CborValue>([
-        [1, 2],
-        [3, -7],
-        [-1, 1],
-        [-2, bytesOf(x)],
-        [-3, bytesOf(y)],
-      ]),
-    )
+    this.#point = { x: bytesOf(x), y: bytesOf(y) }
   }
 
   /** Answers `navigator.credentials.create`. */
@@ -62,7 +55,7 @@ export class SoftwareAuthenticator {
     const id = bytesOf(this.credentialId)
     const length = Buffer.alloc(2)
     length.writeUInt16BE(id.length)
-    const attested = Buffer.concat([Buffer.alloc(16), length, id, this.#cose])
+    const attested = Buffer.concat([Buffer.alloc(16), length, id, this.#publicKey(twist)])
     const data = Buffer.concat([this.#data(ATTESTED, twist), attested])
     const { format = 'none', statement = new Map() } = twist
     const attestationObject = isoCBOR.encode(
@@ -105,6 +98,20 @@ export class SoftwareAuthenticator {
       },
       clientExtensionResults: {},
     }
+  }
+
+  // ES256 on P-256 (RFC 9053 §7.1.1).
+  #publicKey({ algorithm = -7 }: Twist): Uint8Array {
+    const { x, y } = this.#point
+    return isoCBOR.encode(
+      new Map<number, CborValue>([
+        [1, 2],
+        [3, algorithm],
+        [-1, 1],
+        [-2, x],
+        [-3, y],
+      ]),
+    )
   }
 
   #clientData(type: string, challenge: string, twist: Twist): Buffer {

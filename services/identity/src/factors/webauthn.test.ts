@@ -71,6 +71,10 @@ describe('enrolment', () => {
     expect(verifyRegistrationResponse).not.toHaveBeenCalled()
   })
 
+  test('CVE-2026-8830: refuses a key of an algorithm that was not asked for, whatever the browser was made to ask', async () => {
+    for (const algorithm of [-35, -36, -39, -65535, -48]) expect(await enrol({ algorithm })).toBeNull()
+  })
+
   test('refuses an id that is not the key’s own', async () => {
     const challenge = randomBytes(32)
     const options = await webauthn.enrolment(asked(challenge))
