@@ -127,11 +127,13 @@ class RouteProbe {
     return null
   }
 
-  /** The token of a route is ended, and the route asked until it refuses. */
+  /** A token the route has just let in, and may remember, is ended, and the route asked until it refuses. */
   async #ended(tokens: OwnTokens): Promise<string | null> {
     const { clock, timeoutMs } = this.#probing
     const token = await tokens.token(this.#route.audience, this.#route.scopes.length > 0 ? this.#route.scopes : null)
     if ('error' in token) return `identity gives doctor's client no token: ${token.error}`
+    const fault = await this.#good(token)
+    if (fault !== null) return fault
     if (!(await tokens.end(token))) return 'identity does not end a token of its own client'
     for (const deadline = clock.monotonic() + timeoutMs; ; await clock.sleep(RETRY_MS)) {
       const answer = await this.#shown(token)
