@@ -26,7 +26,9 @@ import { isCookieValue, type SessionResolver } from './sessions.ts'
 import { type SystemEntry, type SystemOptions, systemEntry } from './systems.ts'
 import {
   makeTxnToken,
+  makeTxnTokenBeside,
   type TxnTokenAnswer,
+  type TxnTokenMakerOptions,
   type TxnTokenOptions,
   TxnTokenReader,
   type TxnTokenRequest,
@@ -100,6 +102,11 @@ export interface Boundary {
    * @throws {BOUNDARY_IDENTITY_UNKNOWN} @throws {BOUNDARY_TXN_TOKEN_INVALID} when details and context are no JSON, or too much.
    */
   txnToken(identity: BoundaryIdentity, request?: TxnTokenRequest): TxnTokenAnswer
+  /**
+   * The same, judged now and signed by a thread of the pool, for a server whose one thread has other requests to go on
+   * with. Rejects where `txnToken` throws. Cost: about 20 µs of this thread.
+   */
+  txnTokenBeside(identity: BoundaryIdentity, request?: TxnTokenRequest): Promise<TxnTokenAnswer>
   /**
    * For a connection that stays open: tells when its identity is ended, expires, loses a scope demanded, or can no longer
    * be judged because the view is older than the bundle's budget. Cost: a look-up per signal, a judgement where it hits.
@@ -179,6 +186,12 @@ export function createBoundary(options: BoundaryOptions): Boundary {
     logger.info({ credential: kind, code, reason, requestId: id ?? null }, 'credential refused')
   }
 
+  const sealing: TxnTokenMakerOptions | undefined = txn && { ...options, authority, trustDomain: txn.trustDomain }
+  function sealingOptions(): TxnTokenMakerOptions {
+    if (sealing) return sealing
+    throw failure('BOUNDARY_OPTIONS_INVALID', false, 'a boundary that seals transaction tokens has txnTokens')
+  }
+
   /** Credentials that are made in this process, when it says so. */
   const admitAs =
     (kind: string) =>
@@ -207,12 +220,9 @@ export function createBoundary(options: BoundaryOptions): Boundary {
       const judged = authority.judge(presentedOf(identity))
       return judged.ok ? (unmet(demands, identity, judged, clock.now()) ?? { ok: true }) : judged
     },
-    txnToken(identity, request = {}) {
-      const presented = presentedOf(identity)
-      if (!txn)
-        throw failure('BOUNDARY_OPTIONS_INVALID', false, 'a boundary that seals transaction tokens has txnTokens')
-      return makeTxnToken(identity, presented, request, { ...options, authority, trustDomain: txn.trustDomain })
-    },
+    txnToken: (identity, request = {}) => makeTxnToken(identity, presentedOf(identity), request, sealingOptions()),
+    txnTokenBeside: async (identity, request = {}) =>
+      makeTxnTokenBeside(identity, presentedOf(identity), request, sealingOptions()),
     watch(identity, onEnd, demands = {}) {
       const presented = presentedOf(identity)
       if (!replica.onSignal) throw failure('BOUNDARY_OPTIONS_INVALID', false, 'this view does not tell when it changes')

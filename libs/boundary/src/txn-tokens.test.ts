@@ -150,6 +150,25 @@ describe('a transaction token', () => {
     expect(codeNow()).toBe('credential_revoked')
   })
 
+  test('signed beside the thread is judged at once, and says the same', async () => {
+    const edge = stand({ txnTokens, workload: 'edge' })
+    const identity = await identityOf(edge)
+    const made = edge.boundary.txnTokenBeside(identity)
+    edge.view.raise({ kind: 'session', tenant: '', id: 's_1' }, 'reason:logout', NOW)
+    const token = await made
+    if (!token.ok) throw new Error(token.code)
+    const { jti: _j, targets: _t, ...claims } = claimsIn(token.text)
+    expect(claims).toMatchObject({ txn: identity.txn, aud: DOMAIN, exp: token.expiresAt / 1000, req_wl: 'edge' })
+    expect(await edge.boundary.txnTokenBeside(identity)).toMatchObject({ ok: false, code: 'credential_revoked' })
+    await expect(edge.boundary.txnTokenBeside({ ...identity })).rejects.toMatchObject({
+      code: 'BOUNDARY_IDENTITY_UNKNOWN',
+    })
+    const fresh = stand({ txnTokens })
+    await expect(
+      fresh.boundary.txnTokenBeside(await identityOf(fresh), { details: { big: 'x'.repeat(8000) } }),
+    ).rejects.toMatchObject({ code: 'BOUNDARY_TXN_TOKEN_INVALID' })
+  })
+
   test('is made for nobody else’s identity, without a trust domain, or of what is no JSON or too much', async () => {
     const [edge, other] = [stand({ txnTokens }), stand({ txnTokens })]
     const identity = await identityOf(edge)

@@ -9,6 +9,7 @@ import {
   openTxnToken,
   type SigningKey,
   sealTxnToken,
+  sealTxnTokenBeside,
   TXN_TOKEN_TOPIC,
   TXN_TOKEN_TYPE,
   type TxnTokenClaims,
@@ -167,7 +168,38 @@ export function makeTxnToken(
   request: TxnTokenRequest,
   options: TxnTokenMakerOptions,
 ): TxnTokenAnswer {
-  const { authority, clock, random, key } = options
+  const made = claimsNow(identity, presented, request, options)
+  if (!made.ok) return made
+  try {
+    return { ok: true, text: sealTxnToken(made.claims, options.key), expiresAt: made.claims.exp * 1000 }
+  } catch (error) {
+    throw unsealable(error)
+  }
+}
+
+/** The same, signed beside this thread. */
+export async function makeTxnTokenBeside(
+  identity: BoundaryIdentity,
+  presented: Presented,
+  request: TxnTokenRequest,
+  options: TxnTokenMakerOptions,
+): Promise<TxnTokenAnswer> {
+  const made = claimsNow(identity, presented, request, options)
+  if (!made.ok) return made
+  try {
+    return { ok: true, text: await sealTxnTokenBeside(made.claims, options.key), expiresAt: made.claims.exp * 1000 }
+  } catch (error) {
+    throw unsealable(error)
+  }
+}
+
+function claimsNow(
+  identity: BoundaryIdentity,
+  presented: Presented,
+  request: TxnTokenRequest,
+  options: TxnTokenMakerOptions,
+): { readonly ok: true; readonly claims: TxnTokenClaims } | Denial {
+  const { authority, clock, random } = options
   const judged = authority.judge(presented)
   if (!judged.ok) return judged
   if (!authority.keyGranted(identity.tenant, TXN_TOKEN_TOPIC)) return denied('key_not_granted')
@@ -188,13 +220,13 @@ export function makeTxnToken(
     ...claimsOf(identity, judged, token, scopes, options),
     ...carried(identity, presented, request),
   }
-  try {
-    return { ok: true, text: sealTxnToken(claims, key), expiresAt: exp * 1000 }
-  } catch (error) {
-    if (error instanceof BoundaryError) throw error
-    const message = error instanceof EnvelopeError ? error.message : 'details and context are JSON objects'
-    throw failure('BOUNDARY_TXN_TOKEN_INVALID', false, message)
-  }
+  return { ok: true, claims }
+}
+
+function unsealable(error: unknown): unknown {
+  if (error instanceof BoundaryError) return error
+  const message = error instanceof EnvelopeError ? error.message : 'details and context are JSON objects'
+  return failure('BOUNDARY_TXN_TOKEN_INVALID', false, message)
 }
 
 function claimsOf(

@@ -20,6 +20,7 @@ export {
   MAX_TXN_TOKEN_LIFE_MS,
   openTxnToken,
   sealTxnToken,
+  sealTxnTokenBeside,
   TXN_TOKEN_TOPIC,
   TXN_TOKEN_TYPE,
   type TxnTokenClaims,

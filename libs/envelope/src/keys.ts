@@ -20,6 +20,11 @@ export interface SigningKey {
   readonly keyId: string
   /** @returns the 64-byte Ed25519 signature; deterministic. Cost: about 30 µs. */
   sign(bytes: Uint8Array): Buffer
+  /**
+   * The same signature, made by a thread of the pool: for a server whose one thread has other requests to go on with.
+   * Cost: about 3 µs of this thread; a signature alone comes later than from `sign`. @defaultValue `sign` is called
+   */
+  signBeside?(bytes: Uint8Array): Promise<Buffer>
 }
 
 /**
@@ -33,7 +38,14 @@ export function ed25519Key(keyId: string, privateKey: string | KeyObject): Signi
   requireKeyId(keyId)
   const key = typeof privateKey === 'string' ? parsePrivateKey(privateKey) : privateKey
   if (key.type !== 'private' || key.asymmetricKeyType !== 'ed25519') throw invalid('not an Ed25519 private key')
-  return { keyId, sign: (bytes) => sign(null, bytes, key) }
+  return {
+    keyId,
+    sign: (bytes) => sign(null, bytes, key),
+    signBeside: (bytes) =>
+      new Promise((resolve, reject) => {
+        sign(null, bytes, key, (error, signature) => (error ? reject(error) : resolve(signature)))
+      }),
+  }
 }
 
 /** Makes a fresh pair. With a seeded source the pair is reproducible: for simulations and vectors only. */

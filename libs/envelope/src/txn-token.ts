@@ -75,6 +75,19 @@ const LATEST_S = 1e11
  * @throws {ENVELOPE_SEAL_OVERSIZE} when it would be longer. Cost: one signature, about 30 µs, and the JSON.
  */
 export function sealTxnToken(claims: TxnTokenClaims, key: SigningKey): string {
+  const input = signingInput(claims, key)
+  return `${input}.${key.sign(Buffer.from(input)).toString('base64url')}`
+}
+
+/** The same, signed beside this thread where the key can. @throws as `sealTxnToken`, at once. */
+export function sealTxnTokenBeside(claims: TxnTokenClaims, key: SigningKey): Promise<string> {
+  const input = signingInput(claims, key)
+  const bytes = Buffer.from(input)
+  const signed = key.signBeside ? key.signBeside(bytes) : Promise.resolve(key.sign(bytes))
+  return signed.then((signature) => `${input}.${signature.toString('base64url')}`)
+}
+
+function signingInput(claims: TxnTokenClaims, key: SigningKey): string {
   if (!hasForm(claims) || lifeFault(claims)) {
     throw invalid('a transaction token names audience, tenant and times, no issuer, and lives at most five minutes')
   }
@@ -84,7 +97,7 @@ export function sealTxnToken(claims: TxnTokenClaims, key: SigningKey): string {
     const publicMessage = `a transaction token has at most ${MAX_TXN_TOKEN_CHARACTERS} characters`
     throw new EnvelopeError({ code: 'ENVELOPE_SEAL_OVERSIZE', publicMessage })
   }
-  return `${input}.${key.sign(Buffer.from(input)).toString('base64url')}`
+  return input
 }
 
 /**
