@@ -62,8 +62,15 @@ export class Credentials {
     if (!source) return denied('credential_invalid', `no_${kind}`)
     if (!this.#keeps(kind)) return found(await source(value))
     const key = this.#remembered.keyOf(kind, value)
+    const before = this.#remembered.find(key)
     const kept = this.#recall(key)
     if (kept) return kept
+    const answer = await this.#answer(key, () => source(value))
+    // Whose it was is known here, though its source only says that it is good no more.
+    return answer.ok || !before ? answer : { of: before.identity, ...answer }
+  }
+
+  async #answer(key: string, source: () => Promise<Answer>): Promise<Found> {
     const pending = this.#asking.get(key)
     if (pending) {
       const answer = await pending
@@ -72,7 +79,7 @@ export class Credentials {
       if (now) return now
       if (!answer.ok && answer.code === 'sessions_unavailable') return answer
     }
-    const asking = source(value).then((answer) => this.#kept(key, answer))
+    const asking = source().then((answer) => this.#kept(key, answer))
     this.#asking.set(key, asking)
     try {
       return await asking

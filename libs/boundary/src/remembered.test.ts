@@ -84,6 +84,18 @@ describe('an answer that is remembered', () => {
     expect(asked).toHaveLength(2)
   })
 
+  test('tells whose it was when its source no longer does', async () => {
+    const { resolve } = source(good(), INACTIVE)
+    const here = remembering({ sessions: { resolve } })
+    await here.boundary.admit(cookieRequest)
+    here.view.raise({ kind: 'session', tenant: '', id: 's_1' }, 'reason:logout', NOW)
+    expect(await here.boundary.admit(cookieRequest)).toMatchObject({
+      code: 'credential_invalid',
+      of: { sub: 'u_1', session: 's_1' },
+    })
+    expect(await here.boundary.admit(cookieRequest)).not.toHaveProperty('of')
+  })
+
   test('that lost a scope is asked for again: there may be a newer one', async () => {
     const { asked, resolve } = source(good(), good({ scopes: ['invoices:read'], scopeVersion: NOW }))
     const here = remembering({ sessions: { resolve } })
