@@ -2,14 +2,13 @@
  * The inside listener: for a team's own gateway, the same decision without the proxying (Envoy `ext_authz` over HTTP), and
  * the routes, for whoever checks them.
  */
-import type { Clock, Random } from '@countersign/kernel'
+import type { Clock } from '@countersign/kernel'
 import type { FastifyInstance } from 'fastify'
 import type { Decision } from './decision.ts'
 import type { HeaderRules } from './headers.ts'
 import { askedOf } from './proxy.ts'
 import { type Refusals, sendRefusal } from './refusals.ts'
 import type { Route } from './routes/route.ts'
-import { tracingOf } from './tracing.ts'
 
 export interface CheckOptions {
   readonly decision: Decision
@@ -17,14 +16,13 @@ export interface CheckOptions {
   readonly headers: HeaderRules
   readonly routes: readonly Route[]
   readonly trustDomain: string
-  readonly random: Random
   readonly clock: Clock
 }
 
 const PREFIX = '/check'
 
 export function checkRoutes(app: FastifyInstance, options: CheckOptions): void {
-  const { decision, refusals, headers, routes, trustDomain, random, clock } = options
+  const { decision, refusals, headers, routes, trustDomain, clock } = options
   app.get('/v1/routes', async () => ({ trustDomain, routes }))
   app.register(async (check) => {
     // Whatever body comes along is not looked at.
@@ -37,10 +35,9 @@ export function checkRoutes(app: FastifyInstance, options: CheckOptions): void {
       const began = clock.monotonic()
       const whole = askedOf(request)
       const asked = { ...whole, target: whole.target.slice(PREFIX.length) }
-      const tracing = tracingOf(asked, random)
-      const verdict = await decision.judge(asked, tracing)
+      const verdict = await decision.judge(asked)
       if (!verdict.ok) {
-        refusals.explain(verdict, asked, tracing, began)
+        refusals.explain(verdict, asked, began)
         return sendRefusal(reply, verdict)
       }
       const toIdentity = verdict.route.access === 'identity'

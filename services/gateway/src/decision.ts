@@ -3,6 +3,7 @@
  * endpoint ask the same question here, so that they cannot differ.
  */
 import { type BoundaryIdentity, credentialOf, type Demands, type Denial } from '@countersign/boundary'
+import type { Random } from '@countersign/kernel'
 import { formatTraceparent } from '@countersign/telemetry'
 import { type Asked, shapeFault } from './asked.ts'
 import type { Boundaries } from './boundaries.ts'
@@ -14,7 +15,7 @@ import { type Accepted, CREDENTIALS, type ProtectedRoute, type Route } from './r
 import type { RouteTable } from './routes/route-table.ts'
 import type { Authority } from './streams/index.ts'
 import { pathOf, targetFault } from './target.ts'
-import type { Tracing } from './tracing.ts'
+import { type Tracing, tracingOf } from './tracing.ts'
 
 /** A request that goes on. */
 export interface Passed {
@@ -33,6 +34,7 @@ export interface DecisionOptions {
   /** Null: no route hands access tokens on. */
   readonly exchange: Exchange | null
   readonly cookieName: string
+  readonly random: Random
 }
 
 export class Decision {
@@ -42,8 +44,8 @@ export class Decision {
     this.#options = options
   }
 
-  /** @param tracing made for the request; what comes of an admission takes its place. */
-  async judge(asked: Asked, tracing: Tracing): Promise<Passed | Refusal> {
+  /** Never throws on any request. */
+  async judge(asked: Asked): Promise<Passed | Refusal> {
     const fault = targetFault(asked.target) ?? shapeFault(asked)
     if (fault !== null) return refused(null, 'request', 'request_malformed', fault)
     const match = this.#options.table.find(pathOf(asked.target), asked.method)
@@ -60,7 +62,7 @@ export class Decision {
     if (limited) return limited
     return route.access === 'protected'
       ? this.#admit(route, asked)
-      : { ok: true, route, authority: null, headers: tracingHeaders(tracing) }
+      : { ok: true, route, authority: null, headers: tracingHeaders(tracingOf(asked, this.#options.random)) }
   }
 
   async #admit(route: ProtectedRoute, request: Asked): Promise<Passed | Refusal> {

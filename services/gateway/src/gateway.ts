@@ -67,12 +67,13 @@ export async function createGateway(options: GatewayOptions): Promise<Listeners>
     boundaries,
     exchange,
     cookieName: insecureCookies ? 'session' : '__Host-session',
+    random,
   })
   const headers = new HeaderRules(dropHeaders)
   const upstreams = createUpstreams(options.upstreams)
   const ownCookies = COOKIES.flatMap((name) => [`__Host-${name}=`, ...(insecureCookies ? [`${name}=`] : [])])
-  const refusals = new Refusals({ logger, metrics, journey, clock })
-  const parts = { decision, refusals, headers, random, clock, logger, metrics }
+  const refusals = new Refusals({ logger, metrics, journey, clock, random })
+  const parts = { decision, refusals, headers, clock, logger, metrics }
   const streams = new Streams({ clock, logger, metrics })
   await proxy(outside, { ...parts, upstreams, streams, ownCookies })
   const inside = createServer(server)

@@ -2,7 +2,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Readable } from 'node:stream'
 import { createServer, type ServerOptions, sendProblem } from '@countersign/host'
-import type { Clock, Random } from '@countersign/kernel'
+import type { Clock } from '@countersign/kernel'
 import type { Logger, Metrics } from '@countersign/telemetry'
 import rateLimit from '@fastify/rate-limit'
 import replyFrom, { type FastifyReplyFromHooks } from '@fastify/reply-from'
@@ -14,7 +14,6 @@ import { answerHeaders, type HeaderRules } from './headers.ts'
 import { problems } from './problems.ts'
 import { type Refusals, sendRefusal } from './refusals.ts'
 import { routeUpgrades, type Streams, upgradeOf } from './streams/index.ts'
-import { tracingOf } from './tracing.ts'
 import { failureOf, type Requesting } from './upstreams.ts'
 
 declare module 'fastify' {
@@ -32,7 +31,6 @@ export interface ProxyOptions {
   readonly streams: Streams
   /** Cookies that identity alone sets. */
   readonly ownCookies: readonly string[]
-  readonly random: Random
   readonly clock: Clock
   readonly logger: Logger
   readonly metrics: Metrics
@@ -51,7 +49,7 @@ export async function createPublicServer(options: ServerOptions): Promise<Fastif
 
 /** Decides about each request as it comes, and hands on those that pass. */
 export async function proxy(app: FastifyInstance, options: ProxyOptions): Promise<void> {
-  const { decision, refusals, random, clock, upstreams, streams } = options
+  const { decision, refusals, clock, upstreams, streams } = options
   app.decorateRequest('passed', null)
   // Nothing is read of a body: it goes through as it comes.
   app.removeAllContentTypeParsers()
@@ -67,13 +65,12 @@ export async function proxy(app: FastifyInstance, options: ProxyOptions): Promis
   app.addHook('onRequest', async (request, reply) => {
     const began = clock.monotonic()
     const asked = askedOf(request)
-    const tracing = tracingOf(asked, random)
-    const verdict = await decision.judge(asked, tracing)
+    const verdict = await decision.judge(asked)
     if (verdict.ok) {
       request.passed = verdict
       return undefined
     }
-    refusals.explain(verdict, asked, tracing, began)
+    refusals.explain(verdict, asked, began)
     return sendRefusal(reply, verdict)
   })
 

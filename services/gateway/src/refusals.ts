@@ -2,13 +2,13 @@
 import { answerOf, type BoundaryIdentity, type Denial } from '@countersign/boundary'
 import { sendProblem } from '@countersign/host'
 import type { Journey } from '@countersign/journey'
-import type { Clock } from '@countersign/kernel'
+import type { Clock, Random } from '@countersign/kernel'
 import type { Logger, Metrics } from '@countersign/telemetry'
 import type { FastifyReply } from 'fastify'
 import type { Asked } from './asked.ts'
 import { type GatewayCode, problems } from './problems.ts'
 import type { Route } from './routes/route.ts'
-import type { Tracing } from './tracing.ts'
+import { tracingOf } from './tracing.ts'
 
 /** Which part of the rules refused. */
 export type Rule =
@@ -44,6 +44,7 @@ export interface RefusalsOptions {
   readonly metrics: Metrics
   readonly journey: Pick<Journey, 'enforcement'>
   readonly clock: Clock
+  readonly random: Random
 }
 
 /** Writes refusals down: each as a line that explains it, and as a step of the journey of whoever it was. */
@@ -57,15 +58,15 @@ export class Refusals {
   }
 
   /** @param began monotonic milliseconds. */
-  explain(refusal: Refusal, asked: Asked, tracing: Tracing, began: number): void {
-    const { logger, metrics, journey, clock } = this.#options
+  explain(refusal: Refusal, asked: Asked, began: number): void {
+    const { logger, metrics, journey, clock, random } = this.#options
     const { route, rule, why, identity } = refusal
     const code = 'code' in why ? why.code : why.denial.code
     const detail = refusal.detail ?? ('denial' in why ? why.denial.detail : undefined)
     const name = route?.name ?? 'unmatched'
     metrics.counter('countersign_gateway_refusals_total', { route: name, code }).add()
     const { method, id: requestId } = asked
-    const { correlationId: correlation, trace } = tracing
+    const { correlationId: correlation, trace } = identity ?? tracingOf(asked, random)
     const { traceId } = trace
     const who = identity ?? ('denial' in why ? why.denial.of : undefined)
     const { tenant, sub, session, client, device, credential, acr } = who ?? {}
