@@ -73,11 +73,9 @@ export class Authority {
     return proven && ageMs <= ring.bundle.max_staleness_ms
   }
 
-  /** Whether an answer kept may stand in for asking again: this view tells all that ended until now. */
-  vouchesFor({ identity: { position } }: Presented): boolean {
-    const { replica } = this.#options
-    const ring = replica.ring()
-    return ring !== null && this.fresh(ring) && (position === null || replica.reached(position) === 'reached')
+  /** Whether this view tells what has ended since an answer was given. */
+  hasReached({ identity: { position } }: Presented): boolean {
+    return position === null || this.#options.replica.reached(position) === 'reached'
   }
 
   /**

@@ -96,7 +96,7 @@ export class Credentials {
 
   #recall(key: string): Found | undefined {
     const kept = this.#remembered.find(key)
-    if (kept === undefined || !this.#authority.vouchesFor(kept)) return undefined
+    if (kept === undefined || !this.#authority.hasReached(kept)) return undefined
     const presented = { ...kept, remembered: true }
     const judged = this.#authority.judge(presented)
     // Whatever it has lost since, its source may know better: it is asked again, as is one that is refused.
