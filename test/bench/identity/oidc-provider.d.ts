@@ -1,4 +1,4 @@
-/** The part of oidc-provider that the bench uses; the package has no types. */
+/** The part of oidc-provider that tests and benches use; the package has no types. */
 declare module 'oidc-provider' {
   import type { IncomingMessage, ServerResponse } from 'node:http'
 
@@ -12,6 +12,7 @@ declare module 'oidc-provider' {
 
   export default class Provider {
     constructor(issuer: string, configuration: object)
+    on(event: 'session.destroyed', listener: (session: { readonly uid: string }) => void): this
     callback(): (request: IncomingMessage, response: ServerResponse) => void
     readonly Client: { find(id: string): Promise<object | undefined> }
     readonly Grant: new (
