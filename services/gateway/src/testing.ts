@@ -1,5 +1,5 @@
 /** For tests of this package: the gateway over a view that tests move, in front of an upstream that says what it got. */
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { BoundaryOptions } from '@countersign/boundary'
 import { COOKIE, FakeView, NOW, person } from '@countersign/boundary/testing'
@@ -28,6 +28,7 @@ export interface Got {
 /** A server on loopback, with everything it was asked. */
 export interface Upstream {
   readonly url: string
+  readonly server: Server
   readonly got: Got[]
   answer: (request: IncomingMessage, response: ServerResponse, got: Got) => void
   close(): Promise<void>
@@ -47,6 +48,7 @@ export async function upstream(): Promise<Upstream> {
   })
   const made: Upstream = {
     url: '',
+    server,
     got: [],
     answer: (_request, response) => response.end('ok'),
     close: () =>
