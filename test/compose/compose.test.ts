@@ -1,11 +1,12 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { generateEd25519 } from '@countersign/envelope'
 import { METRICS } from '@countersign/telemetry'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
+import { routesTo } from '../day/routes.ts'
 
 interface Service {
   readonly image?: string
@@ -30,7 +31,18 @@ describe('docker-compose.yml', () => {
   })
 
   test('has everything', () => {
-    const wanted = ['kafka', 'registry', 'valkey', 'identity', 'notary', 'api', 'worker-1', 'prometheus', 'grafana']
+    const wanted = [
+      'kafka',
+      'registry',
+      'valkey',
+      'identity',
+      'notary',
+      'gateway',
+      'api',
+      'worker-1',
+      'prometheus',
+      'grafana',
+    ]
     expect(Object.keys(compose.services)).toEqual(expect.arrayContaining(wanted))
   })
 
@@ -71,6 +83,18 @@ describe('docker-compose.yml', () => {
     }
   })
 
+  test('one door: no port of this machine leads to the api, which takes nothing but what the gateway makes', () => {
+    const { gateway, api } = compose.services
+    expect(api?.ports).toBeUndefined()
+    expect(api?.environment).toMatchObject({ COUNTERSIGN_CREDENTIALS: 'gateway' })
+    expect(api?.environment?.COUNTERSIGN_TRUST_DOMAIN).toBe(gateway?.environment?.COUNTERSIGN_TRUST_DOMAIN)
+    // What is inside is not published.
+    const inside = gateway?.environment?.COUNTERSIGN_CHECK_PORT
+    expect(gateway?.ports?.some((port) => port.endsWith(`:${inside}`))).toBe(false)
+    const routes = JSON.parse(readFileSync(join(root, 'infra/docker/routes.json'), 'utf8'))
+    expect(routes).toEqual(routesTo('http://api:8080'))
+  })
+
   test('a container engine client, where there is one, agrees', (context) => {
     if (spawnSync('docker', ['compose', 'version']).status !== 0) return context.skip()
     const { status, stderr } = spawnSync('docker', ['compose', 'config', '--quiet'], { cwd: root, encoding: 'utf8' })
@@ -84,7 +108,8 @@ describe('each server takes the configuration it is given', () => {
   const keys = generateEd25519()
   beforeAll(() => {
     writeFileSync(join(dir, 'root.pub'), keys.publicKey.toString('base64'))
-    writeFileSync(join(dir, 'api.key.pem'), keys.privateKeyPem)
+    for (const name of ['api', 'gateway']) writeFileSync(join(dir, `${name}.key.pem`), keys.privateKeyPem)
+    copyFileSync(join(root, 'infra/docker/routes.json'), join(dir, 'routes.json'))
     writeFileSync(join(dir, 'identity-secret'), 'x'.repeat(43))
   })
   afterAll(() => rmSync(dir, { recursive: true }))
@@ -114,7 +139,9 @@ describe('what is watched exists', () => {
     }
     const targets = scrape_configs.flatMap((job) => job.static_configs.flatMap((one) => one.targets))
     const serving = servers.filter(([, one]) => one.environment?.COUNTERSIGN_ROLES !== 'notary')
-    expect(targets.sort()).toEqual(serving.map(([name]) => `${name}:8080`).sort())
+    const port = ([, { environment }]: (typeof serving)[number]): unknown =>
+      environment?.COUNTERSIGN_CHECK_PORT ?? '8080'
+    expect(targets.sort()).toEqual(serving.map((one) => `${one[0]}:${port(one)}`).sort())
   })
 
   test('Grafana draws only metrics and labels there are', () => {
