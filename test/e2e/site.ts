@@ -221,7 +221,11 @@ export class Site {
         ...(this.#options.gateways ? { CREDENTIALS: 'gateway', TRUST_DOMAIN } : direct),
         SCHEDULE_SECRET,
         SCHEDULE_TENANTS: 'acme,globex',
-        WEBHOOKS: JSON.stringify({ ledger: { tenant: 'acme', secrets: [WEBHOOK_SECRET] } }),
+        WEBHOOKS: JSON.stringify({
+          ledger: { tenant: 'acme', secrets: [WEBHOOK_SECRET] },
+          till: { tenant: 'acme', scheme: 'stripe', secrets: [WEBHOOK_SECRET] },
+          forge: { tenant: 'acme', scheme: 'github', secrets: [WEBHOOK_SECRET] },
+        }),
       }),
     )
     const api = await startApi(config, this.#logger('api'))

@@ -52,3 +52,28 @@ test.each<[string, Record<string, string>, string]>([
 ])('%s is refused', (_name, more, key) => {
   expect(() => load(more)).toThrow(key)
 })
+
+test('each sender of webhooks has its scheme; without one it is Standard Webhooks', () => {
+  const secrets = ['whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw']
+  const given = {
+    ledger: { tenant: 'acme', secrets },
+    till: { tenant: 'acme', scheme: 'stripe', secrets },
+    forge: { tenant: 'acme', scheme: 'github', secrets: ['any text of twenty characters'] },
+  }
+  const { webhooks } = load({ WEBHOOKS: JSON.stringify(given) })
+  expect([...(webhooks?.byProvider ?? [])].map(([name, { scheme }]) => [name, scheme])).toEqual([
+    ['ledger', 'standard'],
+    ['till', 'stripe'],
+    ['forge', 'github'],
+  ])
+  expect(`${webhooks}`).not.toContain('whsec_')
+})
+
+test.each<[string, object]>([
+  ['a scheme there is not', { tenant: 'acme', scheme: 'gitlab', secrets: ['any text of twenty characters'] }],
+  ['a secret of another scheme', { tenant: 'acme', scheme: 'stripe', secrets: ['any text of twenty characters'] }],
+  ['a secret that can be guessed', { tenant: 'acme', scheme: 'github', secrets: ['short'] }],
+  ['no secret', { tenant: 'acme', secrets: [] }],
+])('webhooks with %s are refused', (_name, sender) => {
+  expect(() => load({ WEBHOOKS: JSON.stringify({ sender }) })).toThrow('WEBHOOKS: must be JSON')
+})

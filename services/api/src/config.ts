@@ -1,20 +1,26 @@
 /** Configuration of the api, from `COUNTERSIGN_*`. */
+
+import type { WebhookScheme } from '@countersign/boundary'
 import { hostFields, logFields, namesOneLog } from '@countersign/host'
 import { field, Secret } from '@countersign/kernel'
 import { z } from 'zod'
 
 /** Whose webhooks are taken, by provider name. */
 export interface WebhookSettings {
+  readonly scheme: WebhookScheme
   readonly tenant: string
   readonly secrets: readonly Secret[]
 }
 
 const webhookShape = z.record(
   z.string().regex(/^[a-z0-9-]{1,32}$/),
-  z.strictObject({
-    tenant: z.string().min(1).max(128),
-    secrets: z.array(z.string().startsWith('whsec_')).min(1).max(4),
-  }),
+  z
+    .strictObject({
+      scheme: z.enum(['standard', 'stripe', 'github']).default('standard'),
+      tenant: z.string().min(1).max(128),
+      secrets: z.array(z.string().min(20).max(512)).min(1).max(4),
+    })
+    .refine(({ scheme, secrets }) => scheme === 'github' || secrets.every((secret) => secret.startsWith('whsec_'))),
 )
 
 /** Holds secrets, so it prints as one. */
@@ -23,18 +29,21 @@ class Webhooks extends Secret {
 
   constructor(shape: z.output<typeof webhookShape>) {
     super('')
-    const settings = Object.entries(shape).map(([provider, { tenant, secrets }]) => {
-      return [provider, { tenant, secrets: secrets.map((secret) => new Secret(secret)) }] as const
+    const settings = Object.entries(shape).map(([provider, { secrets, ...terms }]) => {
+      return [provider, { ...terms, secrets: secrets.map((secret) => new Secret(secret)) }] as const
     })
     this.byProvider = new Map(settings)
   }
 }
 
+const MESSAGE =
+  'must be JSON such as {"ledger":{"tenant":"acme","scheme":"standard","secrets":["whsec_…"]}}, scheme one of standard, stripe, github'
+
 const webhooks = z.string().transform((text, ctx) => {
   try {
     return new Webhooks(webhookShape.parse(JSON.parse(text)))
   } catch {
-    ctx.addIssue({ code: 'custom', message: 'must be JSON such as {"ledger":{"tenant":"acme","secrets":["whsec_…"]}}' })
+    ctx.addIssue({ code: 'custom', message: MESSAGE })
     return z.NEVER
   }
 })

@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto'
 import { Webhook } from 'standardwebhooks'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { becomes, SCHEDULE_SECRET, SERVICE_SECRET, Site, until, WEBHOOK_SECRET } from '../site.ts'
@@ -90,6 +91,26 @@ test('a signed webhook queues once, a forged one never', async () => {
     await deliver('msg_3', WEBHOOK_SECRET, JSON.stringify({ type: 'invoice.paid', invoice_ids: ['globex-1001'] })),
   ).toMatchObject({ code: 'body_invalid' })
   expect((await fetch(`${site.api.address}/webhooks/nobody`, { method: 'POST' })).status).toBe(404)
+})
+
+test('deliveries signed as Stripe and GitHub sign them queue once, each at its own address', async () => {
+  const hmac = (text: string): string => createHmac('sha256', WEBHOOK_SECRET).update(text).digest('hex')
+  const body = JSON.stringify({ id: 'evt_1', type: 'invoice.paid', invoice_ids: ['acme-1001'], work_ms: 0 })
+  const t = Math.floor(Date.now() / 1000)
+  const till = { 'stripe-signature': `t=${t},v1=${hmac(`${t}.${body}`)}` }
+  const forge = (id: string) => ({ 'x-github-delivery': id, 'x-hub-signature-256': `sha256=${hmac(body)}` })
+  const deliver = async (provider: string, signed: Record<string, string>, payload = body) => {
+    const headers = { 'content-type': 'application/json', ...signed }
+    const response = await fetch(`${site.api.address}/webhooks/${provider}`, { method: 'POST', headers, body: payload })
+    return { status: response.status, ...((await response.json()) as object) }
+  }
+  expect(await deliver('till', till)).toMatchObject({ status: 202, repeated: false, jobs: [{}] })
+  expect(await deliver('till', till)).toMatchObject({ repeated: true, jobs: [] })
+  expect(await deliver('forge', forge('one'))).toMatchObject({ status: 202, repeated: false, jobs: [{}] })
+  expect(await deliver('forge', forge('two'))).toMatchObject({ repeated: true, jobs: [] })
+  expect(await deliver('till', till, `${body} `)).toMatchObject({ status: 401, code: 'credential_refused' })
+  expect(await deliver('forge', till)).toMatchObject({ status: 401, code: 'credential_missing' })
+  expect(await deliver('ledger', forge('three'))).toMatchObject({ status: 401, code: 'credential_missing' })
 })
 
 test('the nightly schedule queues for every tenant with nobody logged in', async () => {

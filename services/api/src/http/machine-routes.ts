@@ -27,9 +27,9 @@ export async function webhookRoutes(
   { boundary, webhooks }: { boundary: Boundary; webhooks: ReadonlyMap<string, WebhookSettings> },
 ): Promise<void> {
   const entries = new Map(
-    [...webhooks].map(([provider, { tenant, secrets }]) => {
-      const scopes = ['emails:send']
-      return [provider, { tenant, entry: boundary.webhook({ provider, tenant, secrets, scopes }) }] as const
+    [...webhooks].map(([provider, settings]) => {
+      const entry = boundary.webhook({ provider, ...settings, scopes: ['emails:send'] })
+      return [provider, { tenant: settings.tenant, entry }] as const
     }),
   )
   answerDenials(app)
