@@ -42,6 +42,7 @@ describe.skipIf(!isInstalled)('on Redis', async () => {
   await describe('lasting authority', () => import('./sessions/lasting-authority.e2e.test.ts').then(() => {}))
   await describe('factors', () => import('./factors/factors.e2e.test.ts').then(() => {}))
   await describe('passkeys', () => import('./factors/passkeys.e2e.test.ts').then(() => {}))
+  await describe('attacks on factors', () => import('./factors/attacks.e2e.test.ts').then(() => {}))
   await describe('clock steps', () => import('./log/clock-steps.e2e.test.ts').then(() => {}))
   await describe('ending paths', () => import('./endings.test.ts').then(() => {}))
 })

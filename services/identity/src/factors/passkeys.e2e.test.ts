@@ -250,7 +250,8 @@ describe('a passkey', () => {
     const { browser: other, key: otherKey } = await equipped()
     expect((await show(browser, key)).status).toBe(200)
     expect((await show(other, otherKey)).status).toBe(200)
-    const [passkey] = (await browser.get('/v1/factors')).json.factors
+    const { factors } = (await browser.get('/v1/factors')).json
+    const passkey = factors.find(({ kind }: { kind: string }) => kind === 'webauthn')
     const form = (fields: Record<string, string>) => new URLSearchParams(fields).toString()
     const { factor: handle } = passkey
     expect((await other.post('/security/rename', form({ handle, name: 'Mine' }))).status).toBe(404)
