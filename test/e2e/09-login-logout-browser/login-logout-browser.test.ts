@@ -1,4 +1,4 @@
-/** What the first run invites people to do, in a real browser: log in, queue a slow job, log out, watch it stop. */
+/** What the first run invites people to do, in a real browser, through the gateway: log in, queue a slow job, log out, watch it stop. */
 import { createHash } from 'node:crypto'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -21,7 +21,7 @@ describe.skipIf(found === undefined)('in a browser', () => {
 
   beforeAll(async () => {
     profile = mkdtempSync(join(tmpdir(), 'countersign-browser-'))
-    site = await Site.start()
+    site = await Site.start({ gateways: 1 })
     browser = await chromium.launchPersistentContext(profile, {
       executablePath: found ?? '',
       headless: true,
@@ -49,13 +49,13 @@ describe.skipIf(found === undefined)('in a browser', () => {
 
   test('a person logs in, queues a slow payment, logs out and watches it stop', async () => {
     const page = await browser.newPage()
-    await page.goto(`${site.identity.address}/login`)
+    await page.goto(`${site.door}/login`)
     await page.getByLabel('E-mail').fill('bob@example.com')
     await page.getByLabel('Password').fill(PASSWORD)
     await page.getByRole('button', { name: 'Log in' }).click()
     await page.getByRole('heading', { name: 'You are logged in' }).waitFor()
 
-    await page.goto(`${site.api.address}/`)
+    await page.goto(`${site.door}/`)
     await page.getByLabel('Invoice').fill('acme-1002')
     await page.getByLabel('How long it takes').fill('60000')
     await page.getByRole('button', { name: 'Queue the payment' }).click()
@@ -63,7 +63,7 @@ describe.skipIf(found === undefined)('in a browser', () => {
     await status.filter({ hasText: 'A worker has admitted it' }).waitFor()
 
     const other = await browser.newPage()
-    await other.goto(`${site.identity.address}/session`)
+    await other.goto(`${site.door}/session`)
     await other.getByRole('button', { name: 'Log out' }).click()
     await other
       .getByRole('status')
@@ -74,7 +74,7 @@ describe.skipIf(found === undefined)('in a browser', () => {
     await status.filter({ hasText: 'It was stopped.' }).waitFor()
     expect(await page.locator('main').textContent()).toContain('revoked_while_running')
 
-    await page.goto(`${site.api.address}/`)
+    await page.goto(`${site.door}/`)
     await page.getByLabel('Invoice').fill('acme-1002')
     await page.getByRole('button', { name: 'Queue the payment' }).click()
     await page.waitForLoadState()
@@ -111,7 +111,7 @@ describe.skipIf(found === undefined)('in a browser', () => {
       code_challenge_method: 'S256',
     })
     const page = await browser.newPage()
-    await page.goto(`${site.identity.address}/authorize?${asked}`)
+    await page.goto(`${site.door}/authorize?${asked}`)
     await page.getByLabel('E-mail').fill('bob@example.com')
     await page.getByLabel('Password').fill('wrong password')
     await page.getByRole('button', { name: 'Log in' }).click()
@@ -126,17 +126,17 @@ describe.skipIf(found === undefined)('in a browser', () => {
   }, 60_000)
 
   test('a person sees where they are logged in, and ends one of these', async () => {
-    const login = await fetch(`${site.identity.address}/login`, {
+    const login = await fetch(`${site.door}/login`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', 'user-agent': 'curl/8' },
       body: JSON.stringify({ email: 'bob@example.com', password: PASSWORD }),
     })
     const cookie = login.headers.getSetCookie()[0]?.split(';')[0] ?? ''
     const stands = async (): Promise<number> =>
-      (await fetch(`${site.identity.address}/session`, { headers: { cookie } })).status
+      (await fetch(`${site.door}/session`, { headers: { cookie } })).status
     expect(await stands()).toBe(200)
     const page = await browser.newPage()
-    await page.goto(`${site.identity.address}/sessions`)
+    await page.goto(`${site.door}/sessions`)
     await page.getByRole('button', { name: /^End: curl/ }).click()
     await page.waitForURL('**/sessions')
     await expect.poll(stands).toBe(401)
