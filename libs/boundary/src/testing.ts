@@ -7,7 +7,7 @@ import { type Effect, type Target, targetKey, View } from '@countersign/revocati
 import { exampleCatalogue, type LogPosition, type TargetKind } from '@countersign/schemas'
 import { type Boundary, type BoundaryOptions, createBoundary } from './boundary.ts'
 import type { BoundaryRequest } from './http.ts'
-import type { ResolvedIdentity } from './identity.ts'
+import type { BoundaryIdentity, ResolvedIdentity } from './identity.ts'
 import type { SessionResolver } from './sessions.ts'
 import type { BoundaryView, ChangingView } from './watching.ts'
 
@@ -75,26 +75,28 @@ export class FakeView implements BoundaryView {
   }
 }
 
-/** What identity would answer for a person's session made at `NOW - 60 s`. */
+/** What identity would answer for a person's session made at `NOW - 60 s`, with the targets these members ask for. */
 export function person(over: Partial<ResolvedIdentity> = {}): ResolvedIdentity {
   const version = NOW - 60_000
+  const { sub = 'u_1', tenant = 'acme', session = 's_1' } = over
+  const targets: ResolvedIdentity['targets'] = [
+    { kind: 'tenant', tenant, id: '', version },
+    { kind: 'subject', tenant: '', id: sub, version },
+    { kind: 'affiliation', tenant, id: sub, version },
+    ...(session === null ? [] : [{ kind: 'session', tenant: '', id: session, version } as const]),
+  ]
   return {
-    sub: 'u_1',
-    tenant: 'acme',
+    sub,
+    tenant,
     principal: 'user',
     act: [],
     credential: 'session_cookie',
     scopes: ['invoices:read', 'invoices:export'],
     scopeVersion: version,
-    session: 's_1',
+    session,
     client: null,
     device: null,
-    targets: [
-      { kind: 'tenant', tenant: 'acme', id: '', version },
-      { kind: 'subject', tenant: '', id: 'u_1', version },
-      { kind: 'affiliation', tenant: 'acme', id: 'u_1', version },
-      { kind: 'session', tenant: '', id: 's_1', version },
-    ],
+    targets,
     authTime: version,
     acr: 'pwd',
     amr: ['pwd'],
@@ -134,6 +136,8 @@ export const OWN_CLAIMS = {
 }
 
 export const COOKIE = 'cookie-canary-5d41402abc4b2a76'
+const COOKIE_PREFIX = 'cookie-of-person-'
+const BEARER_PREFIX = 'api_person-'
 
 export interface Stand {
   readonly boundary: Boundary
@@ -143,15 +147,40 @@ export interface Stand {
   readonly authority: TestAuthority
   /** What the resolver answers for `COOKIE`. */
   answer: Awaited<ReturnType<SessionResolver['resolve']>>
+  /**
+   * Somebody, without session or token: what a hook would have made of their request. Sealed and judged like any other.
+   * @throws {Error} naming why there is none, such as a view that a test has closed.
+   */
+  identityOf(over?: Partial<ResolvedIdentity>): Promise<BoundaryIdentity>
+  /** The `Cookie` header of somebody, for a server that is tested over HTTP. */
+  cookieOf(over?: Partial<ResolvedIdentity>): string
+  /** The bearer of somebody's API session, without `Bearer`. */
+  bearerOf(over?: Partial<ResolvedIdentity>): string
 }
 
-export function stand(over: Partial<BoundaryOptions> = {}, authority: TestAuthority = testAuthority()): Stand {
+export function stand(options: Partial<BoundaryOptions> = {}, authority: TestAuthority = testAuthority()): Stand {
   const clock = new FakeClock(NOW)
   const log = new MemoryLog(clock)
   const view = new FakeView(authority)
-  const made: Omit<Stand, 'boundary'> = { view, log, clock, authority, answer: { ok: true, identity: person() } }
+  const people: ResolvedIdentity[] = []
+  const known = (value: string, prefix: string): Stand['answer'] => {
+    const identity = value.startsWith(prefix) ? people[Number(value.slice(prefix.length))] : undefined
+    return identity ? { ok: true, identity } : { ok: false, code: 'credential_invalid' }
+  }
+  const cookieOf = (over?: Partial<ResolvedIdentity>): string => `${COOKIE_PREFIX}${people.push(person(over)) - 1}`
+  const made: Omit<Stand, 'boundary'> = {
+    ...{ view, log, clock, authority, answer: { ok: true, identity: person() } },
+    cookieOf: (over) => `${options.cookieName ?? '__Host-session'}=${cookieOf(over)}`,
+    bearerOf: (over) => `${BEARER_PREFIX}${people.push(person({ credential: 'opaque_token', ...over })) - 1}`,
+    async identityOf(over) {
+      const admission = await boundary.present({ cookie: cookieOf(over) })
+      if (!admission.ok) throw new Error(admission.code)
+      return admission.identity
+    },
+  }
   const sessions: SessionResolver = {
-    resolve: async (cookie) => (cookie === COOKIE ? made.answer : { ok: false, code: 'credential_invalid' }),
+    resolve: async (cookie) => (cookie === COOKIE ? made.answer : known(cookie, COOKIE_PREFIX)),
+    resolveBearer: async (bearer) => known(bearer, BEARER_PREFIX),
   }
   const boundary = createBoundary({
     replica: view,
@@ -162,7 +191,7 @@ export function stand(over: Partial<BoundaryOptions> = {}, authority: TestAuthor
     clock,
     random: new SeededRandom(7),
     sessions,
-    ...over,
+    ...options,
   })
   return Object.assign(made, { boundary })
 }
