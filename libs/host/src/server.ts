@@ -82,6 +82,8 @@ export function createServer(options: ServerOptions): FastifyInstance {
     const labels = { route, method: request.method, status: String(reply.statusCode) }
     metrics.counter('countersign_http_requests_total', labels).add()
     metrics.observe('countersign_http_request_seconds', { route }, (clock.monotonic() - request[BEGAN]) / 1000)
+    // What was idle when closing began is closed already; this one would be waited for until its client goes away.
+    if (draining) request.raw.socket.destroySoon()
     done()
   })
   app.addHook('preClose', async () => {

@@ -54,13 +54,21 @@ export async function createGateway(options: GatewayOptions): Promise<Listeners>
   const { routes, boundaries, exchange, trustDomain, insecureCookies, dropHeaders } = options
   const { clock, random, logger, metrics, journey, trustedProxies, requestTimeoutMs } = options
   for (const route of routes) if (route.access === 'protected') boundaries.prepare(route)
+  // Asked for on the inside listener, which closes last.
+  let draining = false
   const server: ServerOptions = {
     ...{ logger, metrics, clock, random, problems },
-    readiness: () => ({ ready: boundaries.notReady().length === 0, reasons: boundaries.notReady() }),
+    readiness: () => {
+      const reasons = draining ? ['draining'] : boundaries.notReady()
+      return { ready: reasons.length === 0, reasons }
+    },
     ...(requestTimeoutMs !== undefined && { requestTimeoutMs }),
     ...(trustedProxies && { trustedProxies }),
   }
   const outside = await createPublicServer(server)
+  outside.addHook('preClose', async () => {
+    draining = true
+  })
   const decision = new Decision({
     table: new RouteTable(routes),
     limits: new Limits(outside, routes),

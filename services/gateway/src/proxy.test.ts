@@ -297,6 +297,24 @@ describe('an upstream', () => {
   })
 })
 
+test('closing, it finishes what it began, and says inside that it takes no more', async () => {
+  let finish = (): void => {}
+  const began = new Promise<void>((resolve) => {
+    behind.answer = (_request, response) => {
+      finish = () => response.end('done')
+      resolve()
+    }
+  })
+  const slow = fetch(`${gateway.address}/pages/slow`)
+  await began
+  const closed = gateway.outside.close()
+  const ready = await fetch(`${gateway.checkAddress}/readyz`)
+  expect([ready.status, await ready.json()]).toEqual([503, { ready: false, reasons: ['draining'] }])
+  finish()
+  expect(await (await slow).text()).toBe('done')
+  await closed
+})
+
 test('is counted by route and never by path', async () => {
   await fetch(`${gateway.address}/pages/canary-1`)
   await fetch(`${gateway.address}/nobody/canary-2`)
