@@ -33,7 +33,9 @@ export function identityFor(
   random: Random,
   filter: (ip: string | undefined, userAgent: string | undefined) => RequestContextValues,
 ): BoundaryIdentity {
-  const txn = transaction?.txn ?? newHandle(random, 'txn')
+  // A token exchanged within a transaction names it among its targets.
+  const begun = transaction?.txn ?? identity.targets.find(({ kind }) => kind === 'transaction')?.id
+  const txn = begun ?? newHandle(random, 'txn')
   const { ip, userAgent } = transaction ?? filter(arrival.ip, arrival.userAgent)
   const requestId = matching(REQUEST_ID, transaction?.requestId) ?? matching(REQUEST_ID, arrival.requestId)
   const correlationId = transaction ? transaction.correlationId : arrival.correlationId
@@ -41,7 +43,7 @@ export function identityFor(
   return Object.freeze({
     ...identity,
     scopes: normalScopes(scopes),
-    targets: transaction ? identity.targets : withTransaction(identity.targets, txn, now),
+    targets: begun === undefined ? withTransaction(identity.targets, txn, now) : identity.targets,
     txn,
     requestId: requestId ?? newHandle(random, 'req'),
     correlationId: matching(CORRELATION, correlationId) ?? txn,
@@ -67,9 +69,15 @@ const ours = new WeakSet<object>()
 
 /** The same, its identity frozen and nobody else's: what a resolver answers may be shared, and changed. */
 export function settled(presented: Presented): Presented {
-  if (ours.has(presented.identity)) return presented
-  const identity = deepFreeze(structuredClone(presented.identity))
-  if (presented.transaction) deepFreeze(presented.transaction)
-  ours.add(identity)
-  return { ...presented, identity }
+  return ours.has(presented.identity)
+    ? presented
+    : fresh({ ...presented, identity: structuredClone(presented.identity) })
+}
+
+/** The same for what was made for this request alone. */
+export function fresh(presented: Presented): Presented {
+  const { identity, transaction } = presented
+  ours.add(deepFreeze(identity))
+  if (transaction) deepFreeze(transaction)
+  return presented
 }

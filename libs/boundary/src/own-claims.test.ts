@@ -66,6 +66,17 @@ test.each(targets.map((target) => [target[0], target] as const))(
   },
 )
 
+test('a token exchanged within a transaction goes on with it, and ends with it', async () => {
+  const f = stand({ issuers: [CONFIG] })
+  const claims = withTarget('transaction', '', 'txn_1', NOW - 1_000)
+  const admission = await admit(claims, f)
+  expect(admission).toMatchObject({ ok: true, identity: { txn: 'txn_1', correlationId: 'txn_1' } })
+  if (!admission.ok) return
+  expect(admission.identity.targets).toHaveLength(claims.targets.length)
+  f.view.raise({ kind: 'transaction', tenant: '', id: 'txn_1' }, 'reason:admin', NOW)
+  expect(await codeOf(claims, f)).toBe('credential_revoked')
+})
+
 test('a scope taken away after they were computed is taken off', async () => {
   const f = stand({ issuers: [CONFIG] })
   f.view.raise({ kind: 'affiliation', tenant: 'acme', id: 'u_1' }, 'scope:invoices:export', NOW - 49_999)

@@ -95,6 +95,7 @@ test('an event is a line at once, and soon a record on the topic, keyed by its s
       txn: null,
       acr: null,
       route: null,
+      lineage: [],
     },
   ])
   expect(String(appended[0]?.[0]?.key)).toBe('u_1')
@@ -129,9 +130,10 @@ test('events of every published version are read as the newest', async () => {
 
   const first = schemaEntries.find(({ name, version }) => name === journeyEventCodec.name && version === 1)
   const old = codec<object>(first?.schema as object)
-  const { txn: _, acr: __, route: ___, ...known } = read as JourneyRecord
+  const { txn: _, acr: __, route: ___, lineage: ____, ...known } = read as JourneyRecord
   const written = frame(first?.id as number, old.encode({ ...known, action: 'logout' }))
-  expect(readJourney(written, schemas)).toEqual({ ...known, action: 'logout', txn: null, acr: null, route: null })
+  const unknownThen = { txn: null, acr: null, route: null, lineage: [] }
+  expect(readJourney(written, schemas)).toEqual({ ...known, action: 'logout', ...unknownThen })
 
   const [cut, other] = [newest.subarray(0, -1), frame(schemas.idOf('countersign.Signal'), newest.subarray(5))]
   const unknown = frame(999, newest.subarray(5))
@@ -178,7 +180,13 @@ test('what looks like a secret reaches neither line nor record, in whichever fie
       journey.issuance({ ...EVENT, [name]: text })
     for (const name of ['cause', 'effect', 'revocation', 'rule', 'requestId', 'traceId', 'txn', 'acr', 'route'])
       journey.issuance({ ...EVENT, [name]: text })
-    journey.issuance({ ...EVENT, audience: [text], scopes: [text], target: { kind: 'token', tenant: text, id: text } })
+    journey.issuance({
+      ...EVENT,
+      audience: [text],
+      scopes: [text],
+      lineage: [text],
+      target: { kind: 'token', tenant: text, id: text },
+    })
   }
   await clock.advance(100)
   expect(appended.flat()).toHaveLength(secrets.length * 19)

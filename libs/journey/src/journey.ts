@@ -19,6 +19,8 @@ export interface JourneyEvent {
   /** Token this one was exchanged for, and token the whole chain of exchanges began with. */
   readonly parent?: string | null
   readonly origin?: string | null
+  /** All tokens it came of, `origin` first and `parent` last. */
+  readonly lineage?: readonly string[]
   readonly device?: string | null
   /** Client id. */
   readonly client?: string | null
@@ -125,7 +127,7 @@ const SECRET_LIKE = /[\w-]{40,}|eyJ[\w-]{4,}\.|:\/\/[^/]*@|Bearer\s|whsec_|-----
 
 // Written out, in one shape: this runs with every token given out.
 function withheld(event: JourneyEvent): Required<JourneyEvent> {
-  const { target, audience = [], scopes = [] } = event
+  const { target, audience = [], scopes = [], lineage = [] } = event
   return {
     actor: clean(event.actor),
     sub: orNull(event.sub),
@@ -135,6 +137,7 @@ function withheld(event: JourneyEvent): Required<JourneyEvent> {
     token: orNull(event.token),
     parent: orNull(event.parent),
     origin: orNull(event.origin),
+    lineage: lineage.slice(0, MOST_ITEMS).map(clean),
     device: orNull(event.device),
     client: orNull(event.client),
     audience: audience.slice(0, MOST_ITEMS).map(clean),

@@ -342,6 +342,8 @@ export interface JourneyEvent {
   readonly acr: null | string
   /** Name of the route that was asked for. */
   readonly route: null | string
+  /** Handles of all tokens it came of, the first of the chain first, `parent` last. */
+  readonly lineage: readonly string[]
 }
 
 export type JourneyAction = 'issuance' | 'refresh' | 'exchange' | 'revocation' | 'logout' | 'reuse' | 'login_failed' | 'reauthentication' | 'new_device' | 'impersonation' | 'introspection_denied' | 'client_refused' | 'administration' | 'other' | 'enforcement' | 'step_up' | 'factor'

@@ -61,8 +61,8 @@ export class Origins {
     this.#handle = handle
   }
 
-  take({ token, parent, origin, session, family, txn }: JourneyEvent): void {
-    if (![token, parent, origin, session, family, txn].includes(this.#handle)) return
+  take({ token, parent, origin, session, family, txn, lineage }: JourneyEvent): void {
+    if (![token, parent, origin, session, family, txn, ...lineage].includes(this.#handle)) return
     const began = origin ?? token
     if (began !== null) this.found.add(began)
   }
@@ -116,24 +116,21 @@ export class ChainEvents {
       device: first('device'),
       transactions: [...new Set(all.flatMap(({ txn }) => txn ?? []))],
     }
-    const parents = new Map<string, string>()
-    for (const { token, parent } of made) if (token !== null && token !== origin) parents.set(token, parent ?? origin)
-    // What others came of, and nobody was told of being made: a boundary sealed it, of what the chain began with.
-    for (const parent of all.flatMap((event) => event.parent ?? []))
-      if (parent !== origin && !parents.has(parent)) parents.set(parent, origin)
-    const came = Map.groupBy(parents.keys(), (token) => parents.get(token) ?? origin)
+    const came = Map.groupBy(this.#parents(origin, all), ([, parent]) => parent)
+    const childrenOf = (token: string): string[] => (came.get(token) ?? []).map(([child]) => child)
+    const refusedWith = (token: string): JourneyEvent[] => refused.filter((one) => (one.parent ?? one.token) === token)
+    /** What is told of a token: how it was made, or of one that was sealed all that came of it. */
+    const told = (token: string): JourneyEvent[] => {
+      const event = this.#made.get(token)
+      return event ? [event] : [...refusedWith(token), ...childrenOf(token).flatMap(told)]
+    }
     const grow = (token: string, above: ReadonlySet<string>): ChainNode => {
-      const event = this.#made.get(token) ?? null
-      const here = refused.filter((one) => (one.parent ?? one.token) === token)
-      const next = (came.get(token) ?? []).flatMap((child) => this.#made.get(child) ?? [])
-      const told = event === null ? [...next, ...here] : [event]
+      const event = this.#made.get(token)
+      const events = told(token)
       const names = new Set([...above, name('token', '', token)])
-      for (const { client, txn } of event === null ? told.map(({ txn }) => ({ client: null, txn })) : told) {
-        if (client !== null) names.add(name('client', '', client))
-        if (txn !== null) names.add(name('transaction', '', txn))
-      }
-      const since = Math.min(...told.map(({ at }) => at))
-      const children = (came.get(token) ?? []).map((child) => grow(child, names))
+      if (event?.client) names.add(name('client', '', event.client))
+      for (const { txn } of events) if (txn !== null) names.add(name('transaction', '', txn))
+      const children = childrenOf(token).map((child) => grow(child, names))
       return {
         token,
         by: (event?.action as ChainNode['by'] | undefined) ?? 'sealed',
@@ -141,12 +138,36 @@ export class ChainEvents {
         actor: event?.actor ?? null,
         audience: event?.audience ?? [],
         scopes: event?.scopes ?? [],
-        ended: this.#endingOf(names, since),
-        refused: here.map(({ at, actor, action, outcome, route }) => ({ at, actor, action, outcome, route })),
+        ended: this.#endingOf(names, Math.min(...events.map(({ at }) => at))),
+        refused: refusedWith(token).map(({ at, actor, action, outcome, route }) => ({
+          at,
+          actor,
+          action,
+          outcome,
+          route,
+        })),
         came: children.sort((one, other) => beganAt(one) - beganAt(other)),
       }
     }
     return { ...about, root: grow(origin, namesOf(about)) }
+  }
+
+  /** Which token each came of. What a boundary sealed came of the token before it in the lineage of what came of it. */
+  #parents(origin: string, events: readonly JourneyEvent[]): ReadonlyMap<string, string> {
+    const parents = new Map<string, string>()
+    for (const { action, token, parent, lineage } of events) {
+      if (MAKING.has(action) && token !== null && token !== origin) parents.set(token, parent ?? origin)
+      let next = parent
+      // Tokens of those who acted stand between: they are nobody's parent.
+      for (let i = lineage.length - 1; i >= 0 && next !== null; i--) {
+        if (lineage[i] !== next) continue
+        const before: string | null = this.#made.get(next)?.parent ?? lineage[i - 1] ?? null
+        if (next !== origin) parents.set(next, before ?? origin)
+        next = before
+      }
+      if (parent !== null && parent !== origin && !parents.has(parent)) parents.set(parent, origin)
+    }
+    return parents
   }
 
   #endingOf(names: ReadonlySet<string>, since: number): Ending | null {

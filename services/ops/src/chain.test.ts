@@ -106,6 +106,32 @@ test('a chain is listed from whichever of its tokens, or its transaction', async
   }
 })
 
+test('what boundaries sealed hangs where it was sealed, and a token of who acted nowhere', async () => {
+  journey.issuance(issued('tok_1'))
+  journey.exchange(by('api', 'tok_3', 'tok_b', { lineage: ['tok_1', 'tok_a', 'tok_b'] }))
+  // The third was asked for with a token of billing itself.
+  journey.exchange(by('billing', 'tok_4', 'tok_c', { lineage: ['tok_1', 'tok_a', 'tok_b', 'tok_3', 'tok_c'] }))
+  const acted = ['tok_1', 'tok_a', 'tok_b', 'tok_3', 'tok_c', 'tok_actor', 'tok_4', 'tok_d']
+  journey.exchange(by('reporting', 'tok_5', 'tok_d', { lineage: acted }))
+  const tree = [
+    'issuance tok_1',
+    'sealed tok_a',
+    'sealed tok_b',
+    'exchange tok_3',
+    'sealed tok_c',
+    'exchange tok_4',
+    'sealed tok_d',
+    'exchange tok_5',
+  ]
+  const [found] = await chains('tok_a')
+  const line: string[] = []
+  for (let at = found?.root; at; at = at.came[0]) {
+    line.push(`${at.by} ${at.token}`)
+    expect(at.came.length).toBeLessThan(2)
+  }
+  expect(line).toEqual(tree)
+})
+
 test('a session and a family list all of theirs, oldest first', async () => {
   await story()
   for (const handle of ['ses_1', 'fam_1'])

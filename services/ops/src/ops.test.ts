@@ -134,6 +134,7 @@ it('tails the journey of identities, partitions merged by time', async () => {
     txn: null,
     acr: null,
     route: null,
+    lineage: [],
   }
   const id = Buffer.alloc(16, 7)
   const schemaId = log.schemas.idOf('countersign.JourneyEvent')

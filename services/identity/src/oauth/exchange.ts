@@ -30,7 +30,15 @@ import {
   TXN_TOKEN,
 } from './exchange-request.ts'
 import { fault, isFault, type OAuthFault, STARTING, VIEW_STALE } from './faults.ts'
-import { type Granted, type GrantOptions, handlesOf, type PreparedGrant, respond, type TokenGrant } from './grant.ts'
+import {
+  chainOf,
+  type Granted,
+  type GrantOptions,
+  handlesOf,
+  type PreparedGrant,
+  respond,
+  type TokenGrant,
+} from './grant.ts'
 import type { Parameters } from './parameters.ts'
 import { narrowed, scopesNow } from './scopes.ts'
 
@@ -144,8 +152,7 @@ export class ExchangeGrant implements TokenGrant {
     if (issued === null) return SUBJECT_INVALID
     if (issued.text.length > MOST_CHARACTERS) return CHAIN_FULL
     const isAccess = asked.wanted === 'access'
-    const chain = { parent: token.handle, origin: originOf(token.targets) ?? token.handle }
-    const exchanged = { ...chain, type: isAccess ? ACCESS_TOKEN : TXN_TOKEN, isAccess }
+    const exchanged = { parent: token.handle, type: isAccess ? ACCESS_TOKEN : TXN_TOKEN, isAccess }
     return { response: respond(this.#options, request, issued, { action: 'exchange', outcome: 'issued', exchanged }) }
   }
 
@@ -216,7 +223,7 @@ export class ExchangeGrant implements TokenGrant {
   #denied(refused: OAuthFault, outcome: string, client: Client, { token }: Shown, request: OAuthRequest): OAuthFault {
     const { journey, clock } = this.#options
     const { sub, tenant, device, handle, targets } = token
-    const chain = { ...handlesOf(targets), device, parent: handle, origin: originOf(targets) ?? handle }
+    const chain = { ...handlesOf(targets), ...chainOf(handle, targets), device }
     const latencyMs = clock.monotonic() - request.began
     const who = { actor: `client:${client.id}`, client: client.id, sub, tenant }
     journey.exchange({ ...who, ...chain, outcome, requestId: request.id, latencyMs })
@@ -241,11 +248,6 @@ function merged(...lists: readonly (readonly VersionedTarget[])[]): readonly Ver
     if (known === undefined || one.version < known.version) all.set(key, one)
   }
   return [...all.values()]
-}
-
-/** Tokens are added to targets as they are made: the first began the chain. */
-function originOf(targets: readonly VersionedTarget[]): string | null {
-  return targets.find(({ kind }) => kind === 'token')?.id ?? null
 }
 
 function begun(access: LiveAccess): Begun {

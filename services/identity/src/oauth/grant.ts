@@ -73,7 +73,7 @@ export interface Outgoing {
   /** True when `offline_access` was granted. */
   readonly offline?: boolean
   /** What it was exchanged for, and for what kind of token. */
-  readonly exchanged?: Readonly<{ parent: string; origin: string; type: string; isAccess: boolean }>
+  readonly exchanged?: Readonly<{ parent: string; type: string; isAccess: boolean }>
 }
 
 /** Notes that an access token goes out, and puts the answer together. */
@@ -84,7 +84,7 @@ export function respond(
   { action, outcome, refreshToken = null, offline = false, exchanged }: Outgoing,
 ): TokenResponse {
   const { handle, sub, tenant, client, device, audience, scopes, targets } = token
-  const chain = exchanged && { parent: exchanged.parent, origin: exchanged.origin }
+  const chain = exchanged && chainOf(exchanged.parent, targets)
   const given = { client, device, token: handle, audience, scopes, outcome, requestId: request.id }
   const what = { ...given, ...handlesOf(targets), ...chain }
   journey[action]({ actor: `client:${client}`, sub, tenant, ...what, latencyMs: clock.monotonic() - request.began })
@@ -102,4 +102,13 @@ export function respond(
 export function handlesOf(targets: readonly VersionedTarget[]): Record<'session' | 'family' | 'txn', string | null> {
   const idOf = (of: VersionedTarget['kind']): string | null => targets.find(({ kind }) => kind === of)?.id ?? null
   return { session: idOf('session'), family: idOf('family'), txn: idOf('transaction') }
+}
+
+/** What a token came of, for the journey. Tokens are added to targets as they are made: the first began the chain. */
+export function chainOf(
+  parent: string,
+  targets: readonly VersionedTarget[],
+): { readonly parent: string; readonly origin: string; readonly lineage: readonly string[] } {
+  const tokens = targets.flatMap(({ kind, id }) => (kind === 'token' ? [id] : []))
+  return { parent, origin: tokens[0] ?? parent, lineage: tokens.slice(0, tokens.indexOf(parent) + 1) }
 }

@@ -78,6 +78,8 @@ export function claimsOf(issuer: string, token: AccessToken): Record<string, unk
     tenant: token.tenant,
     principal: token.principal,
     device: token.device ?? undefined,
+    // RFC 8417 §2.2: of the transaction it was exchanged within.
+    txn: token.targets.find(({ kind }) => kind === 'transaction')?.id,
     scope_version: token.scopeVersion,
     targets: token.targets.map(({ kind, tenant, id, version }) => [kind, tenant, id, version]),
   }
