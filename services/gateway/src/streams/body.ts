@@ -28,11 +28,14 @@ export function cuttable(
 ): { readonly body: Readable; readonly cut: () => void } {
   if (kind === 'body') return { body, cut: () => cutOff(body, response) }
   const through = new PassThrough()
-  body.on('error', (error) => through.destroy(error))
+  let ended = false
+  // To be destroyed by us is an error to it too.
+  body.on('error', (error) => ended || through.destroy(error))
   through.on('close', () => body.destroy())
   return {
     body: body.pipe(through),
     cut() {
+      ended = true
       body.unpipe(through)
       body.destroy()
       through.end()
