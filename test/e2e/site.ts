@@ -19,6 +19,7 @@ export const SCHEDULE_SECRET = 'schedule-secret-schedule-secret-0123456'
 export const WEBHOOK_SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'
 export const PASSWORD = 'correct horse battery'
 export const ISSUER = 'https://identity.example'
+export const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
 /** Of the Txn-Tokens behind a gateway. */
 export const TRUST_DOMAIN = 'countersign.example'
 /** What doctor shows workers. */
@@ -26,7 +27,6 @@ export const PROBE_SECRET = 'probe-secret-probe-secret-0123456789abc'
 /** Of every client that has one, below. */
 export const CLIENT_SECRET = 'client-secret-client-secret-0123456789ab'
 
-export const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
 const SCOPES: readonly string[] = ['invoices:export', 'payments:run', 'reports:build']
 /** The tenant of doctor, which owns nothing; its roles grant what the routes demand. */
 const DOCTORS = { tenant: 'doctor', roles: ['accountant', 'member'] }
@@ -37,7 +37,8 @@ const CLIENTS: readonly object[] = [
   client('app', { grants: ['authorization_code', 'refresh_token'] }),
   client('opaque', { grants: ['authorization_code', 'refresh_token'], tokenFormat: 'opaque' }),
   { id: 'api', name: 'api', authMethod: 'client_secret_basic', secret: CLIENT_SECRET, introspects: ['api'] },
-  { id: 'gateway', name: 'gateway', authMethod: 'client_secret_basic', secret: CLIENT_SECRET, introspects: ['api'] },
+  // What it has judged it may exchange for a token that is good behind it alone.
+  service('gateway', { grants: [TOKEN_EXCHANGE], audiences: ['ledger'], introspects: ['api', TRUST_DOMAIN] }, 'acme'),
   // A service in between: what is for it, it exchanges for what is for the api.
   client('portal-page', { grants: ['authorization_code'], audiences: ['portal'] }),
   service('portal', { grants: [TOKEN_EXCHANGE], audiences: ['api'], introspects: ['portal'] }, 'acme'),
@@ -80,6 +81,8 @@ export interface SiteOptions {
   readonly people?: number
   /** Behind how many gateways the apis stand, which then take nothing but Txn-Tokens; default 0. */
   readonly gateways?: number
+  /** What apis take behind the gateways instead: access tokens for this audience. */
+  readonly upstreamAudience?: string
   /** Routes instead of those there always are. @param api its address. */
   readonly routes?: (api: string) => readonly object[]
   /** More of identity's configuration, without its prefix. */
@@ -154,6 +157,7 @@ export class Site {
         account('bob', 'acme', ['accountant']),
         account('eve', 'globex', ['viewer']),
         serviceAccount('doctor', DOCTORS),
+        serviceAccount('gateway', { tenant: 'acme', roles: ['accountant', 'member'] }),
         serviceAccount('portal', { tenant: 'acme', roles: ['accountant'] }),
         ...Array.from({ length: this.#options.people ?? 0 }, (_, i) => account(`person-${i}`, 'acme', ['accountant'])),
       ],
@@ -192,6 +196,7 @@ export class Site {
       CHECKPOINT_INTERVAL: '300ms',
       ACK_DEADLINE: '500ms',
       ISSUER,
+      ...(this.#options.gateways && { TRUST_DOMAIN }),
       ...this.#options.identity,
       ...more,
     })
@@ -204,6 +209,7 @@ export class Site {
   }
 
   async #startApi(): Promise<void> {
+    const { upstreamAudience: audience } = this.#options
     const direct = {
       IDENTITY_SECRET: SERVICE_SECRET,
       INSECURE_COOKIES: 'true',
@@ -218,7 +224,8 @@ export class Site {
         ROOT_KEY: this.rootKey,
         ENVELOPE_KEY_FILE: this.keyFile('api'),
         IDENTITY_URL: this.identity.address ?? '',
-        ...(this.#options.gateways ? { CREDENTIALS: 'gateway', TRUST_DOMAIN } : direct),
+        ...(this.#options.gateways && audience === undefined ? { CREDENTIALS: 'gateway', TRUST_DOMAIN } : direct),
+        ...(audience !== undefined && { AUDIENCE: audience }),
         SCHEDULE_SECRET,
         SCHEDULE_TENANTS: 'acme,globex',
         WEBHOOKS: JSON.stringify({
@@ -241,7 +248,7 @@ export class Site {
         LOG_PATH: this.logPath,
         ROOT_KEY: this.rootKey,
         ENVELOPE_KEY_FILE: this.keyFile('gateway'),
-        ROUTES: JSON.stringify((this.#options.routes ?? routesTo)(this.api.address)),
+        ROUTES: JSON.stringify(this.#routes()),
         IDENTITY_URL: this.identity.address ?? '',
         IDENTITY_SECRET: SERVICE_SECRET,
         INSECURE_COOKIES: 'true',
@@ -254,6 +261,13 @@ export class Site {
     const gateway = await startGateway(config, this.#logger('gateway'))
     this.gateways.push(gateway)
     return gateway
+  }
+
+  #routes(): readonly object[] {
+    const { routes = routesTo, upstreamAudience } = this.#options
+    const all: readonly object[] = routes(this.api.address)
+    if (upstreamAudience === undefined) return all
+    return all.map((one) => ('audience' in one ? { ...one, forward: 'access-token', upstreamAudience } : one))
   }
 
   get gateway(): Gateway {

@@ -38,4 +38,10 @@ export const exchanged: Pattern = {
   },
 }
 
+/** Patterns whose credential the gateway exchanges for an access token of the service behind. */
+export const EXCHANGED_AT_THE_GATEWAY: readonly Pattern[] = [jwt, opaque].map((pattern) => ({
+  ...pattern,
+  name: `${pattern.name}, exchanged at the gateway`,
+}))
+
 export const GATEWAY_PATTERNS: readonly Pattern[] = [cookie, jwt, rotated, opaque, exchanged]
