@@ -9,7 +9,7 @@ const run = promisify(execFile)
 const root = join(import.meta.dirname, '../..')
 // Inside the repository, so that the packages resolve as they do for a user.
 const cache = join(import.meta.dirname, '.cache')
-const folders = ['schemas', ...readdirSync(join(root, 'libs')).map((name) => `libs/${name}`)]
+const folders = ['.', 'schemas', ...readdirSync(join(root, 'libs')).map((name) => `libs/${name}`)]
 const examples: { title: string; file: string; example: Example }[] = folders.flatMap((folder) => {
   const path = join(root, folder, 'README.md')
   if (!existsSync(path)) return []

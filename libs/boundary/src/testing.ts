@@ -1,5 +1,7 @@
 /** For tests: a boundary over a log in memory, with a view, a ring and clocks that tests move. */
+import { generateKeyPairSync, sign } from 'node:crypto'
 import { NOW, type TestAuthority, testAuthority } from '@countersign/envelope/testing'
+import { Secret } from '@countersign/kernel'
 import { FakeClock, SeededRandom } from '@countersign/kernel/testing'
 import type { Freshness, SignalsView } from '@countersign/replica'
 import { MemoryLog } from '@countersign/replica/testing'
@@ -8,6 +10,7 @@ import { exampleCatalogue, type LogPosition, type TargetKind } from '@countersig
 import { type Boundary, type BoundaryOptions, createBoundary } from './boundary.ts'
 import type { BoundaryRequest } from './http.ts'
 import type { BoundaryIdentity, ResolvedIdentity } from './identity.ts'
+import type { ForeignIssuerConfig } from './issuers.ts'
 import type { SessionResolver } from './sessions.ts'
 import type { BoundaryView, ChangingView } from './watching.ts'
 
@@ -194,6 +197,37 @@ export function stand(options: Partial<BoundaryOptions> = {}, authority: TestAut
     ...options,
   })
   return Object.assign(made, { boundary })
+}
+
+/** Another identity provider, for tests: what a boundary is told of it, and its tokens. */
+export interface TestIssuer {
+  readonly config: ForeignIssuerConfig
+  /** An access token for audience `api` and tenant `acme`, made at `NOW`, good for ten minutes. */
+  token(claims: Readonly<Record<string, unknown>> & { readonly sub: string }): string
+}
+
+/** @param hashKey what its ids are hashed with, at identity too. */
+export function testIssuer(
+  issuer = 'https://login.example',
+  hashKey: Secret = new Secret('only for tests: ids of other providers'),
+): TestIssuer {
+  const { publicKey, privateKey } = generateKeyPairSync('ed25519')
+  const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')
+  return {
+    config: {
+      ...{ issuer, audience: 'api', algorithms: ['EdDSA'], typ: 'at+jwt', maxAgeS: 3600 },
+      keys: { keys: [{ ...publicKey.export({ format: 'jwk' }), kid: 'test-1' }] },
+      identifiers: { hashKey },
+      tenant: { claim: 'tenant', allowed: ['acme'] },
+      allowedScopes: ['invoices:read', 'invoices:export'],
+    },
+    token(claims) {
+      const iat = NOW / 1000
+      const usual = { iss: issuer, aud: 'api', iat, exp: iat + 600, tenant: 'acme', scope: 'invoices:export' }
+      const input = `${part({ alg: 'EdDSA', kid: 'test-1', typ: 'at+jwt' })}.${part({ ...usual, ...claims })}`
+      return `${input}.${sign(null, Buffer.from(input), privateKey).toString('base64url')}`
+    },
+  }
 }
 
 /** A request as Node would show it. */
