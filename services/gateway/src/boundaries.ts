@@ -31,7 +31,7 @@ export class Boundaries {
     this.#options = options
   }
 
-  /** The one that judges what is shown on a route. */
+  /** The one that judges what is shown on a route. @throws what `createBoundary` does. */
   of({ audience, introspect, credentials }: ProtectedRoute): Boundary {
     return this.#boundary(audience, introspect, credentials?.includes('txn_token') ?? false)
   }
@@ -39,12 +39,6 @@ export class Boundaries {
   /** The one that judges tokens handed on, as the upstream will. */
   upstream({ upstreamAudience }: ProtectedRoute): Boundary {
     return this.#boundary(upstreamAudience, false, false)
-  }
-
-  /** Makes what a route needs. @throws what `createBoundary` does. */
-  prepare(route: ProtectedRoute): void {
-    this.of(route)
-    if (route.forward === 'access-token') this.upstream(route)
   }
 
   /** Why none of them could seal now; the same for all. */

@@ -2,7 +2,7 @@
  * Decides about a request: may it go on, where, and with what instead of its credential. The public listener and the check
  * endpoint ask the same question here, so that they cannot differ.
  */
-import { type BoundaryIdentity, credentialOf, type Demands, type Denial } from '@countersign/boundary'
+import { type Boundary, type BoundaryIdentity, credentialOf, type Demands, type Denial } from '@countersign/boundary'
 import type { Random } from '@countersign/kernel'
 import { formatTraceparent } from '@countersign/telemetry'
 import { type Asked, shapeFault } from './asked.ts'
@@ -11,8 +11,8 @@ import type { Exchange } from './exchange.ts'
 import type { Limits } from './limits.ts'
 import type { GatewayCode } from './problems.ts'
 import type { Refusal, Rule } from './refusals.ts'
-import { type Accepted, CREDENTIALS, type ProtectedRoute, type Route } from './routes/route.ts'
-import type { RouteTable } from './routes/route-table.ts'
+import { CREDENTIALS, type ProtectedRoute, type Route } from './routes/route.ts'
+import { RouteTable } from './routes/route-table.ts'
 import type { Authority } from './streams/index.ts'
 import { pathOf, targetFault } from './target.ts'
 import { type Tracing, tracingOf } from './tracing.ts'
@@ -27,8 +27,17 @@ export interface Passed {
   readonly headers: Readonly<Record<string, string>>
 }
 
+/** What a route comes to, worked out once. */
+interface Plan {
+  readonly boundary: Boundary
+  /** Judges what is handed on; null where that is a Txn-Token. */
+  readonly upstream: Boundary | null
+  readonly demands: Demands | null
+  readonly accepted: ReadonlySet<string>
+}
+
 export interface DecisionOptions {
-  readonly table: RouteTable
+  readonly routes: readonly Route[]
   readonly limits: Limits
   readonly boundaries: Boundaries
   /** Null: no route hands access tokens on. */
@@ -39,16 +48,22 @@ export interface DecisionOptions {
 
 export class Decision {
   readonly #options: DecisionOptions
+  readonly #table: RouteTable
+  readonly #plans: ReadonlyMap<Route, Plan>
 
+  /** @throws what `createBoundary` does, for a route that cannot be judged: at the start, not at the first request. */
   constructor(options: DecisionOptions) {
     this.#options = options
+    this.#table = new RouteTable(options.routes)
+    const judged = options.routes.filter((route) => route.access === 'protected')
+    this.#plans = new Map(judged.map((route) => [route, planOf(route, options.boundaries)]))
   }
 
   /** Never throws on any request. */
   async judge(asked: Asked): Promise<Passed | Refusal> {
     const fault = targetFault(asked.target) ?? shapeFault(asked)
     if (fault !== null) return refused(null, 'request', 'request_malformed', fault)
-    const match = this.#options.table.find(pathOf(asked.target), asked.method)
+    const match = this.#table.find(pathOf(asked.target), asked.method)
     if (!match.ok) {
       const { code } = match
       if (code === 'method_not_allowed') return { ...refused(null, 'method', code), allow: match.allow }
@@ -66,23 +81,19 @@ export class Decision {
   }
 
   async #admit(route: ProtectedRoute, request: Asked): Promise<Passed | Refusal> {
-    const { boundaries, limits, cookieName } = this.#options
-    const accepted = route.credentials ?? BY_DEFAULT
-    const asked = accepted.includes('txn_token') ? request : withoutTxnToken(request)
+    const { limits, cookieName } = this.#options
+    const { boundary, demands, accepted } = this.#plans.get(route) as Plan
+    const asked = accepted.has('txn_token') ? request : withoutTxnToken(request)
     if (route.credentials !== null) {
       const credential = credentialOf(asked, cookieName)
-      if (credential.ok && !accepted.includes(credential.kind as Accepted))
-        return denied(route, 'credentials', {
-          ok: false,
-          code: 'credential_invalid',
-          detail: `${credential.kind} not taken`,
-        })
+      if (credential.ok && !accepted.has(credential.kind)) {
+        const detail = `${credential.kind} not taken`
+        return denied(route, 'credentials', { ok: false, code: 'credential_invalid', detail })
+      }
     }
-    const boundary = boundaries.of(route)
     const admission = await boundary.admit(asked)
     if (!admission.ok) return denied(route, route.introspect ? 'introspect' : 'credential', admission)
     const { identity } = admission
-    const demands = demandsOf(route)
     const met = demands === null ? null : boundary.demand(identity, demands)
     if (met !== null && !met.ok) return { ...denied(route, 'demands', met), identity }
     const limited = await limits.refuseIdentity(route, identity)
@@ -99,16 +110,15 @@ export class Decision {
     asked: Asked,
     identity: BoundaryIdentity,
   ): Promise<{ readonly ok: true; readonly headers: Readonly<Record<string, string>> } | Refusal> {
-    const { boundaries, exchange, cookieName } = this.#options
-    const boundary = boundaries.of(route)
-    if (route.forward === 'txn-token') {
+    const { exchange, cookieName } = this.#options
+    const { boundary, upstream } = this.#plans.get(route) as Plan
+    if (upstream === null) {
       const sealed = await boundary.txnTokenBeside(identity)
       return sealed.ok ? { ok: true, headers: { 'txn-token': sealed.text } } : denied(route, 'forward', sealed)
     }
     const credential = credentialOf(asked, cookieName)
     if (!credential.ok) return denied(route, 'credential', credential)
     if (exchange === null) return refused(route, 'forward', 'exchange_unavailable', 'not configured')
-    const upstream = boundaries.upstream(route)
     const exchanged = await exchange.tokenFor({ route, credential, identity, boundary, upstream })
     if (exchanged.ok) return { ok: true, headers: { authorization: `Bearer ${exchanged.token}` } }
     if (exchanged.code === 'exchange_unavailable')
@@ -119,6 +129,15 @@ export class Decision {
 
 /** A Txn-Token comes from inside: whoever is outside has none. */
 const BY_DEFAULT = CREDENTIALS.filter((kind) => kind !== 'txn_token')
+
+function planOf(route: ProtectedRoute, boundaries: Boundaries): Plan {
+  return {
+    boundary: boundaries.of(route),
+    upstream: route.forward === 'access-token' ? boundaries.upstream(route) : null,
+    demands: demandsOf(route),
+    accepted: new Set(route.credentials ?? BY_DEFAULT),
+  }
+}
 
 function demandsOf({ scopes, acr, maxAuthAgeMs }: ProtectedRoute): Demands | null {
   if (scopes.length === 0 && acr === null && maxAuthAgeMs === null) return null

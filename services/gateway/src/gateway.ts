@@ -14,7 +14,6 @@ import { problems } from './problems.ts'
 import { createPublicServer, proxy } from './proxy.ts'
 import { Refusals } from './refusals.ts'
 import type { Route } from './routes/route.ts'
-import { RouteTable } from './routes/route-table.ts'
 import { Streams } from './streams/index.ts'
 import { createUpstreams, type UpstreamsOptions } from './upstreams.ts'
 
@@ -53,7 +52,6 @@ const COOKIES = ['session', 'device', 'administrator']
 export async function createGateway(options: GatewayOptions): Promise<Listeners> {
   const { routes, boundaries, exchange, trustDomain, insecureCookies, dropHeaders } = options
   const { clock, random, logger, metrics, journey, trustedProxies, requestTimeoutMs } = options
-  for (const route of routes) if (route.access === 'protected') boundaries.prepare(route)
   // Asked for on the inside listener, which closes last.
   let draining = false
   const server: ServerOptions = {
@@ -70,7 +68,7 @@ export async function createGateway(options: GatewayOptions): Promise<Listeners>
     draining = true
   })
   const decision = new Decision({
-    table: new RouteTable(routes),
+    routes,
     limits: new Limits(outside, routes),
     boundaries,
     exchange,
