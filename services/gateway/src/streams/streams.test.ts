@@ -260,10 +260,11 @@ describe('an event stream', () => {
   })
 
   test('of somebody who does not read is cut all the same', async () => {
+    let written = 0
     behind.answer = (_request, response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' })
       const flood = () => {
-        while (!response.destroyed && response.write('x'.repeat(65_536))) {}
+        for (let more = true; more && !response.destroyed; written++) more = response.write('x'.repeat(65_536))
       }
       response.on('drain', flood)
       flood()
@@ -272,7 +273,8 @@ describe('an event stream', () => {
     socket.on('error', () => {})
     socket.pause()
     socket.write(`GET /plain/x HTTP/1.1\r\nHost: x\r\nCookie: __Host-session=${COOKIE}\r\n\r\n`)
-    while ((await openNow('event_stream')) !== 1) await sleep(10)
+    for (let before = -1; before !== written || written === 0; await sleep(100)) before = written
+    expect(await openNow('event_stream')).toBe(1)
     gateway.view.raise(...LOGOUT)
     await sleep(20)
     await gateway.clock.advance(1_000)
