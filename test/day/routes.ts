@@ -21,7 +21,11 @@ const IDENTITY: readonly (readonly [name: string, path: string, methods: readonl
   ['revoke', '/revoke', ['POST']],
   ['jwks', '/jwks.json', ['GET']],
   ['metadata', '/.well-known/*', ['GET']],
+  ['factors', '/v1/factors', ['GET']],
+  ['factors-change', '/v1/factors/*', ['POST', 'PATCH', 'DELETE']],
   ['identity-style', '/style.css', ['GET']],
+  ['identity-passkeys', '/passkeys.js', ['GET']],
+  ['identity-webauthn', '/simplewebauthn.js', ['GET']],
 ]
 
 /** @param upstream origin of the api. @returns what stands in a routes file. */

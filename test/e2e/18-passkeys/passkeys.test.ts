@@ -2,6 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
+import { connect, createServer as createTcpServer, type Server as TcpServer } from 'node:net'
 import { TOTP } from 'otpauth'
 import { type Browser, type BrowserContext, type CDPSession, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
@@ -23,24 +24,35 @@ const AUTHENTICATOR = {
   automaticPresenceSimulation: true,
 } as const
 
-describe.skipIf(found === undefined)('in a browser', () => {
+describe.skipIf(found === undefined).each([
+  ['at identity itself', false],
+  ['behind a gateway', true],
+])('in a browser, %s', (_where, isBehind) => {
   let site: Site
   let origin: string
   let app: Server
+  let door: TcpServer
   let callback: string
   let browser: Browser
   let context: BrowserContext
   let page: Page
+  let person = 0
   let devTools: CDPSession
   let authenticatorId: string
-  let person = 0
   const complaints: string[] = []
 
   beforeAll(async () => {
     const port = await freePort()
     origin = `http://localhost:${port}`
-    const passkeys = { PASSKEY_DOMAIN: 'localhost', PASSKEY_ORIGINS: origin }
-    site = await Site.start({ people: 10, identity: { HTTP_PORT: String(port), ...passkeys } })
+    const identity = { PASSKEY_DOMAIN: 'localhost', PASSKEY_ORIGINS: origin }
+    site = await Site.start({ people: 10, identity, ...(isBehind && { gateways: 1 }) })
+    // Origins of passkeys are told beforehand; which ports services get is not.
+    door = createTcpServer((one) => {
+      const other = connect(Number(new URL(site.door).port), '127.0.0.1')
+      for (const socket of [one, other]) socket.on('error', () => socket.destroy())
+      one.pipe(other).pipe(one)
+    })
+    await new Promise<void>((resolve) => door.listen(port, '127.0.0.1', resolve))
     const appPort = await freePort()
     callback = `http://localhost:${appPort}/callback`
     app = createServer((_request, response) => response.setHeader('content-type', 'text/html').end('<h1>Back</h1>'))
@@ -57,6 +69,7 @@ describe.skipIf(found === undefined)('in a browser', () => {
   afterAll(async () => {
     await browser?.close()
     app?.close()
+    door?.close()
     await site?.close()
   })
 
