@@ -130,7 +130,7 @@ export class ChainSite {
             grants: [GRANT],
             service: { sub: `svc_${name}`, tenant: 'acme' },
             introspects: [name, DOMAIN],
-            audiences: [NEXT[name]?.to ?? 'archive'],
+            audiences: [NEXT[name]?.to ?? 'archive', DOMAIN],
           })),
         ],
       }),
@@ -150,6 +150,14 @@ export class ChainSite {
 
   key(name: string): string {
     return readFileSync(join(this.folder, 'keys', `${name}.key.pem`), 'utf8')
+  }
+
+  /** Public keys of the trust bundle, by id, raw. */
+  get publicKeys(): ReadonlyMap<string, Buffer> {
+    const { keys } = JSON.parse(readFileSync(join(this.folder, 'keys', 'keys.json'), 'utf8')) as {
+      keys: { key_id: string; public_key: string }[]
+    }
+    return new Map(keys.map(({ key_id, public_key }) => [key_id, Buffer.from(public_key, 'base64')]))
   }
 
   get rootKey(): Buffer {
