@@ -47,7 +47,10 @@ export interface Denial {
 }
 
 /** Whose a credential is: names and handles. */
-export type Bearer = Pick<ResolvedIdentity, 'sub' | 'tenant' | 'session' | 'client' | 'device' | 'credential' | 'acr'>
+export type Bearer = Pick<
+  ResolvedIdentity,
+  'sub' | 'tenant' | 'session' | 'client' | 'device' | 'credential' | 'acr' | 'targets'
+>
 
 /** What a caller is asked for (RFC 9470 §3, RFC 6750 §3.1). */
 export interface Challenge {

@@ -71,6 +71,8 @@ describe('elsewhere', () => {
     gateway.view.raise({ kind: 'family', tenant: '', id: 'fam_1' }, 'reason:logout', NOW)
     answer = () => ({ active: false })
     expect(await ask('/kept', OPAQUE)).toBe(401)
+    const who = { sub: 'u_1', session: 'fam_1', client: 'spa', device: 'dev_1', token: 'tok_1', origin: null }
+    expect(gateway.steps.at(-1)).toMatchObject({ ...who, route: 'kept', outcome: 'credential_invalid' })
   })
 
   test('what was found good for one audience is not good for another, nor for a route that asks', async () => {

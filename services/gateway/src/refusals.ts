@@ -1,5 +1,5 @@
 /** A request that goes no further: what its caller is told, and what is written down. */
-import { answerOf, type BoundaryIdentity, type Denial } from '@countersign/boundary'
+import { answerOf, type BoundaryIdentity, type Denial, type IdentityTarget } from '@countersign/boundary'
 import { sendProblem } from '@countersign/host'
 import type { Journey } from '@countersign/journey'
 import type { Clock, Random } from '@countersign/kernel'
@@ -77,6 +77,7 @@ export class Refusals {
     journey.enforcement({
       ...{ actor: sub ?? 'unknown', sub: sub ?? null, tenant: tenant ?? null, session: session ?? null },
       ...{ device: device ?? null, client: client ?? null, acr: acr ?? null, txn: identity?.txn ?? null },
+      ...chainOf(who?.targets ?? []),
       ...{ audience: [route.audience], scopes: route.scopes, route: name, rule, outcome: code },
       ...{ cause: reason, requestId, traceId, latencyMs: clock.monotonic() - began },
     })
@@ -90,6 +91,16 @@ export class Refusals {
     this.#second = second
     return this.#unknownThisSecond++ < MOST_STRANGERS
   }
+}
+
+/** Tokens are added as they are made: the last is what was shown, the first began the chain of exchanges. */
+function chainOf(targets: readonly IdentityTarget[]): {
+  readonly token: string | null
+  readonly origin: string | null
+} {
+  const tokens = targets.filter(({ kind }) => kind === 'token')
+  const token = tokens.at(-1)?.id ?? null
+  return { token, origin: tokens.length > 1 ? (tokens[0]?.id ?? null) : null }
 }
 
 const MOST_STRANGERS = 20
