@@ -3,7 +3,7 @@ import type { Clock } from '@countersign/kernel'
 import type { Authority, Presented } from './authority.ts'
 import { type Denial, denied } from './denial.ts'
 import type { Credential, CredentialForm } from './http.ts'
-import { settled } from './identities.ts'
+import { fresh, settled } from './identities.ts'
 import type { TokenResolver } from './introspection.ts'
 import type { Issuers } from './issuers.ts'
 import { Remembered, type RememberOptions } from './remembered.ts'
@@ -120,7 +120,7 @@ async function verified(verifier: Pick<Issuers, 'accept'>, token: string): Promi
   const answer = await verifier.accept(token)
   if (!answer.ok) return answer
   const { ok, until, ...presented } = answer
-  return { ok, presented, until }
+  return { ok, presented: fresh(presented), until }
 }
 
 function found(answer: Answer): Found {

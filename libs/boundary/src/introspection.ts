@@ -1,7 +1,6 @@
 /**
- * Opaque access tokens: identity is asked what one is worth now (RFC 7662). No answer is kept. The position an answer
- * carries is what lets a consumer know that it has seen everything identity had when it said yes; an old answer would let
- * in what has been ended since, and carry a position from before.
+ * Opaque access tokens: identity is asked what one is worth now (RFC 7662). No answer is kept here. The position an answer
+ * carries is what lets a consumer know that it has seen everything identity had when it said yes.
  */
 import type { Secret } from '@countersign/kernel'
 import { type AskOptions, ask } from './asking.ts'

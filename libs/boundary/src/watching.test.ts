@@ -103,7 +103,7 @@ describe('an open connection', () => {
 
   test('without an end stays', async () => {
     const { here, told } = await open({ expiresAt: null })
-    await here.clock.advance(86_400_000 * 60)
+    await here.clock.advance(3_600_000)
     expect(told).toEqual([])
   })
 
@@ -191,7 +191,6 @@ describe('many open connections', () => {
   async function many(count: number, logger?: { error: (...args: unknown[]) => void }) {
     const here = stand(logger ? { logger: logger as never } : {})
     const told: string[] = []
-    const closers: (() => void)[] = []
     for (let i = 0; i < count; i++) {
       const [tenant, id] = [`t_${i % 4}`, `s_${i}`]
       const targets = [
@@ -199,10 +198,10 @@ describe('many open connections', () => {
         { kind: 'session', tenant: '', id, version: NOW - 1 },
       ] as const
       here.answer = { ok: true, identity: person({ tenant, session: id, targets }) }
-      closers.push(here.boundary.watch(await identityOf(here), () => void told.push(id)))
+      here.boundary.watch(await identityOf(here), () => void told.push(id))
     }
     await settle(here)
-    return { here, told, closers }
+    return { here, told }
   }
 
   test('a signal is judged for those it names alone, signals of one go once', async () => {
@@ -234,12 +233,27 @@ describe('many open connections', () => {
     expect(errors).toHaveLength(1)
   })
 
-  test('the last one closed leaves nothing behind', async () => {
-    const { here, closers } = await many(10)
-    const listening = vi.spyOn(here.clock, 'after')
+  test('the last one closed leaves nothing behind: no listener, no timer', async () => {
+    const here = stand()
+    const waiting = new Set<() => void>()
+    const after = here.clock.after.bind(here.clock)
+    here.clock.after = (ms, fn) => {
+      const fire = (): void => {
+        waiting.delete(fire)
+        fn()
+      }
+      waiting.add(fire)
+      const cancel = after(ms, fire)
+      return () => {
+        waiting.delete(fire)
+        cancel()
+      }
+    }
+    const identity = await identityOf(here)
+    const closers = Array.from({ length: 10 }, () => here.boundary.watch(identity, () => {}))
+    await here.clock.advance(5_000)
+    expect([waiting.size, here.view.listeners]).toEqual([11, 1])
     for (const close of closers) close()
-    await here.clock.advance(60_000)
-    expect(listening).not.toHaveBeenCalled()
-    expect(here.view.listeners).toBe(0)
+    expect([waiting.size, here.view.listeners]).toEqual([0, 0])
   })
 })
