@@ -138,4 +138,74 @@ export const ADVISORIES: readonly Advisory[] = [
     flaw: 'decoding allocates what the input claims, or runs what its schema says',
     proof: tests('test/fuzz', 'schemas/src'),
   },
+  {
+    ids: ['CVE-2025-64484'],
+    flaw: 'a header spelled with _ passes for the one the proxy sets',
+    proof: tests('services/gateway/src'),
+  },
+  {
+    ids: ['CVE-2025-48865', 'CVE-2024-45410', 'CVE-2026-33805'],
+    flaw: 'Connection lists headers that the proxy sets, and they are dropped',
+    proof: tests('services/gateway/src'),
+  },
+  {
+    ids: ['CVE-2026-40575', 'CVE-2026-3635', 'GHSA-vhr5-ggp3-qq85'],
+    flaw: 'X-Forwarded-* of anybody decides which rule holds',
+    proof: tests('services/gateway/src'),
+  },
+  {
+    ids: ['CVE-2019-9900'],
+    flaw: 'a NUL in a header hides what follows from the rules',
+    proof: tests('services/gateway/src'),
+  },
+  {
+    ids: ['GHSA-p224-6x5r-fjpm', 'CVE-2025-32431', 'CVE-2019-9901', 'CVE-2021-21322', 'CVE-2021-21321'],
+    flaw: 'dots in a path lead past the rule that matched it',
+    proof: tests('services/gateway/src'),
+  },
+  {
+    ids: ['GHSA-vrch-868g-9jx5', 'CVE-2021-29492', 'CVE-2025-66490', 'CVE-2026-34908'],
+    flaw: 'encoded characters are structure behind the rule, and none before it',
+    proof: tests('services/gateway/src'),
+  },
+  {
+    ids: ['CVE-2021-31920', 'CVE-2026-26205'],
+    flaw: 'slashes in a row are another path, or a host',
+    proof: tests('services/gateway/src'),
+  },
+  {
+    ids: ['CVE-2026-41059', 'CVE-2021-32779'],
+    flaw: 'a fragment belongs to the path for one of two readers',
+    proof: tests('services/gateway/src'),
+  },
+  {
+    ids: ['CVE-2026-27587'],
+    flaw: 'another case matches another rule',
+    proof: tests('services/gateway/src'),
+  },
+  {
+    ids: ['CVE-2025-54576'],
+    flaw: 'a rule for a path matches in the query',
+    proof: tests('services/gateway/src'),
+  },
+  {
+    ids: ['CVE-2023-51701', 'CVE-2025-32442', 'CVE-2026-25223'],
+    flaw: 'an odd content type changes a body on its way, or hides it from checks',
+    proof: tests('services/gateway/src'),
+  },
+  {
+    ids: ['CVE-2022-32213', 'CVE-2022-32214', 'CVE-2022-32215', 'CVE-2023-30589', 'CVE-2024-27982', 'CVE-2025-43859'],
+    flaw: 'two readers differ on where a request ends',
+    proof: tests('services/gateway/src'),
+  },
+  {
+    ids: ['CVE-2026-2833'],
+    flaw: 'what follows a request to upgrade is passed on before anybody agreed',
+    proof: tests('services/gateway/src'),
+  },
+  {
+    ids: ['CVE-2022-35948', 'CVE-2022-31150'],
+    flaw: 'a line break in a value makes a header of the caller’s',
+    proof: tests('services/gateway/src'),
+  },
 ]
