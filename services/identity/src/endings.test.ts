@@ -2,7 +2,7 @@ import { copyFileSync, rmSync } from 'node:fs'
 import { REASONS, TARGET_KINDS } from '@countersign/revocation'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ENDINGS, type EndingPath, type EndingRow, type RaisesOf, raisesOf } from './endings.ts'
-import { codeOf } from './factors/totp.ts'
+import { enrolApp } from './factors/testing.ts'
 import { OAuthWorld, type Party } from './oauth/testing.ts'
 import { removedScopes } from './people/grants.ts'
 import { type Client, type Found, type Reply, until, World } from './testing.ts'
@@ -66,19 +66,13 @@ async function loggedIn(roles: readonly string[] = ['member']) {
 }
 
 /** Somebody who has an authenticator app, and recovery codes with it, and showed the app. */
-async function withTotp() {
-  const { browser, sub } = await loggedIn()
-  const { secret } = (await browser.post('/v1/factors/totp')).json
-  // Each code is used once, and the next one is good already.
-  const code = (steps: number) => codeOf(secret, world.clock.now() + steps * 30_000)
-  const added = await browser.post('/v1/factors/totp/confirm', { code: code(0) })
-  expect([added.status, added.json.recoveryCodes.length]).toEqual([201, 10])
-  const before = sessionOf(await browser.get('/session'))
-  expect((await browser.post('/step-up', { code: code(1) })).status).toBe(200)
-  const { factors } = (await browser.get('/v1/factors')).json
-  const of = (wanted: string): string => factors.find(({ kind }: { kind: string }) => kind === wanted).factor
-  const handles = [of('totp'), of('recovery')]
-  return { sub, browser, before, handles }
+async function withApp() {
+  const { browser, sub, session } = await loggedIn()
+  const app = await enrolApp(browser, world.clock)
+  expect((await browser.post('/step-up', { code: app.code() })).status).toBe(200)
+  await settle()
+  const [totp, recovery] = app.handles.map((id) => named('device', id)) as [Hit, Hit]
+  return { sub, browser, session, totp, recovery, before: (await world.signals()).length }
 }
 
 async function withFamily(scope = 'invoices:read') {
@@ -141,10 +135,7 @@ const DRIVERS: Readonly<Record<EndingPath, Readonly<Record<string, Driver>>>> = 
       expect((await browser.post('/reauthenticate', { password: 'canary password 0' })).status).toBe(200)
       return { hits: [session] }
     },
-    'step-up': async () => {
-      const { before } = await withTotp()
-      return { hits: [before] }
-    },
+    'step-up': async () => ({ hits: [(await withApp()).session] }),
   },
   session_end: {
     'one session': async () => {
@@ -284,28 +275,20 @@ const DRIVERS: Readonly<Record<EndingPath, Readonly<Record<string, Driver>>>> = 
   },
   factor_removal: {
     'the last, and recovery codes with it': async () => {
-      const { browser, handles } = await withTotp()
-      await settle()
-      const before = (await world.signals()).length
-      const answer = await browser.send('DELETE', `/v1/factors/${handles[0]}`, {})
-      return { hits: handles.map((id) => named('device', id)), answer, before }
+      const { browser, totp, recovery, before } = await withApp()
+      return { hits: [totp, recovery], answer: await browser.send('DELETE', `/v1/factors/${totp.id}`, {}), before }
     },
     'recovery codes alone': async () => {
-      const { browser, handles } = await withTotp()
-      await settle()
-      const before = (await world.signals()).length
-      const answer = await browser.send('DELETE', `/v1/factors/${handles[1]}`, {})
-      return { hits: [named('device', handles[1] ?? '')], answer, before }
+      const { browser, recovery, before } = await withApp()
+      return { hits: [recovery], answer: await browser.send('DELETE', `/v1/factors/${recovery.id}`, {}), before }
     },
   },
   factors_removal_by_administrator: {
     'by an administrator of all their tenants': async () => {
-      const { sub, handles } = await withTotp()
+      const { sub, totp, recovery, before } = await withApp()
       const { browser } = await loggedIn(['admin'])
-      await settle()
-      const before = (await world.signals()).length
       const answer = await browser.send('DELETE', `/v1/subjects/${sub}/factors`, {})
-      return { hits: [...handles.map((id) => named('device', id)), subject(sub)], answer, before }
+      return { hits: [totp, recovery, subject(sub)], answer, before }
     },
   },
   client_disable: {

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { answerOf, OAuthWorld } from '../oauth/testing.ts'
 import { type Client, PASSWORD, World } from '../testing.ts'
+import { enrolApp, STEP_MS } from './testing.ts'
 import { codeOf } from './totp.ts'
 
 const SEEDED = 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP'
-const STEP_MS = 30_000
 
 let world: World
 let client: Client
@@ -17,18 +17,14 @@ beforeAll(async () => {
 })
 afterAll(() => world.destroy())
 
-/** Code of a secret so many steps from now; the window takes one step either way, and each code once. */
 const code = (secret: string, steps = 0) => codeOf(secret, world.clock.now() + steps * STEP_MS)
 
 async function enrolled(roles?: readonly string[]) {
   const { name, sub } = await client.person(roles)
   const browser = client.browser()
   await browser.login(name)
-  const { json } = await browser.post('/v1/factors/totp', { name: 'Phone' })
-  const added = await browser.post('/v1/factors/totp/confirm', { code: code(json.secret, -1) })
-  expect(added.status).toBe(201)
-  const codes: readonly string[] = added.json.recoveryCodes
-  return { name, sub, browser, secret: json.secret as string, factor: added.json.factor as string, codes }
+  const { secret, codes, handles } = await enrolApp(browser, world.clock)
+  return { name, sub, browser, secret, codes, factor: handles[0] }
 }
 
 const handles = async (browser: Client) =>
@@ -232,9 +228,7 @@ describe('abandonment', () => {
       const { name } = await one.person()
       const browser = one.browser()
       await browser.login(name)
-      const { json } = await browser.post('/v1/factors/totp')
-      const now = () => later.clock.now()
-      expect((await browser.post('/v1/factors/totp/confirm', { code: codeOf(json.secret, now()) })).status).toBe(201)
+      await enrolApp(browser, later.clock)
       await browser.get('/step-up')
       await browser.get('/step-up')
       for (let i = 0; i < 200 && (await count('abandoned')) === 0; i++)
