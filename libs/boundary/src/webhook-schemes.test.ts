@@ -78,6 +78,11 @@ describe('GitHub', () => {
     ],
     ['SHA-1 in its place', given({ 'x-hub-signature-256': SHA1 }), 'credential_invalid'],
     ['SHA-1 under its name', given({ 'x-hub-signature-256': SHA1.replace('sha1', 'sha256') }), 'credential_invalid'],
+    [
+      'under the name of another digest',
+      given({ 'x-hub-signature-256': SIGNATURE.replace('sha256', 'sha512') }),
+      'credential_invalid',
+    ],
     ['no prefix', given({ 'x-hub-signature-256': SIGNATURE.slice(7) }), 'credential_invalid'],
     ['an empty signature', given({ 'x-hub-signature-256': 'sha256=' }), 'credential_invalid'],
     ['half of it', given({ 'x-hub-signature-256': SIGNATURE.slice(0, 39) }), 'credential_invalid'],

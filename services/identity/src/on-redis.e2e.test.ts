@@ -32,6 +32,7 @@ describe.skipIf(!isInstalled)('on Redis', async () => {
   await describe('sessions', () => import('./sessions/sessions.e2e.test.ts').then(() => {}))
   await describe('impersonation', () => import('./sessions/impersonation.e2e.test.ts').then(() => {}))
   await describe('people', () => import('./people/accounts.e2e.test.ts').then(() => {}))
+  await describe('other providers', () => import('./people/foreign.e2e.test.ts').then(() => {}))
   await describe('authorization', () => import('./oauth/authorization.e2e.test.ts').then(() => {}))
   await describe('tokens', () => import('./oauth/token-endpoint.e2e.test.ts').then(() => {}))
   await describe('exchange', () => import('./oauth/exchange.e2e.test.ts').then(() => {}))
