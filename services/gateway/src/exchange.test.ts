@@ -51,7 +51,8 @@ beforeEach(async () => {
   reply = () => [200, given(issued())]
   identity.answer = (_request, response, { body }) => {
     const [status, json] = reply(new URLSearchParams(body))
-    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(json))
+    const moved = status === 307 && { location: (json as { location: string }).location }
+    response.writeHead(status, { 'content-type': 'application/json', ...moved }).end(JSON.stringify(json))
   }
   const metrics = createMetrics()
   // One clock for the gateway and the exchange: the stand's own is made with it.
@@ -168,12 +169,17 @@ describe('identity', () => {
     ['that knows no such audience', () => [400, { error: 'invalid_target' }], [503, 'exchange_unavailable']],
     ['that knows no such gateway', () => [401, { error: 'invalid_client' }], [503, 'exchange_unavailable']],
     ['that fails', () => [500, {}], [503, 'exchange_unavailable']],
-    ['that redirects', () => [302, {}], [503, 'exchange_unavailable']],
+    ['that redirects', () => [307, { location: behind.url }], [503, 'exchange_unavailable']],
     ['that answers no object', () => [200, 'yes'], [503, 'exchange_unavailable']],
-    ['that gives another type', () => [200, given('x', { token_type: 'DPoP' })], [503, 'exchange_unavailable']],
+    ['that gives another type', () => [200, given(issued(), { token_type: 'DPoP' })], [503, 'exchange_unavailable']],
     ['that gives what is no token', () => [200, given('a\r\nb: c')], [503, 'exchange_unavailable']],
-    ['that gives no life', () => [200, given('x', { expires_in: 0 })], [503, 'exchange_unavailable']],
-    ['that goes on and on', () => [200, given('x', { more: 'x'.repeat(70_000) })], [503, 'exchange_unavailable']],
+    [
+      'that gives another kind',
+      () => [200, given(issued(), { issued_token_type: 'x' })],
+      [503, 'exchange_unavailable'],
+    ],
+    ['that gives no life', () => [200, given(issued(), { expires_in: 0 })], [503, 'exchange_unavailable']],
+    ['that goes on and on', () => [200, given(issued(), { more: 'x'.repeat(70_000) })], [503, 'exchange_unavailable']],
   ])('%s: nothing goes on', async (_name, says, told) => {
     reply = says
     expect(await ask()).toEqual(told)
