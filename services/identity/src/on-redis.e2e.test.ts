@@ -37,6 +37,7 @@ describe.skipIf(!isInstalled)('on Redis', async () => {
   await describe('tokens', () => import('./oauth/token-endpoint.e2e.test.ts').then(() => {}))
   await describe('exchange', () => import('./oauth/exchange.e2e.test.ts').then(() => {}))
   await describe('transactions', () => import('./oauth/transaction-tokens.e2e.test.ts').then(() => {}))
+  await describe('tokens of boundaries', () => import('./oauth/boundary-tokens.e2e.test.ts').then(() => {}))
   await describe('refresh', () => import('./oauth/refresh.e2e.test.ts').then(() => {}))
   await describe('revocation', () => import('./oauth/revocation.e2e.test.ts').then(() => {}))
   await describe('clients', () => import('./oauth/clients.e2e.test.ts').then(() => {}))

@@ -165,7 +165,9 @@ export class ChainEvents {
         if (next !== origin) parents.set(next, before ?? origin)
         next = before
       }
-      if (parent !== null && parent !== origin && !parents.has(parent)) parents.set(parent, origin)
+      // Of what is not told it came of, it came of the first.
+      const shown = parent ?? token
+      if (shown !== null && shown !== origin && !parents.has(shown)) parents.set(shown, origin)
     }
     return parents
   }

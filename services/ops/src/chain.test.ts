@@ -132,6 +132,27 @@ test('what boundaries sealed hangs where it was sealed, and a token of who acted
   expect(line).toEqual(tree)
 })
 
+test('what a gateway refused stands with the token that was shown', async () => {
+  await story()
+  const refusal = { ...WHO, actor: 'u_bob', route: 'invoices', outcome: 'scope_missing' }
+  journey.enforcement({ ...refusal, token: 'tok_1' })
+  journey.enforcement({ ...refusal, token: 'tok_4', origin: 'tok_1', outcome: 'credential_revoked' })
+  journey.enforcement({ ...refusal, token: 'tok_z', origin: 'tok_1', outcome: 'view_not_fresh' })
+  const [found] = await chains('tok_1')
+  const refused: string[] = []
+  const walk = (node: ChainNode): void => {
+    for (const { action, route, outcome } of node.refused) refused.push(`${node.token} ${action} ${route} ${outcome}`)
+    for (const one of node.came) walk(one)
+  }
+  if (found) walk(found.root)
+  expect(refused).toEqual([
+    'tok_1 enforcement invoices scope_missing',
+    'tok_3 exchange null not_for_this_client',
+    'tok_4 enforcement invoices credential_revoked',
+    'tok_z enforcement invoices view_not_fresh',
+  ])
+})
+
 test('a session and a family list all of theirs, oldest first', async () => {
   await story()
   for (const handle of ['ses_1', 'fam_1'])
