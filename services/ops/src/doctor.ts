@@ -28,7 +28,7 @@ import { askReadiness } from './identity-client.ts'
 import { judgeAudiences, judgeDemands, judgeScopes, judgeStrength } from './probes/cross-checks.ts'
 import { type EndedTargets, followEnded } from './probes/ended-targets.ts'
 import { examineGateway, type GatewayFindings } from './probes/gateways.ts'
-import { meansOf, offeredBy, type ProbeOptions, tokensOf } from './probes/means.ts'
+import { meansOf, offeredBy, type ProbeOptions, sessionOf, tokensOf } from './probes/means.ts'
 import { examineWorkers, type WorkerFindings } from './probes/workers.ts'
 import { print, type Terminal } from './terminal.ts'
 
@@ -63,7 +63,9 @@ export async function doctor(
   const gateway: GatewayFindings =
     options.gateway === undefined
       ? { checks: [], routes: [] }
-      : await examineGateway({ url: options.gateway, tokens, clock, timeoutMs }).finally(() => tokens?.endAll())
+      : await examineGateway({ url: options.gateway, tokens, session: sessionOf(options), clock, timeoutMs }).finally(
+          () => tokens?.endAll(),
+        )
   // What stands on the log now includes the end of doctor's own tokens: something to be stale against.
   let workers: WorkerFindings = { checks: [], classes: [] }
   const urls = options.worker ?? []

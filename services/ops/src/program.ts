@@ -133,6 +133,7 @@ function build({ env, terminal, clock, signal }: ProgramContext, end: (code: Exi
     .option('--gateway <url>', 'inside listener of a gateway whose routes are probed')
     .option('--client <id>', "doctor's client at identity", 'doctor')
     .option('--client-secret-file <file>', 'file with its secret; or COUNTERSIGN_DOCTOR_CLIENT_SECRET')
+    .option('--session-file <file>', 'file with a session cookie, name=value, for routes that demand a strong login')
     .action(async (options) => end(await doctor(placed(options), env, terminal, clock)))
 
   return program

@@ -1,4 +1,6 @@
 /** Doctor probes every route and every job class, passes what is right, and finds each thing that is not. */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { openSqliteLog } from '@countersign/event-log/sqlite'
 import { systemClock } from '@countersign/kernel'
 import { EXIT, runProgram } from '@countersign/ops'
@@ -27,6 +29,14 @@ function routes(api: string): readonly object[] {
       path: '/wrong/audience',
       forward: 'access-token',
       upstreamAudience: 'billing',
+    },
+    {
+      ...wrong,
+      name: 'of-people',
+      path: '/of-people',
+      acr: ['pwd', 'mfa'],
+      maxAuthAge: '15m',
+      scopes: ['payments:run'],
     },
     { ...wrong, name: 'strong', path: '/strong', acr: ['mfa', 'phr'], scopes: ['payments:run'] },
   ]
@@ -84,6 +94,16 @@ describe('what is right', () => {
     expect(checks.filter(({ name, state }) => state === 'skip' && /route|job class/.test(name))).toEqual([])
     expect(text).not.toContain(CLIENT_SECRET)
     expect(text).not.toContain(PROBE_SECRET)
+  }, 60_000)
+
+  test('with the session of a person, routes that demand a login are seen to let one in', async () => {
+    const file = join(site.folder, 'session')
+    writeFileSync(file, `${await site.login('bob')}\n`)
+    const { check } = await doctor({ gateway: site.gateway.checkAddress, more: ['--session-file', file] })
+    expect(check('route of-people')).toMatchObject({ state: 'ok', detail: expect.stringContaining('lets in who may') })
+    expect(check('route strong')).toMatchObject({ state: 'fail', detail: expect.stringContaining('the session given') })
+    const without = await doctor({ gateway: site.gateway.checkAddress })
+    expect(without.check('route of-people')).toMatchObject({ state: 'warn' })
   }, 60_000)
 
   test('runs nothing: no job on any topic, no decision, nothing started', async () => {

@@ -14,6 +14,8 @@ export interface GatewayProbing {
   readonly url: string
   /** Null where doctor was given no client: data are still compared. */
   readonly tokens: OwnTokens | null
+  /** Session cookie, `name=value`, of somebody who logged in as strongly as routes demand; null for none. */
+  readonly session: string | null
   readonly clock: Clock
   readonly timeoutMs: number
 }
@@ -87,7 +89,8 @@ class RouteProbe {
       (await this.#ended(tokens))
     if (fault !== null) return fail(name, fault)
     const refused = ['no credential', 'another audience', ...scopes.map((scope) => `no ${scope}`), 'an ended token']
-    if (this.#demandsStrength) return warn(name, `refuses ${refused.join(', ')}, and a service: nobody was let in`)
+    if (this.#demandsStrength && this.#probing.session === null)
+      return warn(name, `refuses ${refused.join(', ')}, and a service: nobody was let in`)
     return ok(name, `lets in who may, and refuses ${refused.join(', ')}`)
   }
 
@@ -100,8 +103,11 @@ class RouteProbe {
     const answer = await this.#shown(token)
     if (!this.#demandsStrength) return answer.status < 300 ? null : `the good one is refused: ${said(answer)}`
     const challenge = answer.headers.get('www-authenticate') ?? ''
-    if (answer.status === 401 && challenge.includes('insufficient_user_authentication')) return null
-    return `one that never logged in gets ${said(answer)}, not the challenge to do so`
+    if (answer.status !== 401 || !challenge.includes('insufficient_user_authentication'))
+      return `one that never logged in gets ${said(answer)}, not the challenge to do so`
+    if (this.#probing.session === null) return null
+    const strong = await this.#asked({ cookie: this.#probing.session })
+    return strong.status < 300 ? null : `the session given is refused: ${said(strong)}`
   }
 
   async #wrongAudience(tokens: OwnTokens): Promise<string | null> {
@@ -145,10 +151,13 @@ class RouteProbe {
   }
 
   #shown(token: OwnToken | null): Promise<HttpAnswer> {
+    return this.#asked(token === null ? {} : { authorization: `Bearer ${token.text}` })
+  }
+
+  #asked(headers: Record<string, string>): Promise<HttpAnswer> {
     const { path, methods } = this.#route
     const { url, timeoutMs } = this.#probing
     const method = methods.find((one) => one === 'POST') ?? methods[0] ?? 'GET'
-    const headers = token === null ? {} : { authorization: `Bearer ${token.text}` }
     return ask(new URL(`/check${path.replace(/\*$/, 'doctor')}`, url), timeoutMs, { method, headers })
   }
 }

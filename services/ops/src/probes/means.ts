@@ -17,6 +17,7 @@ export interface ProbeOptions {
   gateway?: string
   client: string
   clientSecretFile?: string
+  sessionFile?: string
 }
 
 type Environment = Readonly<Record<string, string | undefined>>
@@ -30,7 +31,8 @@ a stale version, and without each claim it demands. Give doctor, for that and no
                 and the secret the workers have as COUNTERSIGN_PROBE_SECRET
   for gateways  a client "doctor" at identity: grant client_credentials, a service account in that tenant
                 with the roles the routes need, and as audiences first one of its own that no route has,
-                then those of the routes. The tokens it gets are ended when doctor is done.`
+                then those of the routes. The tokens it gets are ended when doctor is done.
+                For routes that demand a strong login, the session cookie of somebody who did, name=value.`
 
 /** @throws {OPS_ARGUMENT_INVALID} when only half of it is given, or the key is none. */
 export function meansOf(options: ProbeOptions, env: Environment): WorkerProbing['means'] {
@@ -52,6 +54,11 @@ export function tokensOf(options: ProbeOptions, env: Environment, timeoutMs: num
   if (secret === null || options.gateway === undefined) return null
   if (options.identity === undefined) throw wrongArgument('--gateway with a client needs --identity <url>')
   return new OwnTokens({ identity: options.identity, id: options.client, secret, timeoutMs })
+}
+
+/** Of somebody who logged in strongly. */
+export function sessionOf({ sessionFile }: ProbeOptions): string | null {
+  return secretOf(sessionFile, undefined)
 }
 
 /** What identity says it offers (RFC 8414); null when it says nothing. */
