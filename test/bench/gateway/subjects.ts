@@ -3,11 +3,9 @@
  * notary in another process. The gateway is configured as for production, but for cookies without TLS.
  */
 import { randomBytes } from 'node:crypto'
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { freePort, Service } from '../../day/processes.ts'
+import { startGateway } from '../../identity/gateway.ts'
 import { basic, begin, type ClientCredentials, login, personEmail, REDIRECT_URI } from '../../identity/people.ts'
-import { IdentitySite, ISSUER, SERVICE_SECRET } from '../../identity/site.ts'
+import { IdentitySite } from '../../identity/site.ts'
 import { WorkerProcess } from '../worker-process.ts'
 import type { ProxyTask } from './proxy.ts'
 import { AUDIENCE, type Credential, type IntrospectedBy, SCOPE, type Subject } from './subject.ts'
@@ -43,7 +41,8 @@ export async function startSubjects(nodeOptions: string): Promise<Subjects> {
     }
     const bare = await proxy(null)
     const introspecting = await proxy(introspection)
-    const gateway = await startGateway(site, identity.url, upstream, secret, nodeOptions)
+    const route = { name: 'invoices', path: '/invoices/*', upstream, audience: AUDIENCE, scopes: [SCOPE] }
+    const gateway = await startGateway(site, { identityUrl: identity.url, routes: [route], secret, nodeOptions })
     stops.push(() => gateway.stop())
     const cookies: string[] = []
     for (let i = 0; i < PEOPLE; i++) cookies.push(await login(identity.url, personEmail(i)))
@@ -85,37 +84,4 @@ function startSite(secret: string): Promise<IdentitySite> {
     clients: [app('jwt'), app('opaque'), { ...gateway, introspects: [AUDIENCE] }],
     orders: [{ name: 'gateway', use: 'envelope', tenants: ['*'], topics: ['*'] }],
   })
-}
-
-async function startGateway(
-  site: IdentitySite,
-  identityUrl: string,
-  upstream: string,
-  secret: string,
-  nodeOptions: string,
-): Promise<Service> {
-  const routes = join(site.folder, 'routes.json')
-  const route = { name: 'invoices', path: '/invoices/*', upstream, audience: AUDIENCE, scopes: [SCOPE] }
-  writeFileSync(routes, JSON.stringify([route]))
-  const port = await freePort()
-  const values = {
-    HTTP_PORT: String(port),
-    ROUTES_FILE: routes,
-    LOG_PATH: site.logPath,
-    ROOT_KEY_FILE: join(site.keys, 'root.pub'),
-    ENVELOPE_KEY_ID: 'gateway',
-    ENVELOPE_KEY_FILE: join(site.keys, 'gateway.key.pem'),
-    IDENTITY_URL: identityUrl,
-    IDENTITY_SECRET: SERVICE_SECRET,
-    INTROSPECTION_CLIENT: 'gateway',
-    INTROSPECTION_SECRET: secret,
-    ISSUER,
-    INSECURE_COOKIES: 'true',
-  }
-  const env = Object.fromEntries(Object.entries(values).map(([key, value]) => [`COUNTERSIGN_${key}`, value]))
-  const plain = nodeOptions === '' ? {} : { NODE_OPTIONS: nodeOptions }
-  const service = new Service({ name: 'gateway', service: 'gateway', port, env: { ...env, ...plain } }, site.folder)
-  service.start()
-  await service.ready()
-  return service
 }
