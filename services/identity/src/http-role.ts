@@ -164,7 +164,7 @@ export async function startHttpRole(parts: Parts, journey: Journey, closers: Clo
 
   if (config.insecureCookies) logger.warn({}, 'cookies are sent without Secure: for development only')
   const cookies = new Cookies({ secure: !config.insecureCookies })
-  const guard = new Guard({ store, sessions, cookies, kinds, newDevice, clock })
+  const guard = new Guard({ store, sessions, cookies, factors })
   const welcome = new Welcome({ cookies, clock })
   const made = { logins, factors, stepUps, passkeys, welcome, oauth }
   const routed = { ...base, ...made, authority, sessions, sessionEndings, administration, guard, cookies }

@@ -157,10 +157,11 @@ describe('a session', () => {
 })
 
 describe('who has the password alone', () => {
-  it('CVE-2026-3429: takes no factor away and adds none, not as an administrator either', async () => {
+  it('CVE-2026-3429: takes no factor away, adds none and gives nothing, not as an administrator either', async () => {
     const { name, sub, secret } = await equipped(['admin'])
     const thief = await another(name)
     const { factors } = (await thief.get('/v1/factors')).json
+    const { sub: other } = await client.person()
     const tries: [string, string, unknown][] = [
       ['POST', '/v1/factors/totp', {}],
       ['POST', '/v1/factors/totp/confirm', { code: '000000' }],
@@ -168,6 +169,10 @@ describe('who has the password alone', () => {
       ['PATCH', `/v1/factors/${factors[0].factor}`, { name: 'x' }],
       ['DELETE', `/v1/factors/${factors[0].factor}`, {}],
       ['DELETE', `/v1/subjects/${sub}/factors`, {}],
+      ['POST', `/v1/subjects/${other}/password-reset-codes`, {}],
+      ['PUT', `/v1/affiliations/acme/${other}/roles`, { roles: ['member'] }],
+      ['POST', '/v1/impersonations', { sub: other }],
+      ['POST', '/v1/api-sessions', { name: 'x' }],
       ['POST', '/security/passkeys/options', { name: 'x' }],
       ['POST', '/security/passkeys', { response: {} }],
     ]

@@ -32,13 +32,10 @@ export interface FactorsOptions {
   readonly waitMs: Millis
 }
 
-export type FactorFault =
-  | Refusal
-  | 'not_permitted'
-  | 'reauthentication_required'
-  | 'step_up_required'
-  | 'step_up_failed'
-  | 'login_slowed'
+/** Why a session is not enough for what gives authority. */
+export type GivingFault = 'not_permitted' | 'reauthentication_required' | 'step_up_required'
+
+export type FactorFault = Refusal | GivingFault | 'step_up_failed' | 'login_slowed'
 
 /** Shown once. */
 export interface TotpEnrolment {
@@ -73,10 +70,10 @@ export class Factors {
   }
 
   /**
-   * Why this session may not change its person's factors now; null when it may. Who has a factor shows it first: else a
-   * password, or a cookie left lying about, would be enough to replace it. @throws {SESSION_STORE_UNAVAILABLE}.
+   * Why this session may not give authority now, or change its person's factors; null when it may. Who has a factor shows
+   * it first: else a password, or a cookie left lying about, would be enough. @throws {SESSION_STORE_UNAVAILABLE}.
    */
-  async faultOf({ session }: Known): Promise<FactorFault | null> {
+  async faultOf({ session }: Known): Promise<GivingFault | null> {
     const { store, kinds, newDevice, clock } = this.#options
     if (session.act.length > 0 || (session.kind !== 'browser' && session.kind !== 'admin')) return 'not_permitted'
     const has = (await store.factorsOf(session.sub)).length > 0

@@ -74,9 +74,7 @@ export async function factorRoutes(
     const [caller, act] = await asking.act('gives', request, reply)
     if (caller === null) return reply
     const { sub } = request.params
-    // An administrator's own are among those: a password alone takes no factor away.
-    const weak = caller.kind === 'operator' ? null : await factors.faultOf(caller.known)
-    const refusal = weak ?? (await refusalBeyond(caller, sub, store))
+    const refusal = await refusalBeyond(caller, sub, store)
     return refusal === null ? sendAnswer(reply, await factors.removeAll(sub, act)) : problem(reply, refusal)
   })
 

@@ -1,12 +1,11 @@
 /** Who calls, and from where. */
 import { createHash } from 'node:crypto'
-import type { Clock } from '@countersign/kernel'
 import type { Secret, SessionStore } from '@countersign/session-store'
 import type { FastifyRequest } from 'fastify'
+import type { Factors, GivingFault } from '../factors/factors.ts'
 import { ADMIN_SCOPE } from '../people/grants.ts'
 import type { Presented } from '../sessions/credentials.ts'
-import type { SessionKinds } from '../sessions/kinds.ts'
-import { isRecent, type Known, type NewDeviceRule, type Sessions } from '../sessions/sessions.ts'
+import type { Known, Sessions } from '../sessions/sessions.ts'
 import type { Cookies } from './cookies.ts'
 
 /** Who may administer: an operator everywhere, an administrator in the tenant of their session. */
@@ -14,15 +13,13 @@ export type Caller =
   | { readonly kind: 'operator'; readonly initiator: string }
   | { readonly kind: 'administrator'; readonly initiator: string; readonly tenant: string; readonly known: Known }
 
-export type CallerFault = 'credential_missing' | 'credential_invalid' | 'not_permitted' | 'reauthentication_required'
+export type CallerFault = 'credential_missing' | 'credential_invalid' | GivingFault
 
 export interface GuardOptions {
   readonly store: Pick<SessionStore, 'secret'>
   readonly sessions: Pick<Sessions, 'known'>
   readonly cookies: Cookies
-  readonly kinds: SessionKinds
-  readonly newDevice: NewDeviceRule
-  readonly clock: Pick<Clock, 'now'>
+  readonly factors: Pick<Factors, 'faultOf'>
 }
 
 const UNSAFE = new Set(['POST', 'PUT', 'PATCH', 'DELETE'])
@@ -76,10 +73,8 @@ export class Guard {
   }
 
   /** Why this session may not give authority now; null when it may. What takes authority away never asks. */
-  faultOfGiving({ session }: Known): CallerFault | null {
-    const { kinds, newDevice, clock } = this.#options
-    if (session.act.length > 0 || kinds[session.kind].reauthenticateMs === null) return 'not_permitted'
-    return isRecent(session, { kinds, newDevice, now: clock.now() }) ? null : 'reauthentication_required'
+  faultOfGiving(known: Known): Promise<CallerFault | null> {
+    return this.#options.factors.faultOf(known)
   }
 
   /** An operator by bearer secret, else an administrator by session. */
@@ -102,7 +97,7 @@ export class Guard {
   async giver(request: FastifyRequest): Promise<Caller | CallerFault> {
     const caller = await this.caller(request)
     if (typeof caller === 'string' || caller.kind === 'operator') return caller
-    return this.faultOfGiving(caller.known) ?? caller
+    return (await this.faultOfGiving(caller.known)) ?? caller
   }
 
   /** Who may end what another identity provider names: an operator, or that provider, by a secret for nothing else. */

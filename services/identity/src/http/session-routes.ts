@@ -82,7 +82,7 @@ export async function sessionRoutes(app: FastifyInstance, options: SessionRoutes
     const body = parsed(reply, apiBody, request.body)
     if (body === null) return reply
     const known = await guard.own(request)
-    const fault = typeof known === 'string' ? known : guard.faultOfGiving(known)
+    const fault = typeof known === 'string' ? known : await guard.faultOfGiving(known)
     if (typeof known === 'string' || fault !== null) return problem(reply, fault ?? 'not_permitted')
     const result = await apiSessions.begin({
       known,
