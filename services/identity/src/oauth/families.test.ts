@@ -16,6 +16,7 @@ const authorised = {
   amr: ['pwd'],
   acr: null,
   absoluteExpiresAt: clock.now() + 9,
+  targets: ['dev_1', 'fac_1'].map((id) => ({ kind: 'device', tenant: '', id, version: 1 })),
 } as unknown as Session
 const begun: Begun = { ok: true, session: authorised, ended: [] }
 
@@ -70,4 +71,6 @@ it('binds a family to the session it is from, unless it may be offline; and to i
     ['ses_1', now + 5, 'dev_1'],
     ['ses_1', now + 9, 'App'],
   ])
+  // What ends with the factor it was begun with, ends so by whatever client.
+  for (const { factor } of asked) expect(factor).toEqual({ handle: 'fac_1', use: null })
 })
