@@ -9,7 +9,7 @@ import { scopeOf, targetKey } from '@countersign/revocation'
 import type { LogPosition, TargetVersion } from '@countersign/schemas'
 import { type Denial, denied } from './denial.ts'
 import type { IdentityTarget, ResolvedIdentity } from './identity.ts'
-import type { Transaction } from './txn-tokens.ts'
+import { isResolved, type Presented } from './presented.ts'
 
 /** An identity that is not refused now. */
 export interface Judged {
@@ -25,17 +25,6 @@ export interface AuthorityOptions {
   readonly replica: Pick<SignalsView, 'floors' | 'freshness' | 'position' | 'reached' | 'ring'>
   readonly clock: Clock
   readonly keyId: string
-}
-
-/** A credential and when it was made or last confirmed; epoch milliseconds. */
-export interface Presented {
-  readonly identity: ResolvedIdentity
-  /** When it was made, for self-contained ones; when identity answered, for resolved ones. */
-  readonly at: number
-  /** Nobody was asked: found good earlier. */
-  readonly remembered?: boolean
-  /** Set for transaction tokens: what they carry on. */
-  readonly transaction?: Transaction
 }
 
 export class Authority {
@@ -137,10 +126,4 @@ export class Authority {
     const { replica } = this.#options
     return answered === null || replica.reached(answered) === 'reached' ? replica.position() : answered
   }
-}
-
-/** Whether identity itself was asked; a transaction token says what somebody else was answered. */
-export function isResolved({ identity, transaction }: Presented): boolean {
-  const { credential } = identity
-  return transaction === undefined && (credential === 'session_cookie' || credential === 'opaque_token')
 }

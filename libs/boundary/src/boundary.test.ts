@@ -263,3 +263,29 @@ test('a contradictory composition is refused', () => {
     expect.objectContaining({ code: 'BOUNDARY_OPTIONS_INVALID' }),
   )
 })
+
+describe('a credential that came otherwise', () => {
+  test('is judged as one in a request is', async () => {
+    const here = stand()
+    const context = { requestId: 'job-7', correlationId: 'batch-2026-11', ip: '192.0.2.7', userAgent: 'cli/1' }
+    expect(await here.boundary.present({ cookie: COOKIE }, context)).toMatchObject({
+      ok: true,
+      identity: { sub: 'u_1', requestId: 'job-7', correlationId: 'batch-2026-11', ip: '192.0.2.0/24', userAgent: null },
+    })
+    here.view.raise({ kind: 'session', tenant: '', id: 's_1' }, 'reason:logout', NOW)
+    expect(await here.boundary.present({ cookie: COOKIE })).toMatchObject({ code: 'credential_revoked' })
+  })
+
+  test.each([
+    [{ cookie: 'a b' }, 'form'],
+    [{ cookie: '' }, 'form'],
+    [{ cookie: 'x'.repeat(513) }, 'form'],
+    [{ bearer: '' }, 'form'],
+    [{ bearer: COOKIE }, 'form'],
+    [{ bearer: 'rt_fam_x.1.y' }, 'no_refresh'],
+    [{ txnToken: 'e30.e30.e30' }, 'no_txn_token'],
+  ])('%j is asked about nowhere', async (given, detail) => {
+    const sessions = { resolve: () => Promise.reject(new Error('asked')) }
+    expect(await stand({ sessions }).boundary.present(given)).toMatchObject({ code: 'credential_invalid', detail })
+  })
+})

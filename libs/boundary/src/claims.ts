@@ -2,9 +2,10 @@
 import { bindEvent } from '@countersign/envelope'
 import type { Clock } from '@countersign/kernel'
 import type { EnvelopeClaims, JobTopicNames } from '@countersign/schemas'
-import type { Authority, Judged, Presented } from './authority.ts'
+import type { Authority, Judged } from './authority.ts'
 import { type Denial, denied } from './denial.ts'
 import type { BoundaryIdentity } from './identity.ts'
+import type { Presented } from './presented.ts'
 
 /** A job that is well-formed, encoded, and waits to be sealed. */
 export interface PreparedJob {

@@ -1,11 +1,12 @@
 /** Finds out what a credential stands for: remembered, verified here, or asked about. Whoever calls judges it. */
 import type { Clock } from '@countersign/kernel'
-import type { Authority, Presented } from './authority.ts'
+import type { Authority } from './authority.ts'
 import { type Denial, denied } from './denial.ts'
 import type { Credential, CredentialForm } from './http.ts'
 import { fresh, settled } from './identities.ts'
 import type { TokenResolver } from './introspection.ts'
 import type { Issuers } from './issuers.ts'
+import type { Presented } from './presented.ts'
 import { Remembered, type RememberOptions } from './remembered.ts'
 import type { SessionResolver } from './sessions.ts'
 import type { TxnTokenReader } from './txn-tokens.ts'

@@ -1,9 +1,10 @@
 /** Makes the identity that handlers see of a credential that is good now. */
 import { newHandle, type Random } from '@countersign/kernel'
 import { parseTraceparent, traceContext } from '@countersign/telemetry'
-import type { Judged, Presented } from './authority.ts'
+import type { Judged } from './authority.ts'
 import type { RequestContextValues } from './context.ts'
 import { type BoundaryIdentity, deepFreeze, type IdentityTarget, normalScopes } from './identity.ts'
+import type { Presented } from './presented.ts'
 
 /** What is known of a request beside its credential. */
 export interface Arrival {

@@ -3,10 +3,10 @@ import type { Clock, Secret } from '@countersign/kernel'
 import { foreignId, MAX_FOREIGN_CHARS } from '@countersign/revocation'
 import type { Actor, PrincipalKind } from '@countersign/schemas'
 import { createVerifier, type TokenClaims, type Verifier, type VerifierOptions } from '@countersign/tokens'
-import type { Presented } from './authority.ts'
 import { type Denial, denied } from './denial.ts'
 import type { IdentityTarget } from './identity.ts'
 import { ownIdentity } from './own-claims.ts'
+import type { Presented } from './presented.ts'
 
 /**
  * Identity itself. Its tokens name every target they depend on with its version; one that does not is refused, as is one

@@ -2,11 +2,11 @@
 import { EventLogError, maxRecordBytes } from '@countersign/event-log'
 import { newId, type Random } from '@countersign/kernel'
 import { type Catalogue, frame } from '@countersign/schemas'
-import type { Presented } from './authority.ts'
 import type { PreparedJob } from './claims.ts'
 import { failure } from './denial.ts'
 import { type BoundaryIdentity, normalScopes } from './identity.ts'
 import { Outlet, type OutletOptions, type Sent } from './outlet.ts'
+import type { Presented } from './presented.ts'
 
 /** A job to send. */
 export interface Job {

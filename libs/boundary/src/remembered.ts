@@ -4,7 +4,7 @@
  */
 import { hash } from 'node:crypto'
 import type { Clock } from '@countersign/kernel'
-import type { Presented } from './authority.ts'
+import type { Presented } from './presented.ts'
 
 export interface RememberOptions {
   /** The oldest goes first. @defaultValue 10000 */

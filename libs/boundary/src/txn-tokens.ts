@@ -17,11 +17,12 @@ import {
 import { type Clock, newHandle, type Random } from '@countersign/kernel'
 import type { SignalsView } from '@countersign/replica'
 import type { Actor, CredentialKind } from '@countersign/schemas'
-import type { Authority, Judged, Presented } from './authority.ts'
+import type { Authority, Judged } from './authority.ts'
 import { BoundaryError, type Denial, denied, failure } from './denial.ts'
 import { type BoundaryIdentity, type IdentityTarget, type JsonObject, normalScopes } from './identity.ts'
 import { type Accepted, Issuers, type OwnIssuerConfig, type Read } from './issuers.ts'
 import { member, seconds, transactionIdentity } from './own-claims.ts'
+import type { Presented } from './presented.ts'
 import { type Members, object, oneOf, orNull, text } from './reading.ts'
 
 export interface TxnTokenOptions {
@@ -33,19 +34,6 @@ export interface TxnTokenOptions {
   readonly accept?: boolean
   /** Tolerated clock skew of other boundaries, milliseconds. @defaultValue 250 */
   readonly epsilonMs?: number
-}
-
-/** What a Txn-Token says of the transaction it carries on. */
-export interface Transaction {
-  readonly txn: string
-  readonly requestId: string | null
-  readonly correlationId: string | null
-  readonly ip: string | null
-  readonly userAgent: string | null
-  readonly details: JsonObject
-  readonly context: JsonObject
-  /** When the token ends, epoch milliseconds; none made for its identity lives longer. */
-  readonly until: number
 }
 
 export interface TxnTokenRequest {

@@ -5,9 +5,10 @@
 import type { Clock } from '@countersign/kernel'
 import type { SignalsView } from '@countersign/replica'
 import type { Logger } from '@countersign/telemetry'
-import { type Authority, isResolved, type Presented } from './authority.ts'
+import type { Authority } from './authority.ts'
 import { type Demands, unmet } from './demands.ts'
 import { type Denial, denied } from './denial.ts'
+import { isResolved, type Presented } from './presented.ts'
 
 /** What a boundary needs of the view this process keeps; a `Replica` is one. */
 export interface BoundaryView
