@@ -219,10 +219,17 @@ describe('tail', () => {
     await story()
     const enough = new AbortController()
     const running = run(['tail', ...data, '--count', '1', '-o', 'json'], { signal: enough.signal })
-    await sleep(300)
-    embedded.scribe.signal()
-    await embedded.flush()
+    let told = false
+    const telling = (async () => {
+      // What is appended before it has begun is not news to it.
+      for (; !told; await sleep(100)) {
+        embedded.scribe.signal()
+        await embedded.flush()
+      }
+    })()
     const { out } = await running
+    told = true
+    await telling
     expect(lines(out).map(({ kind }) => kind)).toEqual(['Signal'])
     const stopped = run(['tail', ...data], { signal: enough.signal })
     enough.abort()

@@ -32,7 +32,8 @@ a stale version, and without each claim it demands. Give doctor, for that and no
   for gateways  a client "doctor" at identity: grant client_credentials, a service account in that tenant
                 with the roles the routes need, and as audiences first one of its own that no route has,
                 then those of the routes. The tokens it gets are ended when doctor is done.
-                For routes that demand a strong login, the session cookie of somebody who did, name=value.`
+                For routes that demand a strong login, the session cookie of somebody who did, name=value.
+Exit code 0 when nothing fails, 3 when a check does; warnings and what was skipped do not count.`
 
 /** @throws {OPS_ARGUMENT_INVALID} when only half of it is given, or the key is none. */
 export function meansOf(options: ProbeOptions, env: Environment): WorkerProbing['means'] {
