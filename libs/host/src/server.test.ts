@@ -94,13 +94,16 @@ it('finishes what is under way, and is not ready from the moment it closes', asy
   const held = new Promise<void>((resolve) => {
     release = resolve
   })
-  app.get('/slow', async () => {
-    await held
-    return 'done'
+  const begun = new Promise<void>((resolve) => {
+    app.get('/slow', async () => {
+      resolve()
+      await held
+      return 'done'
+    })
   })
   const address = await app.listen({ host: '127.0.0.1', port: 0 })
   const slow = fetch(`${address}/slow`)
-  await new Promise((resolve) => setTimeout(resolve, 50))
+  await begun
   const closed = app.close()
   release()
   expect(await (await slow).text()).toBe('done')
