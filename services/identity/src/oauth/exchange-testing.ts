@@ -23,10 +23,13 @@ export class ExchangeWorld {
     this.world = new World(orders)
   }
 
-  /** @param orders keys of boundaries. */
-  static async start(orders: readonly KeyOrder[] = []): Promise<ExchangeWorld> {
+  /** @param orders keys of boundaries. @param more of the configuration. */
+  static async start(
+    orders: readonly KeyOrder[] = [],
+    more: Readonly<Record<string, string>> = {},
+  ): Promise<ExchangeWorld> {
     const of = new ExchangeWorld(orders)
-    of.identity = await of.world.start({ COUNTERSIGN_ISSUER: ISSUER, COUNTERSIGN_TRUST_DOMAIN: DOMAIN })
+    of.identity = await of.world.start({ COUNTERSIGN_ISSUER: ISSUER, COUNTERSIGN_TRUST_DOMAIN: DOMAIN, ...more })
     of.oauth = await OAuthWorld.at(of.identity)
     const code = {
       grants: ['authorization_code', 'refresh_token'],
