@@ -278,7 +278,7 @@ describe('an event stream', () => {
     gateway.view.raise(...LOGOUT)
     await sleep(20)
     // As often as it takes: a machine under load may not have begun to wait when it first passes.
-    while ((await openNow('event_stream')) !== 0) await gateway.clock.advance(1_000)
+    for (; (await openNow('event_stream')) !== 0; await sleep(10)) await gateway.clock.advance(1_000)
     socket.resume()
     while (!socket.closed) await sleep(10)
   })
