@@ -30,7 +30,6 @@ export interface AuthorityOptions {
 export class Authority {
   readonly #options: AuthorityOptions
   readonly #targets = new WeakMap<ResolvedIdentity, readonly TargetVersion[]>()
-  readonly #keys = new WeakMap<IdentityTarget, TargetVersion>()
 
   constructor(options: AuthorityOptions) {
     this.#options = options
@@ -53,7 +52,7 @@ export class Authority {
     if (transaction && identity.position && replica.reached(identity.position, at + 1000) === 'beyond') {
       return denied('credential_invalid', 'position_beyond')
     }
-    return this.judgeFloors(identity)
+    return this.judgeFloors(presented)
   }
 
   /** Whether this view is proven, and no older than the largest staleness budget. */
@@ -85,45 +84,47 @@ export class Authority {
   }
 
   /** By floors alone: what has been ended, and what is left. */
-  judgeFloors(identity: ResolvedIdentity): Judged | Denial {
+  judgeFloors(presented: Presented): Judged | Denial {
+    const { identity } = presented
     const { replica } = this.#options
-    const removed = new Set<string>()
-    const targets = this.targetsOf(identity)
+    let removed: Set<string> | undefined
+    const targets = this.targetsOf(presented)
     for (const target of targets) {
       for (const { effect, higher } of replica.floors(target.key)) {
         const scope = scopeOf(effect)
-        if (scope !== null && identity.scopeVersion < higher) removed.add(scope)
+        if (scope !== null && identity.scopeVersion < higher) {
+          removed ??= new Set()
+          removed.add(scope)
+        }
         if (scope === null && target.version < higher) return denied('credential_revoked', effect)
       }
     }
-    const scopes = identity.scopes.filter((scope) => !removed.has(scope))
+    const scopes = removed ? identity.scopes.filter((scope) => removed?.has(scope) !== true) : identity.scopes
     return { ok: true, targets, scopes, position: this.#position(identity.position) }
   }
 
-  /**
-   * A fan-out seals for one identity many times, and a remembered one comes with most of its targets again: each key is
-   * hashed once. Identities and targets are frozen.
-   */
-  targetsOf(identity: ResolvedIdentity): readonly TargetVersion[] {
-    let targets = this.#targets.get(identity)
-    if (!targets) {
-      targets = identity.targets.map((target) => this.#keyed(target))
-      this.#targets.set(identity, targets)
-    }
-    return targets
-  }
-
-  #keyed(target: IdentityTarget): TargetVersion {
-    let keyed = this.#keys.get(target)
+  /** A fan-out seals for one identity many times, and one that is remembered is judged at each use: keys are hashed once. */
+  targetsOf({ identity, targets }: Presented): readonly TargetVersion[] {
+    if (targets) return targets
+    let keyed = this.#targets.get(identity)
     if (!keyed) {
-      keyed = { kind: target.kind, key: targetKey(target), version: target.version }
-      this.#keys.set(target, keyed)
+      keyed = identity.targets.map(keyedTarget)
+      this.#targets.set(identity, keyed)
     }
     return keyed
+  }
+
+  /** @param known of the first of the targets, in this order. */
+  extended(known: readonly TargetVersion[], all: readonly IdentityTarget[]): readonly TargetVersion[] {
+    return all.length === known.length ? known : [...known, ...all.slice(known.length).map(keyedTarget)]
   }
 
   #position(answered: LogPosition | null): LogPosition {
     const { replica } = this.#options
     return answered === null || replica.reached(answered) === 'reached' ? replica.position() : answered
   }
+}
+
+function keyedTarget(target: IdentityTarget): TargetVersion {
+  return { kind: target.kind, key: targetKey(target), version: target.version }
 }

@@ -162,7 +162,9 @@ export function createBoundary(options: BoundaryOptions): Boundary {
     const judged = authority.judge(presented)
     if (!judged.ok) return { ...judged, of: presented.identity }
     const identity = identityFor(presented, judged, arrival, clock.now(), random, filterContext)
-    made.set(identity, { ...presented, identity })
+    // It depends on all that its credential does, in that order, and on its own transaction.
+    const targets = authority.extended(judged.targets, identity.targets)
+    made.set(identity, { ...presented, identity, targets })
     return { ok: true, identity }
   }
 

@@ -1,4 +1,5 @@
 /** A credential found good, before it is judged. */
+import type { TargetVersion } from '@countersign/schemas'
 import type { JsonObject, ResolvedIdentity } from './identity.ts'
 
 /** A credential and when it was made or last confirmed; epoch milliseconds. */
@@ -10,6 +11,8 @@ export interface Presented {
   readonly remembered?: boolean
   /** Set for transaction tokens: what they carry on. */
   readonly transaction?: Transaction
+  /** Of the identity, by key; worked out when absent. */
+  readonly targets?: readonly TargetVersion[]
 }
 
 /** What a Txn-Token says of the transaction it carries on. */

@@ -57,7 +57,7 @@ export class Watching {
   }
 
   add(presented: Presented, demands: Demands, onEnd: Watched['onEnd']): () => void {
-    const keys = this.#authority.targetsOf(presented.identity).map(({ key }) => nameOf(key))
+    const keys = this.#authority.targetsOf(presented).map(({ key }) => nameOf(key))
     const watched: Watched = { presented, demands, onEnd, keys, cancelTimer: () => {}, over: false }
     this.#all.add(watched)
     if (this.#all.size === 1) this.#begin()
@@ -112,7 +112,7 @@ export class Watching {
     const { presented, demands } = watched
     const { identity } = presented
     const now = this.#clock.now()
-    const judged = this.#authority.judgeFloors(identity)
+    const judged = this.#authority.judgeFloors(presented)
     const denial = judged.ok ? unmet(demands, identity, judged, now) : judged
     if (denial) this.#end(watched, denial)
     else if (now >= this.#endOf(presented)) this.#end(watched, denied('credential_expired'))
