@@ -132,8 +132,7 @@ describe.skipIf(found === undefined)('in a browser', () => {
       body: JSON.stringify({ email: 'bob@example.com', password: PASSWORD }),
     })
     const cookie = login.headers.getSetCookie()[0]?.split(';')[0] ?? ''
-    const stands = async (): Promise<number> =>
-      (await fetch(`${site.door}/session`, { headers: { cookie } })).status
+    const stands = async (): Promise<number> => (await fetch(`${site.door}/session`, { headers: { cookie } })).status
     expect(await stands()).toBe(200)
     const page = await browser.newPage()
     await page.goto(`${site.door}/sessions`)
