@@ -271,6 +271,16 @@ describe('authorization (RFC 9470 §4)', () => {
     expect(answerOf(await ask(browser, { acr_values: 'mfa' }))).toHaveProperty('code')
   })
 
+  it('asks for the factor still after a login on the way', async () => {
+    const { name } = await enrolled()
+    const browser = client.browser()
+    const page = await ask(browser, { acr_values: 'phr mfa' })
+    const onward = /name="continue" value="([^"]+)"/.exec(page.text)?.[1]?.replaceAll('&#38;', '&') ?? ''
+    const form = new URLSearchParams({ email: `${name}@example.test`, password: PASSWORD, continue: onward })
+    const login = await browser.post('/login', form.toString())
+    expect((await browser.get(login.headers.get('location') ?? '')).text).toContain('action="/step-up"')
+  })
+
   it('asks once for both, a factor and to be there now', async () => {
     const { browser, secret } = await enrolled()
     await browser.post('/step-up', { code: code(secret) })
