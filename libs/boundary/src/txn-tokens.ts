@@ -4,6 +4,8 @@
  * say the same, in the claims of identity's access tokens.
  */
 import {
+  actClaim,
+  CREDENTIAL_KINDS,
   EnvelopeError,
   MAX_TXN_TOKEN_LIFE_MS,
   openTxnToken,
@@ -16,7 +18,7 @@ import {
 } from '@countersign/envelope'
 import { type Clock, newHandle, type Random } from '@countersign/kernel'
 import type { SignalsView } from '@countersign/replica'
-import type { Actor, CredentialKind } from '@countersign/schemas'
+import type { CredentialKind } from '@countersign/schemas'
 import type { Authority, Judged } from './authority.ts'
 import { BoundaryError, type Denial, denied, failure } from './denial.ts'
 import { type BoundaryIdentity, type IdentityTarget, type JsonObject, normalScopes } from './identity.ts'
@@ -51,14 +53,6 @@ export type TxnTokenAnswer =
   /** `expiresAt`: epoch milliseconds, a whole second. */
   { readonly ok: true; readonly text: string; readonly expiresAt: number } | Denial
 
-const CREDENTIALS: readonly string[] = [
-  'session_cookie',
-  'jwt',
-  'opaque_token',
-  'webhook_signature',
-  'schedule_trigger',
-  'system_event',
-] satisfies CredentialKind[]
 const MINUTE = 60_000
 const MAX_TARGETS = 32
 
@@ -114,7 +108,7 @@ function read(all: Members): Read {
 /** @throws {TypeError} when a claim is missing, malformed, or belies another. */
 function presentedOf(all: Members): Presented {
   const claim = (name: string): unknown => member(all, name)
-  const credential = orNull((value) => oneOf(CREDENTIALS, value) as CredentialKind, claim('credential')) ?? 'jwt'
+  const credential = orNull((value) => oneOf(CREDENTIAL_KINDS, value) as CredentialKind, claim('credential')) ?? 'jwt'
   const identity = transactionIdentity(all, credential)
   const txn = text(claim('txn'))
   text(claim('req_wl'))
@@ -238,7 +232,7 @@ function claimsOf(
     acr: identity.acr ?? undefined,
     amr: identity.amr.length === 0 ? undefined : identity.amr,
     sid: identity.session ?? undefined,
-    act: nested(identity.act),
+    act: actClaim(identity.act),
     tenant: identity.tenant,
     principal: identity.principal,
     device: identity.device ?? undefined,
@@ -269,18 +263,6 @@ function carried(
 
 function unlessEmpty(members: JsonObject): JsonObject | undefined {
   return Object.keys(members).length === 0 ? undefined : members
-}
-
-interface ActClaim extends Actor {
-  readonly act?: ActClaim
-}
-
-// The outermost member is the current actor (RFC 8693 §4.1), as the first of the list is.
-function nested(act: readonly Actor[]): ActClaim | undefined {
-  return act.reduceRight<ActClaim | undefined>(
-    (inner, { sub, principal }) => ({ sub, principal, ...(inner && { act: inner }) }),
-    undefined,
-  )
 }
 
 function inSeconds(ms: number): number {

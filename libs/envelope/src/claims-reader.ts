@@ -18,7 +18,8 @@ import type {
 import { SharedStrings } from './shared-strings.ts'
 
 const PRINCIPALS: readonly PrincipalKind[] = ['user', 'service', 'webhook', 'schedule', 'system']
-const CREDENTIALS: readonly CredentialKind[] = [
+/** In the order of the contract. */
+export const CREDENTIAL_KINDS: readonly CredentialKind[] = [
   'session_cookie',
   'jwt',
   'opaque_token',
@@ -90,7 +91,7 @@ class Cursor {
       tenant: this.#shared(),
       principal: this.#symbol(PRINCIPALS),
       act: this.#actors(),
-      credential: this.#symbol(CREDENTIALS),
+      credential: this.#symbol(CREDENTIAL_KINDS),
       session: this.#optionalString(),
       client: this.#present() ? this.#shared() : null,
       device: this.#optionalString(),

@@ -1,4 +1,6 @@
 /** Seal, open and derive identity envelopes; sign and verify records; the trust bundle. Pure and synchronous. */
+export { type ActClaim, actClaim } from './act-claim.ts'
+export { CREDENTIAL_KINDS } from './claims-reader.ts'
 export { type ChildClaims, derive } from './derive.ts'
 export { EnvelopeError, type EnvelopeErrorCode } from './errors.ts'
 export { type BoundEvent, bindEvent } from './event-binding.ts'

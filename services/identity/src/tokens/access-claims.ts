@@ -2,6 +2,7 @@
  * What an access token says, and how a JWT of ours says it (RFC 9068, RFC 8693 §4.1 for `act`). The same members answer
  * introspection (RFC 7662 §2.2).
  */
+import { actClaim } from '@countersign/envelope'
 import { type Clock, type Millis, newHandle, type Random } from '@countersign/kernel'
 import type { Actor, PrincipalKind, TargetKind } from '@countersign/schemas'
 import type { ResolvedSession, Token, VersionedTarget } from '@countersign/session-store'
@@ -73,7 +74,7 @@ export function claimsOf(issuer: string, token: AccessToken): Record<string, unk
     acr: token.acr ?? undefined,
     amr: token.amr.length === 0 ? undefined : token.amr,
     sid: token.session ?? undefined,
-    act: nested(token.act),
+    act: actClaim(token.act),
     may_act: token.mayAct,
     tenant: token.tenant,
     principal: token.principal,
@@ -127,20 +128,8 @@ export function transactionOf(claims: Readonly<Record<string, unknown>>): Access
   }
 }
 
-interface ActClaim extends Actor {
-  readonly act?: ActClaim
-}
-
 /** As many as a boundary takes. */
 export const MAX_ACTORS = 4
-
-// The outermost member is the current actor, as the first of the list is.
-function nested(act: readonly Actor[]): ActClaim | undefined {
-  return act.reduceRight<ActClaim | undefined>(
-    (inner, { sub, principal }) => ({ sub, principal, ...(inner && { act: inner }) }),
-    undefined,
-  )
-}
 
 function actorsOf(claim: unknown): readonly Actor[] | null {
   const actors: Actor[] = []
