@@ -23,7 +23,7 @@ export { type BoundaryRequest, type Credential, type CredentialForm, credentialO
 export type { Arrival } from './identities.ts'
 export type { BoundaryIdentity, IdentityTarget, ResolvedIdentity } from './identity.ts'
 export { httpIntrospection, type IntrospectionOptions, type TokenResolver } from './introspection.ts'
-export type { ForeignIssuerConfig, IssuerConfig, OwnIssuerConfig } from './issuers.ts'
+export { type ForeignIssuerConfig, IDENTITY_TOKENS, type IssuerConfig, type OwnIssuerConfig } from './issuers.ts'
 export type { Job, Jobs } from './jobs.ts'
 export type { Sent } from './outlet.ts'
 export type { RememberOptions } from './remembered.ts'

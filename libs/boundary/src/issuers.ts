@@ -41,6 +41,14 @@ export interface Accepted extends Presented {
 export type Read = ({ readonly ok: true } & Presented) | Denial
 export type Reader = (claims: TokenClaims, config: IssuerConfig) => Read
 
+/** What holds for every JWT identity issues, whichever it is. */
+export const IDENTITY_TOKENS: Pick<OwnIssuerConfig, 'identifiers' | 'algorithms' | 'maxAgeS'> = {
+  identifiers: 'own',
+  algorithms: ['ES256', 'EdDSA', 'RS256'],
+  // They live for minutes; an older one is not its.
+  maxAgeS: 3600,
+}
+
 const MAX_ACTORS = 4
 
 /** Verifies tokens of any of the issuers. */

@@ -5,6 +5,7 @@ import {
   createBoundary,
   httpIntrospection,
   httpSessions,
+  IDENTITY_TOKENS,
   type OwnIssuerConfig,
 } from '@countersign/boundary'
 import { fastifyHook } from '@countersign/boundary/fastify'
@@ -23,9 +24,6 @@ import { pageRoutes } from './http/page-routes.ts'
 import { Nightly } from './nightly.ts'
 import { Outcomes } from './outcomes.ts'
 import { answerDenials, problems } from './problems.ts'
-
-// Identity's live for five minutes; older ones are not its.
-const MOST_TOKEN_AGE_S = 3600
 
 export interface Api extends Running {
   /** Where it answers. */
@@ -142,12 +140,10 @@ function tokensOf(config: ApiConfig, clock: Clock): Pick<BoundaryOptions, 'issue
 
 function ownIssuer(config: ApiConfig, issuer: string, audience: string, typ: string): OwnIssuerConfig {
   return {
-    identifiers: 'own',
+    ...IDENTITY_TOKENS,
     issuer,
     audience,
     keys: config.jwksUrl ?? new URL('/jwks.json', config.identityUrl).href,
-    algorithms: ['ES256', 'EdDSA', 'RS256'],
     typ,
-    maxAgeS: MOST_TOKEN_AGE_S,
   }
 }

@@ -1,7 +1,7 @@
 /** Configuration of the api, from `COUNTERSIGN_*`. */
 
 import type { WebhookScheme } from '@countersign/boundary'
-import { hostFields, logFields, namesOneLog } from '@countersign/host'
+import { boundaryFields, hostFields, logFields, namesOneLog, viewFields } from '@countersign/host'
 import { field, Secret } from '@countersign/kernel'
 import { z } from 'zod'
 
@@ -51,16 +51,13 @@ const webhooks = z.string().transform((text, ctx) => {
 export const config = z
   .object({
     ...hostFields,
+    ...viewFields,
+    ...boundaryFields,
     workload: field.text().default('api').describe('name of this workload in envelopes; default api'),
-    rootKey: field
-      .publicKey()
-      .describe('pinned root public key, base64; use _FILE for the root.pub that identity makes'),
     envelopeKeyId: field
       .text()
       .default('api')
       .describe('id of the key that seals, as in the trust bundle; default api'),
-    envelopeKey: field.secret().describe('the key that seals, PKCS#8 PEM; use _FILE'),
-    identityUrl: field.url().describe('address of identity'),
     credentials: z
       .enum(['direct', 'gateway'])
       .default('direct')
@@ -75,23 +72,12 @@ export const config = z
       .secret()
       .optional()
       .describe('secret identity knows this service by; use _FILE; not needed with CREDENTIALS=gateway'),
-    issuer: field.text().optional().describe('issuer of identity’s access tokens, exactly; default: none are taken'),
     audience: field.text().default('api').describe('audience access tokens must name; default api'),
-    jwksUrl: field
-      .url()
-      .optional()
-      .describe('key set of the issuer, https or on loopback; default IDENTITY_URL/jwks.json'),
-    introspectionUrl: field
-      .url()
-      .optional()
-      .describe('where opaque tokens are asked about; default IDENTITY_URL/introspect'),
     introspectionClient: field
       .text()
       .optional()
       .describe('client id of this service at the issuer; default: opaque tokens are not taken'),
-    introspectionSecret: field.secret().optional().describe('secret of that client; use _FILE'),
     ...logFields,
-    epsilon: field.duration().prefault('250ms').describe('skew tolerance; default 250ms'),
     envelopeLife: field.duration().prefault('12h').describe('longest life of an envelope; default 12h'),
     webhooks: webhooks.optional().describe('webhooks taken, JSON by provider; default none'),
     scheduleSecret: field
@@ -104,11 +90,6 @@ export const config = z
       .regex(/^([01]\d|2[0-3]):[0-5]\d$/, 'must be a time of day in UTC such as 03:00')
       .optional()
       .describe('when the nightly schedule fires by itself, UTC; default: only when asked to'),
-    insecureCookies: field
-      .flag()
-      .prefault('false')
-      .describe('development only: the cookie is `session`, as identity’s'),
-    trustedProxies: field.list().optional().describe('addresses whose X-Forwarded-For counts; default none'),
   })
   .superRefine(namesOneLog)
   .superRefine(

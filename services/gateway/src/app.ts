@@ -1,5 +1,5 @@
 /** Composition root: one log, one view, a boundary for each audience, and two listeners. */
-import { type BoundaryOptions, httpSessions, type OwnIssuerConfig } from '@countersign/boundary'
+import { type BoundaryOptions, httpSessions, IDENTITY_TOKENS, type OwnIssuerConfig } from '@countersign/boundary'
 import { ed25519Key } from '@countersign/envelope'
 import { openLog } from '@countersign/event-log'
 import { logPlace, type Running } from '@countersign/host'
@@ -12,9 +12,6 @@ import { type AnyAudience, Boundaries } from './boundaries.ts'
 import type { GatewayConfig } from './config.ts'
 import { Exchange } from './exchange.ts'
 import { createGateway } from './gateway.ts'
-
-// Identity's live for five minutes; older ones are not its.
-const MOST_TOKEN_AGE_S = 3600
 
 export interface Gateway extends Running {
   /** Where the world asks. */
@@ -103,12 +100,10 @@ function tokensOf(
   const foreign = config.issuers?.all ?? []
   if (issuer === undefined) return { issuers: foreign, introspection: null }
   const own: AnyAudience<OwnIssuerConfig> = {
-    identifiers: 'own',
+    ...IDENTITY_TOKENS,
     issuer,
     keys: config.jwksUrl ?? new URL('/jwks.json', identityUrl).href,
-    algorithms: ['ES256', 'EdDSA', 'RS256'],
     typ: 'at+jwt',
-    maxAgeS: MOST_TOKEN_AGE_S,
   }
   const endpoint = config.introspectionUrl ?? new URL('/introspect', identityUrl).href
   const asks = clientId !== undefined && clientSecret !== undefined

@@ -1,5 +1,5 @@
 /** Configuration of the gateway, from `COUNTERSIGN_*`. */
-import { hostFields, logFields, namesOneLog } from '@countersign/host'
+import { boundaryFields, hostFields, logFields, namesOneLog, viewFields } from '@countersign/host'
 import { field } from '@countersign/kernel'
 import { z } from 'zod'
 import { ForeignIssuers } from './issuers.ts'
@@ -20,6 +20,8 @@ function read<T extends object>(reader: (json: string) => Read<T>): z.ZodType<T,
 export const config = z
   .object({
     ...hostFields,
+    ...viewFields,
+    ...boundaryFields,
     checkHost: field.text().default('127.0.0.1').describe('address of the inside listener; default 127.0.0.1'),
     checkPort: field
       .port()
@@ -27,38 +29,25 @@ export const config = z
       .describe('port of the inside listener: check, routes, health, metrics; 0 for any; default 0'),
     routes: read(Routes.read).describe('routes, a JSON list; use _FILE'),
     workload: field.text().default('gateway').describe('name of this workload; default gateway'),
-    rootKey: field
-      .publicKey()
-      .describe('pinned root public key, base64; use _FILE for the root.pub that identity makes'),
     envelopeKeyId: field
       .text()
       .default('gateway')
       .describe('id of the key that seals, as in the trust bundle; default gateway'),
-    envelopeKey: field.secret().describe('the key that seals, PKCS#8 PEM; use _FILE'),
-    identityUrl: field.url().describe('address of identity'),
     identitySecret: field.secret().describe('secret identity knows this service by; use _FILE'),
     trustDomain: field.text().optional().describe('audience of Txn-Tokens; default ISSUER'),
-    issuer: field.text().optional().describe('issuer of identity’s access tokens, exactly; default: none are taken'),
-    jwksUrl: field
-      .url()
-      .optional()
-      .describe('key set of the issuer, https or on loopback; default IDENTITY_URL/jwks.json'),
     issuers: read(ForeignIssuers.read)
       .optional()
       .describe('other issuers whose JWTs are taken, a JSON list; use _FILE; default none'),
-    introspectionUrl: field.url().optional().describe('where tokens are asked about; default IDENTITY_URL/introspect'),
     introspectionClient: field
       .text()
       .optional()
       .describe('client id of this service at the issuer, also for exchanges; default: opaque tokens are not taken'),
-    introspectionSecret: field.secret().optional().describe('secret of that client; use _FILE'),
     exchangeUrl: field.url().optional().describe('where tokens are exchanged; default IDENTITY_URL/token'),
     remember: field
       .duration()
       .prefault('30s')
       .describe('longest time an answer of identity counts, 0ms for never; floors end it earlier; default 30s'),
     ...logFields,
-    epsilon: field.duration().prefault('250ms').describe('skew tolerance; default 250ms'),
     viewSize: field.size().prefault('256MiB').describe('budget of memory of the view; default 256MiB'),
     snapshotPath: field.text().optional().describe('file for snapshots of the view; without it the log is read anew'),
     requestTimeout: field.duration().prefault('60s').describe('longest time a request may take to arrive; default 60s'),
@@ -72,11 +61,6 @@ export const config = z
       .prefault('256')
       .describe('connections to one upstream; default 256'),
     dropHeaders: field.list().optional().describe('more request headers that no caller may send; default none'),
-    insecureCookies: field
-      .flag()
-      .prefault('false')
-      .describe('development only: the cookie is `session`, as identity’s'),
-    trustedProxies: field.list().optional().describe('addresses whose X-Forwarded-For counts; default none'),
   })
   .superRefine(namesOneLog)
   .superRefine((given, ctx) => {

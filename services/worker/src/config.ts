@@ -1,18 +1,15 @@
 /** Configuration of the worker, from `COUNTERSIGN_*`. */
-import { hostFields, logFields, namesOneLog } from '@countersign/host'
+import { hostFields, logFields, namesOneLog, viewFields } from '@countersign/host'
 import { field } from '@countersign/kernel'
 import { z } from 'zod'
 
 export const config = z
   .object({
     ...hostFields,
+    ...viewFields,
     consumer: field.text().describe('name of this instance in decisions and progress; distinct among workers'),
     group: field.text().default('worker').describe('consumer group; each job class has one of its own below it'),
-    rootKey: field
-      .publicKey()
-      .describe('pinned root public key, base64; use _FILE for the root.pub that identity makes'),
     ...logFields,
-    epsilon: field.duration().prefault('250ms').describe('skew tolerance; default 250ms'),
     checkpointInterval: field.duration().prefault('1s').describe('interval of the notary; default 1s'),
     concurrency: field.integer({ min: 1, max: 256 }).prefault('8').describe('handlers at once in a batch; default 8'),
     partitionsAtOnce: field
