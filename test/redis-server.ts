@@ -15,6 +15,12 @@ export function hasRedis(): boolean {
   return (process.env.PATH ?? '').split(delimiter).some((folder) => existsSync(join(folder, 'redis-server')))
 }
 
+/** What identity's store may be on here; the skipped ones say why. */
+export const STORES: readonly { readonly store: string; readonly skipped: boolean }[] = [
+  { store: 'SQLite', skipped: false },
+  { store: hasRedis() ? 'Redis' : 'Redis, which is not installed here', skipped: !hasRedis() },
+]
+
 export class RedisServer {
   readonly port: number
   readonly folder: string = mkdtempSync(join(tmpdir(), 'countersign-redis-'))

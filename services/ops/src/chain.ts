@@ -8,7 +8,7 @@ import { catalogueOf, type LogOptions, openPlace, placeOf } from './connection.t
 import { OpsError, wrongArgument } from './errors.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
 import { startOf } from './tail.ts'
-import { type Ends, merged, topicOf } from './tail-journey.ts'
+import { type Ends, endsOf, merged, topicOf } from './tail-journey.ts'
 import { print, type Terminal } from './terminal.ts'
 
 export interface ChainOptions extends LogOptions {
@@ -32,8 +32,7 @@ export async function chain(
   const topic = topicOf(catalogue)
   const log = await openPlace(place, catalogue)
   try {
-    const partitions = Array.from({ length: topic.partitions }, (_, partition) => partition)
-    const ends = await Promise.all(partitions.map((partition) => log.bounds(topic.name, partition)))
+    const ends = await endsOf(log, topic)
     const wanted = (record: LogRecord): boolean => start(record, ends[record.partition]?.end ?? 0)
     const origins = new Origins(handle)
     await each(log, topic.name, ends, wanted, (event) => origins.take(event))

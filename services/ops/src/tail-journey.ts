@@ -24,8 +24,7 @@ export async function tailJourney(
   const topic = topicOf(catalogue)
   const log = await openPlace(place, catalogue)
   try {
-    const partitions = Array.from({ length: topic.partitions }, (_, partition) => partition)
-    const ends = await Promise.all(partitions.map((partition) => log.bounds(topic.name, partition)))
+    const ends = await endsOf(log, topic)
     let printed = 0
     const show = (record: LogRecord): void => {
       const event = readJourney(record.value, log.schemas)
@@ -47,6 +46,10 @@ export async function tailJourney(
 
 /** Where the partitions of a topic begin and end. */
 export type Ends = readonly { readonly start: number; readonly end: number }[]
+
+export function endsOf(log: EventLog, { name, partitions }: TopicEntry): Promise<Ends> {
+  return Promise.all(Array.from({ length: partitions }, (_, partition) => log.bounds(name, partition)))
+}
 
 /** All records of a topic between its ends, by the time the log appended them. */
 export async function* merged(log: EventLog, topic: string, ends: Ends): AsyncGenerator<LogRecord> {

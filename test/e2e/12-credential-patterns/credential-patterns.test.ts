@@ -3,16 +3,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { JourneyEvent } from '@countersign/schemas'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { Service } from '../../day/processes.ts'
-import { hasRedis, RedisServer } from '../../redis-server.ts'
+import { RedisServer, STORES } from '../../redis-server.ts'
 import { becomes, Site, until } from '../site.ts'
 import { journeyOf } from './journey.ts'
 import { type Held, PATTERNS, type Pattern } from './patterns.ts'
 import { Person, total } from './traffic.ts'
 
-const STORES = [
-  { store: 'SQLite', skipped: false },
-  { store: hasRedis() ? 'Redis' : 'Redis, which is not installed here', skipped: !hasRedis() },
-] as const
 const PAYMENT = { invoice_id: 'acme-1001', amount_cents: '100' }
 const REPORT = { period: '2026-11', work_ms: 0 }
 

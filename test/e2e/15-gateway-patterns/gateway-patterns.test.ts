@@ -4,15 +4,11 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { hasRedis, RedisServer } from '../../redis-server.ts'
+import { RedisServer, STORES } from '../../redis-server.ts'
 import type { Held } from '../12-credential-patterns/patterns.ts'
 import { becomes, type Listening, type Shown, Site } from '../site.ts'
 import { EXCHANGED_AT_THE_GATEWAY, exchanged, GATEWAY_PATTERNS } from './patterns.ts'
 
-const STORES = [
-  { store: 'SQLite', skipped: false },
-  { store: hasRedis() ? 'Redis' : 'Redis, which is not installed here', skipped: !hasRedis() },
-] as const
 /** What stands behind the gateways, and who is let through them to it. */
 const BEHIND = [
   { behind: 'a service that takes Txn-Tokens', options: {}, patterns: GATEWAY_PATTERNS },

@@ -3,7 +3,7 @@ import { systemClock } from '@countersign/kernel'
 import { EXIT, runProgram } from '@countersign/ops'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { begin, login, type Tokens } from '../../identity/people.ts'
-import { hasRedis, RedisServer } from '../../redis-server.ts'
+import { RedisServer, STORES } from '../../redis-server.ts'
 import { until } from '../site.ts'
 import {
   ChainSite,
@@ -16,10 +16,6 @@ import {
   type Sent,
 } from './chain-site.ts'
 
-const STORES = [
-  { store: 'SQLite', skipped: false },
-  { store: hasRedis() ? 'Redis' : 'Redis, which is not installed here', skipped: !hasRedis() },
-] as const
 const ALL = ['invoices:export', 'payments:run', 'reports:build']
 
 /** What somebody shows at the gateway. */
