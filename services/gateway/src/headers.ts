@@ -112,8 +112,9 @@ export function answerHeaders(headers: IncomingHttpHeaders, ownCookies: readonly
   return kept
 }
 
+/** Browsers trim the name, and send a cookie without one as its value alone (RFC 6265bis §5.6, §5.8.3). */
 function isOwn(cookie: string, ownCookies: readonly string[]): boolean {
-  const text = cookie.trimStart()
+  const text = cookie.replace(/^[\s=]+/, '').replace(/\s+=/, '=')
   return ownCookies.some((own) => text.startsWith(own))
 }
 

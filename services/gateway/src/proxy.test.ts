@@ -120,13 +120,16 @@ describe('headers', () => {
 
   test('of an answer come back without what is for one connection, and without cookies that are identity’s', async () => {
     behind.answer = (_request, response) => {
-      response.setHeader('set-cookie', ['theme=dark', '__Host-session=planted', '__Host-device=planted'])
+      // Browsers trim names, and send what has none as it is (RFC 6265bis §5.6, §5.8.3).
+      const planted = ['__Host-session=x', '__Host-device=x', '__Host-session =x', ' __Host-session\t=x; Path=/']
+      const nameless = ['=__Host-session=x', ' = __Host-session=x; Path=/']
+      response.setHeader('set-cookie', ['theme=dark', ...planted, ...nameless, 'a=__Host-session=x'])
       response
         .writeHead(200, { 'txn-token': 'leak', connection: 'keep-alive, x-hop', 'x-hop': '1', 'x-kept': '2' })
         .end()
     }
     const { headers } = await fetch(`${gateway.address}/pages/x`)
-    expect(headers.getSetCookie()).toEqual(['theme=dark'])
+    expect(headers.getSetCookie()).toEqual(['theme=dark', 'a=__Host-session=x'])
     expect([headers.get('txn-token'), headers.get('x-hop'), headers.get('x-kept')]).toEqual([null, null, '2'])
   })
 })
