@@ -193,6 +193,20 @@ describe('a WebSocket', () => {
     while (got < 64) await sleep(20)
   })
 
+  test.each(['ping', 'pong'] as const)('of somebody who does not read holds back %ss too', async (kind) => {
+    const socket = await opened(open('/live/room'))
+    socket.pause()
+    const from = theirs[0] as WebSocket
+    let taken = 0
+    const data = Buffer.alloc(125)
+    for (let i = 0; i < 200_000; i++) from[kind](data, undefined, (error) => (error ? undefined : taken++))
+    for (let before = -1; before !== taken; await sleep(300)) before = taken
+    expect(taken).toBeGreaterThan(0)
+    // What the sockets between take, not all.
+    expect(taken).toBeLessThan(150_000)
+    socket.terminate()
+  })
+
   test('with a message too large for it is closed', async () => {
     const socket = await opened(open('/live/room'))
     const over = closed(socket)

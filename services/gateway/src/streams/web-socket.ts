@@ -5,7 +5,7 @@
 import type { IncomingMessage } from 'node:http'
 import { answerOf } from '@countersign/boundary'
 import { type Clock, mebibytes, seconds } from '@countersign/kernel'
-import { type RawData, WebSocket, WebSocketServer } from 'ws'
+import { WebSocket, WebSocketServer } from 'ws'
 import type { Ending } from './open-connections.ts'
 import type { Upgrade } from './upgrades.ts'
 
@@ -138,9 +138,9 @@ class Link {
       [target, source],
     ] as const
     for (const [from, to] of sides) {
-      from.on('message', (data, isBinary) => this.#pass(from, to, data, isBinary))
-      from.on('ping', (data) => this.#ended || to.readyState !== WebSocket.OPEN || to.ping(data))
-      from.on('pong', (data) => this.#ended || to.readyState !== WebSocket.OPEN || to.pong(data))
+      from.on('message', (data, binary) => this.#pass(from, to, (sent) => to.send(data, { binary }, sent)))
+      from.on('ping', (data) => this.#pass(from, to, (sent) => to.ping(data, undefined, sent)))
+      from.on('pong', (data) => this.#pass(from, to, (sent) => to.pong(data, undefined, sent)))
       // A frame that is none, or too large: the library closes with the code that says so.
       from.on('error', () => {})
       from.on('close', (code) => {
@@ -164,9 +164,9 @@ class Link {
     }
   }
 
-  #pass(from: WebSocket, to: WebSocket, data: RawData, binary: boolean): void {
+  #pass(from: WebSocket, to: WebSocket, send: (sent: () => void) => void): void {
     if (this.#ended || to.readyState !== WebSocket.OPEN) return
-    to.send(data as Buffer, { binary }, () => {
+    send(() => {
       if (from.isPaused && to.bufferedAmount <= MOST_WAITING) from.resume()
     })
     if (to.bufferedAmount > MOST_WAITING) from.pause()
