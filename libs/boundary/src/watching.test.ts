@@ -148,6 +148,18 @@ describe('an open connection', () => {
     expect(told).toEqual(['view_not_fresh'])
   })
 
+  test('opened under a view that is too old already is told so, after the call', async () => {
+    const here = stand()
+    const identity = await identityOf(here)
+    here.view.ageMs = 10_001
+    const onEnd = vi.fn()
+    here.boundary.watch(identity, onEnd)
+    expect(onEnd).not.toHaveBeenCalled()
+    await settle(here)
+    expect(onEnd).toHaveBeenCalledOnce()
+    expect(here.view.listeners).toBe(0)
+  })
+
   test('outlives a view that is closed for a moment, by no more than the budget', async () => {
     const { here, view, told } = await open()
     await here.clock.advance(5_000)

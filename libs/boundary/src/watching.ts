@@ -82,7 +82,8 @@ export class Watching {
         if (this.#hit.size === 0) queueMicrotask(() => this.#judgeHit())
         this.#hit.add(key)
       }) ?? null
-    this.#look()
+    // Not before whoever calls has its answer, and is held as all others are.
+    this.#cancelLook = this.#clock.after(0, () => this.#look())
   }
 
   #remove(watched: Watched): void {
