@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { FakeClock } from '@countersign/kernel/testing'
 import { targetKey, View } from '@countersign/revocation'
 import { progressCodec, unframe } from '@countersign/schemas'
-import { silentLogger } from '@countersign/telemetry'
+import { createMetrics, silentLogger } from '@countersign/telemetry'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { ReplicaOptions } from './options.ts'
 import { PROGRESS_TOPIC } from './progress.ts'
@@ -366,6 +366,29 @@ describe('snapshots', () => {
     } finally {
       await rm(folder, { recursive: true })
     }
+  })
+})
+
+describe('metrics', () => {
+  test('tell what was folded, how late what came live was, and why the view is closed', async () => {
+    const w = new World()
+    const metrics = createMetrics()
+    const lines = async (): Promise<string[]> => (await metrics.text()).split('\n')
+    await w.begin()
+    w.scribe.signal()
+    const replica = await w.replica({ metrics })
+    expect(await lines()).toContain('countersign_view_closed{reason="unproven"} 1')
+    await w.tick(2)
+    w.scribe.signal()
+    await w.pass(50)
+
+    const told = await lines()
+    expect(told).toContain('countersign_signals_folded_total 2')
+    expect(told).toContain('countersign_exposure_seconds_count 1')
+    expect(told).toContain(`countersign_checkpoints_total{result="passed"} ${replica.stats().checkpoints}`)
+    expect(told.filter((line) => /^countersign_view_closed.* 1$/.test(line))).toEqual([])
+    await replica.stop()
+    expect(await lines()).toContain('countersign_view_closed{reason="stopped"} 1')
   })
 })
 

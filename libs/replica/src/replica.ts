@@ -9,6 +9,7 @@ import { type FloorEntry, View, type ViewOptions } from '@countersign/revocation
 import type { LogPosition } from '@countersign/schemas'
 import { Follower } from './follower.ts'
 import type { ClosedReason, Freshness } from './freshness.ts'
+import { Meters } from './meters.ts'
 import type { ReplicaOptions, ReplicaStats, SignalsView } from './options.ts'
 import { type ProgressOptions, reportProgress } from './progress.ts'
 import type { FollowerFault, FollowerOptions, FoundSignal, PassedCheckpoint } from './reading.ts'
@@ -29,6 +30,7 @@ export class Replica implements SignalsView {
     ReplicaOptions
   readonly #clock: Clock
   readonly #waiters: Waiters
+  readonly #meters: Meters
   readonly #signalListeners = new Set<(found: FoundSignal) => void>()
   readonly #checkpointListeners = new Set<(passed: PassedCheckpoint) => void>()
   readonly #faults: Partial<Record<FollowerFault, number>> = {}
@@ -65,9 +67,10 @@ export class Replica implements SignalsView {
     }
     this.#clock = options.clock
     this.#waiters = new Waiters(options.clock)
+    this.#meters = new Meters(options.metrics)
     this.#patienceMs = this.#options.watchdogMs
     this.#follower = this.#newFollower({ start: 0, end: Number.POSITIVE_INFINITY }, { trustHistory: true })
-    this.#publish()
+    this.#meters.publish(this)
   }
 
   get view(): View {
@@ -247,7 +250,7 @@ export class Replica implements SignalsView {
       this.#nextReread = this.#clock.monotonic() + this.#rereadWaitMs
       this.#rereadWaitMs = Math.min(2 * this.#rereadWaitMs, MAX_REREAD_MS)
       this.#rereads++
-      this.#options.metrics?.counter('countersign_view_rereads_total', { reason }).add()
+      this.#meters.reread(reason)
       this.#options.logger.error({ reason, ...bounds }, 'reading the signals log again')
       // A snapshot that was not proven is no evidence against the log: history may be taken on trust once more.
       const trustHistory = this.#onSnapshot && this.#options.history === 'trust'
@@ -297,7 +300,7 @@ export class Replica implements SignalsView {
     this.#patienceMs = Math.min(2 * this.#patienceMs, 16 * this.#options.watchdogMs)
     this.#restartedAt = now
     this.#tailRestarts++
-    this.#options.metrics?.counter('countersign_tail_restarts_total', {}).add()
+    this.#meters.tailRestarted()
     this.#options.logger.warn({ silent, offset: tail.position }, 'restarting the tail of the signals log')
     await tail.restart()
   }
@@ -403,12 +406,14 @@ export class Replica implements SignalsView {
 
   #found(found: FoundSignal): void {
     this.#signals++
+    this.#meters.found(found, this.#clock.now())
     this.#options.observer?.signal?.(found)
     if (found.changed) for (const fn of this.#signalListeners) fn(found)
   }
 
   #passed(passed: PassedCheckpoint): void {
     this.#checkpoints++
+    this.#meters.passed()
     this.#heardCheckpoint = this.#clock.monotonic()
     this.#patienceMs = this.#options.watchdogMs
     this.#options.observer?.checkpoint?.(passed)
@@ -419,21 +424,9 @@ export class Replica implements SignalsView {
     const count = (this.#faults[code] ?? 0) + 1
     this.#faults[code] = count
     this.#options.observer?.fault?.(code, offset)
-    const { metrics, logger } = this.#options
-    if (code.startsWith('checkpoint_')) metrics?.counter('countersign_checkpoints_total', { result: code }).add()
-    else metrics?.counter('countersign_signals_skipped_total', { code }).add()
+    this.#meters.fault(code)
     // Whoever can write the log could flood the lines: only each doubling is told.
     if (Number.isInteger(Math.log2(count)))
-      logger.warn({ code, offset, count }, 'record on the signals log not believed')
-  }
-
-  #publish(): void {
-    const { metrics } = this.#options
-    if (!metrics) return
-    metrics.gaugeFrom('countersign_view_age_seconds', {}, () => this.freshness().ageMs / 1000)
-    metrics.gaugeFrom('countersign_view_floors', {}, () => this.view.count)
-    metrics.gaugeFrom('countersign_view_bytes', {}, () => this.view.bytes)
-    metrics.gaugeFrom('countersign_view_offset', {}, () => this.#follower.position)
-    metrics.gaugeFrom('countersign_view_residue', {}, () => this.#follower.residueCount)
+      this.#options.logger.warn({ code, offset, count }, 'record on the signals log not believed')
   }
 }

@@ -96,7 +96,6 @@ export const METRICS = {
     help: 'Re-reads after a digest that differed.',
     labels: ['reason'],
   },
-  countersign_filter_probes_total: { kind: 'counter', help: 'Filter probes, by result.', labels: ['result'] },
   countersign_signals_folded_total: { kind: 'counter', help: 'Signals folded.', labels: [] },
   countersign_signals_skipped_total: {
     kind: 'counter',
