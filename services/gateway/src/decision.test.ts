@@ -225,3 +225,18 @@ test('strangers’ refusals are all counted and logged, and few a second are ste
   await ask('/x', {})
   expect(gateway.steps).toHaveLength(21)
 })
+
+test('nor does one person push the steps of others off the journey', async () => {
+  gateway = await stand([route({ scopes: ['nobody:has'] })])
+  for (let i = 0; i < 30; i++) await ask()
+  await ask('/x', {})
+  gateway.answer = { ok: true, identity: person({ sub: 'u_2' }) }
+  await ask()
+  const of = (name: string) => gateway.steps.filter(({ actor }) => actor === name).length
+  expect([of('u_1'), of('unknown'), of('u_2')]).toEqual([20, 1, 1])
+  expect(gateway.lines.filter(({ msg }) => msg === 'request refused')).toHaveLength(32)
+  gateway.clock.advance(1_000)
+  gateway.answer = { ok: true, identity: person() }
+  await ask()
+  expect(of('u_1')).toBe(21)
+})

@@ -51,7 +51,8 @@ export interface RefusalsOptions {
 export class Refusals {
   readonly #options: RefusalsOptions
   #second = 0
-  #unknownThisSecond = 0
+  /** Steps of this second, by whose they are. */
+  readonly #steps = new Map<string, number>()
 
   constructor(options: RefusalsOptions) {
     this.#options = options
@@ -73,7 +74,7 @@ export class Refusals {
     const of = { tenant, sub, session, client, device, credential, txn: identity?.txn }
     const reason = detail ?? code
     logger.info({ route: name, method, rule, code, reason, requestId, correlation, traceId, ...of }, 'request refused')
-    if (route?.access !== 'protected' || !this.#noted(who !== undefined)) return
+    if (route?.access !== 'protected' || !this.#noted(who)) return
     journey.enforcement({
       ...{ actor: sub ?? 'unknown', sub: sub ?? null, tenant: tenant ?? null, session: session ?? null },
       ...{ device: device ?? null, client: client ?? null, acr: acr ?? null, txn: identity?.txn ?? null },
@@ -83,13 +84,15 @@ export class Refusals {
     })
   }
 
-  /** What strangers send must not push what became of people off the buffer: so many a second, the rest are counted alone. */
-  #noted(isKnown: boolean): boolean {
-    if (isKnown) return true
+  /** What one sends must not push what became of others off the buffer: so many a second, the rest are counted alone. */
+  #noted(who: Pick<BoundaryIdentity, 'tenant' | 'sub'> | undefined): boolean {
     const second = Math.floor(this.#options.clock.monotonic() / 1000)
-    if (second !== this.#second) this.#unknownThisSecond = 0
+    if (second !== this.#second) this.#steps.clear()
     this.#second = second
-    return this.#unknownThisSecond++ < MOST_STRANGERS
+    const whose = who === undefined ? '' : JSON.stringify([who.tenant, who.sub])
+    const steps = (this.#steps.get(whose) ?? 0) + 1
+    this.#steps.set(whose, steps)
+    return steps <= MOST_STEPS
   }
 }
 
@@ -103,7 +106,8 @@ function chainOf(targets: readonly IdentityTarget[]): {
   return { token, origin: tokens.length > 1 ? (tokens[0]?.id ?? null) : null }
 }
 
-const MOST_STRANGERS = 20
+/** A second: of each who is known, and of all strangers together. */
+const MOST_STEPS = 20
 
 /** Answers with no more than the caller should know. */
 export function sendRefusal(reply: FastifyReply, { why, retryAfterS, allow }: Refusal): FastifyReply {
