@@ -52,6 +52,14 @@ const codeOf = async (
   return admission.ok ? 'ok' : admission.code
 }
 
+test.each([S + 6, S * 1000, 1e300, -1, '1'])(
+  'nobody authenticated at %s, after the token was issued or never',
+  async (auth_time) => {
+    const admission = await admit({ ...CLAIMS, auth_time })
+    expect(admission).toMatchObject({ ok: true, identity: { authTime: null } })
+  },
+)
+
 test('a token becomes an identity under its issuer’s rules', async () => {
   const admission = await admit(CLAIMS)
   const version = NOW - 5000

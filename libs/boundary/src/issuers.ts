@@ -138,13 +138,19 @@ function foreignIdentity(claims: TokenClaims, config: ForeignIssuerConfig): Read
       client: client ? id('client', client) : null,
       device: null,
       targets,
-      authTime: typeof all.auth_time === 'number' && all.auth_time > 0 ? Math.floor(all.auth_time * 1000) : null,
+      authTime: authTimeOf(all.auth_time, issuedAt + (config.skewS ?? 5) * 1000),
       acr: text(all.acr) ?? null,
       amr: Array.isArray(all.amr) ? all.amr.filter((m) => text(m) !== undefined).slice(0, 16) : [],
       position: null,
       expiresAt,
     },
   }
+}
+
+/** @param latest epoch milliseconds. A time after the token was issued would count as recent for ever. */
+function authTimeOf(claim: unknown, latest: number): number | null {
+  const at = typeof claim === 'number' && claim > 0 ? Math.floor(claim * 1000) : null
+  return at !== null && at <= latest ? at : null
 }
 
 function tenantOf(all: Readonly<Record<string, unknown>>, { tenant }: ForeignIssuerConfig): string | undefined {
