@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { CREDENTIALS } from './routes/route.ts'
+import { Routes } from './routes/routes.ts'
 
 const page = readFileSync(join(import.meta.dirname, '../README.md'), 'utf8')
 const block = (language: string): string =>
@@ -35,6 +36,12 @@ test('the command line of the README takes its routes', () => {
   })
   expect([status, stderr]).toEqual([0, ''])
   expect(stdout).toContain('COUNTERSIGN_ROUTES=login,assets,invoices,payments,ledger\n')
+})
+
+test('the routes of the first page are routes', () => {
+  const first = readFileSync(join(import.meta.dirname, '../../../README.md'), 'utf8')
+  const routes = Routes.read(/```json\n(.*?)```/s.exec(first)?.[1] ?? '')
+  expect('faults' in routes ? routes.faults : []).toEqual([])
 })
 
 test('every member and kind is in the table', () => {
