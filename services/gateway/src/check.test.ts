@@ -1,3 +1,5 @@
+import { type IncomingMessage, request } from 'node:http'
+import { text } from 'node:stream/consumers'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { COOKIE, claimsOf, type Stand, signedIn, stand, type Upstream, upstream } from './testing.ts'
 
@@ -29,6 +31,17 @@ const check = (path: string, headers: Readonly<Record<string, string>> = signedI
 const removedOf = ({ headers }: Response): readonly string[] =>
   headers.get('x-envoy-auth-headers-to-remove')?.split(',') ?? []
 
+const HANDSHAKE = {
+  ...{ connection: 'Upgrade', upgrade: 'websocket' },
+  ...{ 'sec-websocket-version': '13', 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==' },
+}
+/** As `fetch`, which sends no handshake. */
+const asked = (url: string, method: string, headers: Readonly<Record<string, string>>): Promise<IncomingMessage> =>
+  new Promise((resolve, reject) => {
+    const sent = request(url, { method, headers, agent: false }, resolve)
+    sent.on('error', reject).end()
+  })
+
 test('says yes with what to add and what to take out, and nothing runs', async () => {
   const answer = await check('/invoices/1?x=1', {
     ...signedIn,
@@ -56,12 +69,13 @@ test('says no as the gateway itself does, byte for byte but for the request', as
     ['/payments', signedIn, 'POST'],
     ['/nobody', signedIn, 'GET'],
     ['/invoices/%2e%2e/payments', signedIn, 'GET'],
+    ['/invoices/1', { ...signedIn, ...HANDSHAKE }, 'GET'],
   ] as const) {
     const told = await Promise.all(
       [gateway.address, `${gateway.checkAddress}/check`].map(async (base) => {
-        const answer = await fetch(base + path, { method, headers: { ...headers, 'x-request-id': 'request-1' } })
+        const answer = await asked(base + path, method, { ...headers, 'x-request-id': 'request-1' })
         const names = ['www-authenticate', 'allow', 'cache-control', 'content-type']
-        return [answer.status, names.map((name) => answer.headers.get(name)), await answer.text()]
+        return [answer.statusCode, names.map((name) => answer.headers[name]), await text(answer)]
       }),
     )
     expect(told[0]?.[0]).toBeGreaterThanOrEqual(400)

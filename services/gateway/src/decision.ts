@@ -72,6 +72,9 @@ export class Decision {
         : refused(null, 'route', 'route_unknown')
     }
     const { route } = match
+    // Said here, so that whoever asks for the decision alone switches no more than the proxy does.
+    if (!route.websocket && asked.headers.upgrade?.toLowerCase() === 'websocket')
+      return refused(route, 'request', 'request_malformed', 'websocket')
     if (Number(asked.headers['content-length'] ?? 0) > route.bodyLimit) return refused(route, 'body', 'body_too_large')
     const limited = await this.#options.limits.refuseAddress(route, asked)
     if (limited) return limited
