@@ -44,6 +44,11 @@ const issued = (claims: object = {}) => {
   })
 }
 
+const renamed = (from: string, to: string) =>
+  [...OWN_CLAIMS.targets, ['token', '', `tok_${serial + 1}`, NOW]].map((target) =>
+    target.map((part) => (part === from ? to : part)),
+  )
+
 beforeEach(async () => {
   serial = 0
   behind = await upstream()
@@ -143,6 +148,18 @@ describe('a token', () => {
     expect(shown(behind.got[1])).not.toBe(shown(behind.got[0]))
   })
 
+  test('that has lost a scope is not handed on, though the route demands none: another is asked for', async () => {
+    reply = () => [200, given(issued({ scope: 'invoices:read invoices:export' }))]
+    await ask('/y')
+    gateway.view.raise({ kind: 'affiliation', tenant: 'acme', id: 'u_1' }, 'scope:invoices:export', clock.now() + 1)
+    reply = () => [200, given(issued())]
+    expect(await ask('/y')).toEqual(passed)
+    expect(await ask('/y')).toEqual(passed)
+    expect(identity.got).toHaveLength(2)
+    expect(shown(behind.got[1])).not.toBe(shown(behind.got[0]))
+    expect(shown(behind.got[2])).toBe(shown(behind.got[1]))
+  })
+
   test('of somebody ended is not handed on, nor another asked for', async () => {
     await ask()
     gateway.view.raise({ kind: 'session', tenant: '', id: 's_1' }, 'reason:logout', clock.now() + 1)
@@ -155,6 +172,8 @@ describe('a token', () => {
     ['without what the route demands', () => ({ scope: '' })],
     ['of another issuer', () => ({ iss: 'https://evil.example' })],
     ['without its targets', () => ({ targets: [] })],
+    ['of somebody else', () => ({ sub: 'u_2', targets: renamed('u_1', 'u_2') })],
+    ['of another tenant', () => ({ tenant: 'beta', targets: renamed('acme', 'beta') })],
   ])('%s is not handed on, whoever gave it', async (_name, claims) => {
     reply = () => [200, given(issued(claims()))]
     expect((await ask())[0]).toBeGreaterThanOrEqual(403)

@@ -38,6 +38,8 @@ export interface ExchangeRequest {
 
 interface Kept {
   readonly token: string
+  /** How many it was given with. */
+  readonly scopes: number
   /** Monotonic milliseconds. */
   readonly until: number
 }
@@ -60,9 +62,13 @@ export class Exchange {
     const { route, credential } = request
     const key = hash('sha256', `${route.name}\0${credential.kind}\0${credential.value}`, 'base64')
     const kept = this.#kept.get(key)
-    if (kept && this.#options.clock.monotonic() < kept.until && (await isGood(kept.token, request)).ok) {
-      this.#count(route, 'kept')
-      return { ok: true, token: kept.token }
+    if (kept && this.#options.clock.monotonic() < kept.until) {
+      const judged = await isGood(kept.token, request)
+      // The upstream may read what it says, and not know what was taken from it since.
+      if (judged.ok && judged.scopes === kept.scopes) {
+        this.#count(route, 'kept')
+        return { ok: true, token: kept.token }
+      }
     }
     this.#kept.delete(key)
     // Many requests with one credential: identity is asked once.
@@ -102,7 +108,7 @@ export class Exchange {
         break
       }
     }
-    this.#kept.set(key, { token: answer.token, until: began + answer.lifeMs / 2 })
+    this.#kept.set(key, { token: answer.token, scopes: judged.scopes, until: began + answer.lifeMs / 2 })
     return { ok: true, token: answer.token }
   }
 
@@ -138,13 +144,18 @@ export class Exchange {
   }
 }
 
-/** Judged for the upstream's audience: signature, life, and every floor the token depends on. */
+/** Judged for the upstream's audience: whose it is, signature, life, and every floor the token depends on. */
 async function isGood(
   token: string,
-  { upstream, route }: ExchangeRequest,
-): Promise<{ readonly ok: true } | Exclude<Exchanged, { ok: true }>> {
+  { upstream, route, identity }: ExchangeRequest,
+): Promise<{ readonly ok: true; readonly scopes: number } | Exclude<Exchanged, { ok: true }>> {
   const admission = await upstream.present({ bearer: token })
-  if (admission.ok) return upstream.demand(admission.identity, { scopes: route.scopes })
+  if (admission.ok) {
+    const { sub, tenant, scopes } = admission.identity
+    if (sub !== identity.sub || tenant !== identity.tenant) return unavailable('of somebody else')
+    const met = upstream.demand(admission.identity, { scopes: route.scopes })
+    return met.ok ? { ok: true, scopes: scopes.length } : met
+  }
   // Whatever else is wrong with what identity gave is not the caller's doing.
   const { code, detail } = admission
   return code === 'credential_revoked' || code === 'credential_expired' ? admission : unavailable(detail ?? code)
