@@ -1,11 +1,12 @@
 /** Who is at a site at its start: people, the clients that act for them, services, and the secrets of all. */
-import { REDIRECT_URI } from '../identity/people.ts'
+import { PASSWORD, REDIRECT_URI } from '../identity/people.ts'
+
+export { PASSWORD }
 
 export const SERVICE_SECRET = 'service-secret-service-secret-0123456789'
 export const OPERATOR_SECRET = 'operator-secret-operator-secret-0123456'
 export const SCHEDULE_SECRET = 'schedule-secret-schedule-secret-0123456'
 export const WEBHOOK_SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'
-export const PASSWORD = 'correct horse battery'
 export const ISSUER = 'https://identity.example'
 export const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
 /** Of the Txn-Tokens behind a gateway. */

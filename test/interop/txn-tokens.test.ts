@@ -6,10 +6,10 @@ import { createPublicKey } from 'node:crypto'
 import { createVerifier, type VerifierOptions } from 'fast-jwt'
 import * as oauth from 'oauth4webapi'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { ChainSite, CLIENT_SECRET, DOMAIN, ISSUER } from '../e2e/16-exchange-chain/chain-site.ts'
+import { ChainSite, DOMAIN } from '../e2e/16-exchange-chain/chain-site.ts'
+import { CLIENT_SECRET, ISSUER, TOKEN_EXCHANGE } from '../e2e/seed.ts'
 import { login } from '../identity/people.ts'
 
-const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
 const TYPES = 'urn:ietf:params:oauth:token-type:'
 /** Required claims, type and audience by the draft; `iss` is optional there, and a boundary has none. */
 const DRAFT: Partial<VerifierOptions> = {
@@ -68,7 +68,7 @@ async function exchanged(subject_token: string): Promise<oauth.TokenEndpointResp
   }
   const plain = { [oauth.allowInsecureRequests]: true }
   const auth = oauth.ClientSecretBasic(CLIENT_SECRET)
-  const answer = await oauth.genericTokenEndpointRequest(server, client, auth, EXCHANGE, asked, plain)
+  const answer = await oauth.genericTokenEndpointRequest(server, client, auth, TOKEN_EXCHANGE, asked, plain)
   return oauth.processGenericTokenEndpointResponse(server, client, answer, { recognizedTokenTypes: { n_a: () => {} } })
 }
 

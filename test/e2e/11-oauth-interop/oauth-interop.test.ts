@@ -4,32 +4,22 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createBoundary, httpIntrospection } from '@countersign/boundary'
 import { openSqliteLog } from '@countersign/event-log/sqlite'
-import {
-  type Identity,
-  identityConfig,
-  initKeys,
-  readRootPublicKey,
-  readSigningKey,
-  startIdentity,
-} from '@countersign/identity'
-import { loadConfig, Secret, systemClock, systemRandom } from '@countersign/kernel'
+import { type Identity, readRootPublicKey, readSigningKey } from '@countersign/identity'
+import { Secret, systemClock, systemRandom } from '@countersign/kernel'
 import { Replica } from '@countersign/replica'
 import { exampleCatalogue } from '@countersign/schemas'
 import { createLogger, createMetrics } from '@countersign/telemetry'
 import { createRemoteJWKSet, decodeProtectedHeader, exportJWK, generateKeyPair, jwtVerify } from 'jose'
 import * as oauth from 'oauth4webapi'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { freePort } from '../../day/processes.ts'
 import { hasRedis, RedisServer } from '../../redis-server.ts'
+import { CALLBACK, findIdentity, plain } from '../found-identity.ts'
+import { TOKEN_EXCHANGE } from '../seed.ts'
 import { PASSWORD, until } from '../site.ts'
 
 const SECRET = 'client+secret/with:signs%and&more=0123456789'
 const DOMAIN = 'services.example'
 const TYPES = 'urn:ietf:params:oauth:token-type:'
-const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
-const CALLBACK = 'http://127.0.0.1:9/callback'
-/** On this machine there is no TLS. */
-const plain = { [oauth.allowInsecureRequests]: true } as const
 
 describe.each(['sqlite', 'redis'] as const)('on %s', (store) => {
   describe.skipIf(store === 'redis' && !hasRedis())('a foreign client', () => {
@@ -42,31 +32,12 @@ describe.each(['sqlite', 'redis'] as const)('on %s', (store) => {
 
     beforeAll(async () => {
       if (store === 'redis') redis = await RedisServer.start()
-      const keys = join(folder, 'keys')
-      const orders = [{ name: 'ledger', use: 'envelope', tenants: ['*'], topics: ['*'] }] as const
-      initKeys({ dir: keys, checkpoints: 1, orders, now: systemClock.now() - 1000, random: systemRandom })
-      const port = String(await freePort())
-      issuer = new URL(`http://127.0.0.1:${port}`)
       const jwk = { ...(await exportJWK((await signing).publicKey)), kid: 'k1', alg: 'ES256' }
-      const values: Record<string, string> = {
-        HTTP_PORT: port,
-        ISSUER: issuer.origin,
+      const seed = JSON.stringify(seedOf(JSON.stringify({ keys: [jwk] })))
+      ;({ identity, issuer, server } = await findIdentity(folder, redis, 'ledger', {
         TRUST_DOMAIN: DOMAIN,
-        LOG_PATH: join(folder, 'log.db'),
-        KEYS_DIR: keys,
-        PASSWORD_COST: '10',
-        CHECKPOINT_INTERVAL: '100ms',
-        MAX_STALENESS: '1s',
-        INSECURE_COOKIES: 'true',
-        SEED: JSON.stringify(seedOf(JSON.stringify({ keys: [jwk] }))),
-        ...(redis === null ? { STORE_PATH: join(folder, 'store.db') } : { STORE: 'redis', REDIS_URL: redis.url }),
-      }
-      const env = Object.fromEntries(Object.entries(values).map(([key, value]) => [`COUNTERSIGN_${key}`, value]))
-      const silent = createLogger({ name: 'identity', level: 'silent' })
-      identity = await startIdentity({ config: loadConfig(identityConfig, env), logger: silent, journey: silent })
-      await until('identity is ready', async () => (await fetch(new URL('/readyz', issuer))).ok)
-      const found = await oauth.discoveryRequest(issuer, { algorithm: 'oauth2', ...plain })
-      server = await oauth.processDiscoveryResponse(issuer, found)
+        SEED: seed,
+      }))
     }, 60_000)
     afterAll(async () => {
       await identity?.close()
@@ -161,7 +132,7 @@ describe.each(['sqlite', 'redis'] as const)('on %s', (store) => {
     async function exchange(client_id: string, subject_token: string, more: Record<string, string>) {
       const asked = { subject_token, subject_token_type: `${TYPES}access_token`, ...more }
       const auth = oauth.ClientSecretBasic(SECRET)
-      const answer = await oauth.genericTokenEndpointRequest(server, { client_id }, auth, EXCHANGE, asked, plain)
+      const answer = await oauth.genericTokenEndpointRequest(server, { client_id }, auth, TOKEN_EXCHANGE, asked, plain)
       const recognizedTokenTypes = { n_a: () => {} }
       return oauth.processGenericTokenEndpointResponse(server, { client_id }, answer, { recognizedTokenTypes })
     }
@@ -297,7 +268,7 @@ function seedOf(jwks: string): object {
     ...{ sub: `svc_${name}`, principal: 'service', email: `${name}@services.example.com` },
   }))
   const exchanges = (name: string) => ({
-    ...{ name, authMethod: 'client_secret_basic', secret: SECRET, grants: [EXCHANGE], introspects: [name] },
+    ...{ name, authMethod: 'client_secret_basic', secret: SECRET, grants: [TOKEN_EXCHANGE], introspects: [name] },
     ...{ service: { sub: `svc_${name}`, tenant: 'acme' }, scopes: ['invoices:export', 'invoices:read'] },
   })
   const robot = { sub: 'svc_robot', principal: 'service', email: 'robot@services.example.com' }

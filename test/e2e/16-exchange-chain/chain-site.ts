@@ -24,14 +24,10 @@ import { exampleCatalogue as catalogue } from '@countersign/schemas'
 import { createLogger, type Logger } from '@countersign/telemetry'
 import fastify, { type FastifyInstance } from 'fastify'
 import { basic, PASSWORD, REDIRECT_URI } from '../../identity/people.ts'
+import { CLIENT_SECRET, ISSUER, OPERATOR_SECRET, SERVICE_SECRET, TOKEN_EXCHANGE } from '../seed.ts'
 import { until } from '../site.ts'
 
-export const ISSUER = 'https://identity.example'
 export const DOMAIN = 'team.example'
-export const OPERATOR_SECRET = 'operator-secret-operator-secret-0123456'
-const SERVICE_SECRET = 'service-secret-service-secret-0123456789'
-export const CLIENT_SECRET = 'client-secret-client-secret-0123456789ab'
-const GRANT = 'urn:ietf:params:oauth:grant-type:token-exchange'
 const TXN_TOKEN = 'urn:ietf:params:oauth:token-type:txn_token'
 
 export type HopName = 'gateway' | 'api' | 'billing' | 'reporting'
@@ -127,7 +123,7 @@ export class ChainSite {
             ...CLIENT,
             id: name,
             name,
-            grants: [GRANT],
+            grants: [TOKEN_EXCHANGE],
             service: { sub: `svc_${name}`, tenant: 'acme' },
             introspects: [name, DOMAIN],
             audiences: [NEXT[name]?.to ?? 'archive', DOMAIN],
@@ -180,7 +176,7 @@ export class ChainSite {
   /** Has a token exchanged for one of the audience. */
   exchange(client: string, text: string, audience: string, scopes: readonly string[]): Promise<Response> {
     const subject = { subject_token: text, subject_token_type: TXN_TOKEN }
-    return this.ask('/token', client, { grant_type: GRANT, ...subject, audience, scope: scopes.join(' ') })
+    return this.ask('/token', client, { grant_type: TOKEN_EXCHANGE, ...subject, audience, scope: scopes.join(' ') })
   }
 
   async close(): Promise<void> {

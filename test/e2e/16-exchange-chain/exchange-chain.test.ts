@@ -4,17 +4,9 @@ import { EXIT, runProgram } from '@countersign/ops'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { begin, login, type Tokens } from '../../identity/people.ts'
 import { RedisServer, STORES } from '../../redis-server.ts'
+import { CLIENT_SECRET, OPERATOR_SECRET, TOKEN_EXCHANGE } from '../seed.ts'
 import { until } from '../site.ts'
-import {
-  ChainSite,
-  CLIENT_SECRET,
-  DOMAIN,
-  HOPS,
-  type HopName,
-  OPERATOR_SECRET,
-  type Seen,
-  type Sent,
-} from './chain-site.ts'
+import { ChainSite, DOMAIN, HOPS, type HopName, type Seen, type Sent } from './chain-site.ts'
 
 const ALL = ['invoices:export', 'payments:run', 'reports:build']
 
@@ -149,7 +141,7 @@ for (const { store, skipped } of STORES) {
           subject_token: forBilling?.text ?? '',
           subject_token_type: 'urn:ietf:params:oauth:token-type:access_token',
         }
-        const grant_type = 'urn:ietf:params:oauth:grant-type:token-exchange'
+        const grant_type = TOKEN_EXCHANGE
         const answer = await site.ask('/token', thief, { grant_type, ...shown })
         expect([answer.status, ((await answer.json()) as { error: string }).error]).toEqual([400, 'invalid_request'])
       }
@@ -163,7 +155,7 @@ for (const { store, skipped } of STORES) {
         subject_token: run.sent[4]?.text ?? '',
         subject_token_type: 'urn:ietf:params:oauth:token-type:access_token',
       }
-      await site.ask('/token', 'gateway', { grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange', ...shown })
+      await site.ask('/token', 'gateway', { grant_type: TOKEN_EXCHANGE, ...shown })
       const list = async (handle: string): Promise<{ root: Node; transactions: string[]; sub: string }[]> => {
         const { code, out } = await ops('chain', handle, '-o', 'json')
         return code === EXIT.ok ? JSON.parse(out).chains : []

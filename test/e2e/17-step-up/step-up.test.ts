@@ -6,21 +6,17 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Identity, identityConfig, initKeys, startIdentity } from '@countersign/identity'
-import { loadConfig, systemClock, systemRandom } from '@countersign/kernel'
-import { createLogger } from '@countersign/telemetry'
+import type { Identity } from '@countersign/identity'
+import { systemClock } from '@countersign/kernel'
 import * as oauth from 'oauth4webapi'
 import { Secret, TOTP } from 'otpauth'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { freePort } from '../../day/processes.ts'
 import { hasRedis, RedisServer } from '../../redis-server.ts'
+import { CALLBACK, findIdentity, plain } from '../found-identity.ts'
 import { PASSWORD, until } from '../site.ts'
 import { type Payroll, type Queued, RECENT_MS, startPayroll } from './payroll.ts'
 
-const CALLBACK = 'http://127.0.0.1:9/callback'
 const APP = 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP'
-/** On this machine there is no TLS. */
-const plain = { [oauth.allowInsecureRequests]: true } as const
 const client: oauth.Client = { client_id: 'desk' }
 
 describe.each(['sqlite', 'redis'] as const)('on %s', (store) => {
@@ -34,23 +30,9 @@ describe.each(['sqlite', 'redis'] as const)('on %s', (store) => {
 
     beforeAll(async () => {
       if (store === 'redis') redis = await RedisServer.start()
-      const keys = join(folder, 'keys')
-      const orders = [{ name: 'payroll', use: 'envelope', tenants: ['*'], topics: ['*'] }] as const
-      initKeys({ dir: keys, checkpoints: 1, orders, now: systemClock.now() - 1000, random: systemRandom })
-      const port = String(await freePort())
-      issuer = new URL(`http://127.0.0.1:${port}`)
-      const logPath = join(folder, 'log.db')
-      const values: Record<string, string> = {
-        ...{ HTTP_PORT: port, ISSUER: issuer.origin, LOG_PATH: logPath, KEYS_DIR: keys, PASSWORD_COST: '10' },
-        ...{ CHECKPOINT_INTERVAL: '100ms', MAX_STALENESS: '1s', INSECURE_COOKIES: 'true', SEED: JSON.stringify(SEED) },
-        ...(redis === null ? { STORE_PATH: join(folder, 'store.db') } : { STORE: 'redis', REDIS_URL: redis.url }),
-      }
-      const env = Object.fromEntries(Object.entries(values).map(([key, value]) => [`COUNTERSIGN_${key}`, value]))
-      const silent = createLogger({ name: 'identity', level: 'silent' })
-      identity = await startIdentity({ config: loadConfig(identityConfig, env), logger: silent, journey: silent })
-      await until('identity is ready', async () => (await fetch(new URL('/readyz', issuer))).ok)
-      const found = await oauth.discoveryRequest(issuer, { algorithm: 'oauth2', ...plain })
-      server = await oauth.processDiscoveryResponse(issuer, found)
+      const found = await findIdentity(folder, redis, 'payroll', { SEED: JSON.stringify(SEED) })
+      ;({ identity, issuer, server } = found)
+      const { keys, logPath } = found
       payroll = await startPayroll({ logPath, keys, issuer: issuer.origin, jwks: server.jwks_uri as string })
     }, 60_000)
     afterAll(async () => {
