@@ -114,8 +114,9 @@ export function answerHeaders(headers: IncomingHttpHeaders, ownCookies: readonly
 
 /** Browsers trim the name, and send a cookie without one as its value alone (RFC 6265bis §5.6, §5.8.3). */
 function isOwn(cookie: string, ownCookies: readonly string[]): boolean {
-  const text = cookie.replace(/^[\s=]+/, '').replace(/\s+=/, '=')
-  return ownCookies.some((own) => text.startsWith(own))
+  const text = cookie.replace(/^[\s=]+/, '')
+  const name = text.slice(0, Math.max(0, text.indexOf('='))).trimEnd()
+  return ownCookies.includes(`${name}=`)
 }
 
 /** Names that `Connection` lists; `close` and `keep-alive` are none. */
