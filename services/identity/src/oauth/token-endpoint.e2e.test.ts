@@ -73,6 +73,20 @@ describe('a client shows itself', () => {
     expect(Number(slowed.headers.get('retry-after'))).toBeGreaterThan(0)
     expect((await oauth.introspect('x', oauth.billing)).status).toBe(200)
   })
+
+  it('is not slowed by what others send in its name through the gateway it asks from, which is trusted', async () => {
+    const behind = new World()
+    const here = await OAuthWorld.at(
+      await behind.start({ COUNTERSIGN_ISSUER: ISSUER, COUNTERSIGN_TRUSTED_PROXIES: '127.0.0.1' }),
+    )
+    const wrong = { ...here.billing, secret: 'wrong' }
+    const from = { 'x-forwarded-for': '192.0.2.1' }
+    const statuses: number[] = []
+    for (let i = 0; i < 13; i++) statuses.push((await here.token(credentials, wrong, from)).status)
+    expect(statuses.at(-1)).toBe(429)
+    expect((await here.introspect('x', here.billing)).status).toBe(200)
+    await behind.destroy()
+  })
 })
 
 describe('a client shows itself by an assertion', () => {
