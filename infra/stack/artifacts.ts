@@ -12,7 +12,7 @@ const run = promisify(execFile)
 
 /** Kafka's version is named in `java/pom.xml` as well; a test keeps the two equal. */
 export const KAFKA_VERSION = '4.3.1'
-export const REGISTRY_VERSION = '2.6.13.Final'
+const REGISTRY_VERSION = '2.6.13.Final'
 
 const DEPENDENCY_PLUGIN = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1'
 const java = join(dirname(fileURLToPath(import.meta.url)), 'java')

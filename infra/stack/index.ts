@@ -128,17 +128,6 @@ export function killBroker(id: number, options: StackOptions = {}): Promise<void
   })
 }
 
-/** Starts a broker that was killed, on its old port with its old data, and returns once the cluster has it back. */
-export function startBroker(id: number, options: StackOptions = {}): Promise<void> {
-  return locked(options, async (dir, say) => {
-    const state = existing(dir)
-    if (isAlive(brokerOf(state, id).process)) return
-    const next = withBroker(state, id, await launchBroker(dir, state, id, await fetchArtifacts(say)))
-    writeState(dir, next)
-    await brokerReady(dir, next, brokerOf(next, id))
-  })
-}
-
 function locked<T>(o: StackOptions, work: (dir: string, say: (line: string) => void) => Promise<T>): Promise<T> {
   const dir = o.dir ?? defaultStackDir()
   const say = o.say ?? (() => {})

@@ -16,7 +16,7 @@ export interface Problem {
  * What an old reader takes an unknown symbol for. It must be the strictest meaning there is: the reason
  * that stops most, the key that may sign least, the consumer that admits nothing.
  */
-export const STRICTEST: Readonly<Record<string, string>> = {
+const STRICTEST: Readonly<Record<string, string>> = {
   Reason: 'compromise',
   TargetKind: 'tenant',
   PrincipalKind: 'webhook',

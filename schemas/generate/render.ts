@@ -51,7 +51,7 @@ export function render(current: readonly AvroObject[], kept: readonly Kept[]): R
 }
 
 /** @returns namespace and name of a named type. */
-export function fullName(schema: AvroObject): string {
+function fullName(schema: AvroObject): string {
   return schema.namespace ? `${schema.namespace}.${schema.name}` : (schema.name ?? '')
 }
 

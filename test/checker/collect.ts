@@ -51,7 +51,7 @@ export function keyOf(target: Signal['target']): string {
 }
 
 /** Claims of an envelope and its parents, self first; null when it is not one. Signatures are not judged here. */
-export function claimsChain(bytes: Uint8Array | undefined): EnvelopeClaims[] | null {
+function claimsChain(bytes: Uint8Array | undefined): EnvelopeClaims[] | null {
   if (!bytes || bytes.length < 24) return null
   const buffer = Buffer.from(bytes)
   try {

@@ -9,7 +9,7 @@ import { EnvelopeError } from './errors.ts'
 /** Bytes of a key id in UTF-8, at most; at least 1. */
 export const MAX_KEY_ID_BYTES = 64
 export const SIGNATURE_BYTES = 64
-export const PUBLIC_KEY_BYTES = 32
+const PUBLIC_KEY_BYTES = 32
 
 // RFC 8410: the fixed DER around a raw Ed25519 key.
 const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex')
@@ -76,7 +76,7 @@ export function publicKeyObject(raw: Uint8Array): KeyObject {
 }
 
 /** @throws {ENVELOPE_KEY_INVALID} unless the id has 1 to 64 bytes of well-formed text. */
-export function requireKeyId(keyId: string): void {
+function requireKeyId(keyId: string): void {
   const length = Buffer.byteLength(keyId)
   if (length < 1 || length > MAX_KEY_ID_BYTES || !keyId.isWellFormed()) throw invalid('a key id has 1 to 64 bytes')
 }

@@ -2,7 +2,7 @@
 import type { Signal } from '@countersign/schemas'
 
 /** Epoch ms of the first floor; they rise by one a signal. */
-export const FIRST_FLOOR = 1_800_000_000_000
+const FIRST_FLOOR = 1_800_000_000_000
 
 /**
  * Signals that make a view of exactly `entries` (target, effect) pairs: nine of ten are ended sessions, the tenth

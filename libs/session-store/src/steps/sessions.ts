@@ -191,7 +191,7 @@ export function* resolveHandle(tx: Tx, handle: string, now: number): Step<Resolv
   return found && (yield* resolved(tx, found, now))
 }
 
-export function* liveSession(tx: Tx, handle: string, now: number): Step<Kept<SessionRecord> | null> {
+function* liveSession(tx: Tx, handle: string, now: number): Step<Kept<SessionRecord> | null> {
   yield* tx.follow(keyOf(SESSION, handle))
   const found = yield* tx.get(SESSION, handle)
   return found && (yield* stands(tx, found.targets, now)) ? found : null

@@ -211,7 +211,7 @@ export class Tx {
   }
 }
 
-export function isRefused(value: unknown): boolean {
+function isRefused(value: unknown): boolean {
   return typeof value === 'object' && value !== null && 'refused' in value
 }
 

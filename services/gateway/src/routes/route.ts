@@ -2,7 +2,7 @@
 import { type Bytes, type Millis, parseBytes, parseMillis } from '@countersign/kernel'
 import { z } from 'zod'
 
-export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
+const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
 export type Method = (typeof METHODS)[number]
 
 /** What a caller may show. `api_session` is the long-lived bearer that a person names, an API key. */
