@@ -93,6 +93,11 @@ describe('docker-compose.yml', () => {
     expect(gateway?.ports?.some((port) => port.endsWith(`:${inside}`))).toBe(false)
     const routes = JSON.parse(readFileSync(join(root, 'infra/docker/routes.json'), 'utf8'))
     expect(routes).toEqual(routesTo('http://api:8080'))
+    // What services alone ask of identity.
+    const posted = routes.filter(({ methods }: { methods: string[] }) => methods.includes('POST'))
+    for (const { path } of posted) expect('/v1/sessions/resolve'.startsWith(path.replace(/\*$/, ''))).toBe(false)
+    // Else whoever guesses at the door slows everybody, and the gateway itself.
+    expect(compose.services.identity?.environment?.COUNTERSIGN_TRUSTED_PROXIES).toBe('uniquelocal')
   })
 
   test('a container engine client, where there is one, agrees', (context) => {
