@@ -225,6 +225,13 @@ describe('bodies', () => {
     expect(statusOf(await raw(request('GET /pages/x', 'Content-Length: 0')))).toBe(200)
   })
 
+  test.each(['g', 'G.example:8443', 'my_service.local', '127.0.0.1:1', '[::1]:8080'])(
+    'to host %s go on',
+    async (host) => {
+      expect(statusOf(await raw(`GET /pages/x HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`))).toBe(200)
+    },
+  )
+
   test('of two lengths, or with trailers, smuggle nothing', async () => {
     const smuggled = 'GET /reports HTTP/1.1\r\nHost: g\r\n\r\n'
     for (const text of [
@@ -233,7 +240,24 @@ describe('bodies', () => {
       `POST /pages/x HTTP/1.1\r\nHost: g\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n`,
       `POST /pages/x HTTP/1.1\r\nHost: g\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n`,
       `POST /pages/x HTTP/1.1\r\nHost: g\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n`,
+      `POST /pages/x HTTP/1.1\r\nHost: g\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n`,
+      `POST /pages/x HTTP/1.1\r\nHost: g\r\nTransfer-Encoding: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
       `GET /pages/x HTTP/1.1\r\nHost: g\r\nHost: evil\r\n\r\n`,
+      ...[
+        'g, evil',
+        'g evil',
+        'g@evil',
+        'g/evil',
+        'g?evil',
+        'g#evil',
+        'g\\evil',
+        'g:x',
+        'g:1:2',
+        '[::1',
+        '',
+        '%67',
+        'g<',
+      ].map((host) => `GET /pages/x HTTP/1.1\r\nHost: ${host}\r\n\r\n`),
       `GET /pages/x HTTP/1.1\r\nHost: g\r\nX: a\nTxn-Token: b\r\n\r\n`,
       `GET /pages/x HTTP/1.1\nHost: g\n\n`,
       `GET /pages/x HTTP/1.1\r\nHost: g\r\nX: 1\r\n Txn-Token: folded\r\n\r\n`,
