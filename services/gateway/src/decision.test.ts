@@ -57,15 +57,28 @@ describe('a credential', () => {
     expect(behind.got).toEqual([])
   })
 
-  test('is not judged by a view that is not fresh, once identity’s answer is older than the budget', async () => {
-    gateway.view.fresh = false
-    gateway.clock.advance(1)
+  test('is judged by nobody before there is a trust bundle', async () => {
     gateway.view.ringInForce = null
     expect(await ask()).toEqual({ status: 503, code: 'not_available' })
     expect(await (await fetch(`${gateway.checkAddress}/readyz`)).json()).toEqual({
       ready: false,
       reasons: ['key_not_in_force'],
     })
+  })
+
+  test('while the view is not fresh counts if identity was asked just now, and never because it is remembered', async () => {
+    await gateway.close()
+    gateway = await stand([route()], { judging: { rememberMs: 30_000 } })
+    expect(await ask()).toEqual(passed)
+    gateway.answer = { ok: false, code: 'credential_invalid' }
+    expect(await ask()).toEqual(passed)
+    gateway.view.fresh = false
+    expect(await ask()).toMatchObject({ status: 401 })
+    gateway.answer = { ok: false, code: 'sessions_unavailable' }
+    expect(await ask()).toEqual({ status: 503, code: 'not_available' })
+    gateway.answer = { ok: true, identity: person() }
+    expect(await ask()).toEqual(passed)
+    expect(await (await fetch(`${gateway.checkAddress}/readyz`)).json()).toMatchObject({ reasons: ['view_not_fresh'] })
   })
 
   test('shown twice is refused', async () => {
