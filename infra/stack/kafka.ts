@@ -87,7 +87,7 @@ export async function startBrokerProcess(o: BrokerStart): Promise<ProcessIdentit
   mkdirSync(o.dir, { recursive: true })
   writeFileSync(properties, brokerProperties(o.self, o.all, o.dir))
   if (!existsSync(join(o.dir, 'data', 'meta.properties'))) {
-    const format = ['kafka.tools.StorageTool', 'format', '-t', o.clusterId, '-c', properties]
+    const format = ['kafka.tools.StorageTool', 'format', `--cluster-id=${o.clusterId}`, '-c', properties]
     await run('java', ['-Xmx128m', ...quick, ...classpath, ...format])
   }
   const heap = ['-Xms64m', o.all.length > 1 ? '-Xmx384m' : '-Xmx512m']
