@@ -43,6 +43,8 @@ const IDS: readonly (readonly [id: number, name: string, version: number])[] = [
   [11, 'countersign.ReportBuild', 1],
   [12, 'countersign.JourneyEvent', 1],
   [13, 'countersign.JourneyEvent', 2],
+  [14, 'countersign.DecisionBatch', 2],
+  [15, 'countersign.EnvelopeClaims', 2],
 ]
 
 /** Every published version of Countersign's own schemas and the example's payloads, by id. */

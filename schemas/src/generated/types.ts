@@ -72,6 +72,8 @@ export interface DecisionBatch {
   readonly objects: readonly string[]
   /** Everything that was not simply allowed. */
   readonly exceptions: readonly DecisionException[]
+  /** Phase final: of events whose handler says what it commits, in offset order. */
+  readonly effects: readonly CheckedEffects[]
 }
 
 export type Id16 = Uint8Array
@@ -114,6 +116,22 @@ export interface DecisionException {
 
 export type Outcome = 'executed' | 'denied' | 'parked' | 'dead_lettered'
 
+/** Effects of one event that its handler committed right after being judged again. */
+export interface CheckedEffects {
+  /** Offset. */
+  readonly offset: number
+  /** How many of its commits ended well. */
+  readonly count: number
+  /** Offset the view had reached when it allowed the last one. */
+  readonly view_offset: number
+  /** As-of of the view then. */
+  readonly as_of: number
+  /** Until when that verdict held, epoch milliseconds. */
+  readonly not_after: number
+  /** When the last one had been committed, epoch milliseconds; it may have been earlier. */
+  readonly at: number
+}
+
 /** Identity claims of one job. */
 export interface EnvelopeClaims {
   /** Transaction id, shared by all work of one origin. */
@@ -140,6 +158,10 @@ export interface EnvelopeClaims {
   readonly depth: number
   /** Whole envelope of the parent; null at depth 0. */
   readonly parent: null | Uint8Array
+  /** SHA-256 of each earlier envelope this step relies on, and of all they rely on; at most 8, distinct. */
+  readonly relies_on: readonly Sha256[]
+  /** Null for what a boundary or a derive made. */
+  readonly succession: null | Succession
 }
 
 /** What does not change along the transaction. */
@@ -228,6 +250,16 @@ export interface EventBinding {
   readonly id: Id16
   /** SHA-256 of the value bytes; null when the value is null. */
   readonly payload_sha256: null | Sha256
+}
+
+/** What identity says of an envelope that goes on for another. */
+export interface Succession {
+  /** Envelopes before it, since the boundary; at least 1. */
+  readonly count: number
+  /** When the boundary sealed the first; epoch milliseconds. */
+  readonly begun_at: number
+  /** SHA-256 of the envelope it goes on for. */
+  readonly of: Sha256
 }
 
 /** First claim of an epoch in log order wins; renewed hourly by the winner. */
