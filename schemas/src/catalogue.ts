@@ -12,6 +12,7 @@ import {
   schemaEntries,
   schemaIdTable,
 } from './schema-ids.ts'
+import { logByTenant, type MoreLog, type SignalsLog, signalsLogs } from './signals-logs.ts'
 
 export type TopicRole = 'signals' | 'decisions' | 'progress' | 'journey' | 'jobs' | 'park' | 'dead'
 
@@ -30,6 +31,8 @@ export interface TopicEntry {
   readonly schemas: readonly string[]
   /** Audience of envelopes on it; null where none travel. */
   readonly audience: string | null
+  /** Name of the signals log that stands on it; absent for topics of other roles. */
+  readonly log?: string
 }
 
 /** A user's own payload schema. */
@@ -68,8 +71,15 @@ export interface JobTopicNames {
 }
 
 export interface Catalogue {
-  /** In the order signals, decisions, progress, journey, then each job topic with its park and dead-letter topic. */
+  /**
+   * In the order signals (`main` first), decisions, progress, journey, then each job topic with its park and dead-letter
+   * topic.
+   */
   readonly entries: readonly TopicEntry[]
+  /** `main`, then the others as asked for. */
+  readonly signalsLogs: readonly SignalsLog[]
+  /** The signals log that owns a tenant. */
+  signalsLogOf(tenant: string): SignalsLog
   /** Every schema that may stand on these topics, with its id on logs without a registry. */
   readonly schemas: readonly SchemaEntry[]
   byName(physical: string): TopicEntry | undefined
@@ -95,17 +105,14 @@ export function payloadCodec(name: string): Codec<unknown> | undefined {
   return PAYLOADS.find((c) => c.name === name)
 }
 
-const SYSTEM_TOPICS: readonly TopicEntry[] = [
-  {
-    name: 'countersign.signals.v1',
-    logical: 'signals',
-    role: 'signals',
-    partitions: 1,
-    key: 'none',
-    retention: 'window',
-    schemas: ['countersign.Signal', 'countersign.Checkpoint', 'countersign.EpochClaim', 'countersign.TrustBundle'],
-    audience: null,
-  },
+const SIGNALS_RECORDS = [
+  'countersign.Signal',
+  'countersign.Checkpoint',
+  'countersign.EpochClaim',
+  'countersign.TrustBundle',
+]
+
+const OTHER_SYSTEM_TOPICS: readonly TopicEntry[] = [
   {
     name: 'countersign.decisions.v1',
     logical: 'decisions',
@@ -138,19 +145,26 @@ const SYSTEM_TOPICS: readonly TopicEntry[] = [
   },
 ]
 
+export interface CatalogueOptions {
+  /** Signals logs beside `main`, each with the tenants it owns. @defaultValue none */
+  readonly logs?: readonly MoreLog[]
+}
+
 /**
  * The system topics with the given job topics.
- * @throws {RangeError} for a malformed or repeated logical name, no partition, an unknown payload, or a user schema id
- *   below 1000.
+ * @throws {RangeError} for a malformed or repeated logical name, no partition, an unknown payload, a user schema id
+ *   below 1000, or logs that do not say of each tenant whose it is.
  */
-export function catalogue(jobTopics: readonly JobTopic[]): Catalogue {
+export function catalogue(jobTopics: readonly JobTopic[], options: CatalogueOptions = {}): Catalogue {
+  const logs = signalsLogs(options.logs ?? [])
+  const system = [...logs.map((log) => signalsTopic(log)), ...OTHER_SYSTEM_TOPICS]
   const own = new Map<number, SchemaEntry>()
   const codecs = new Map<string, Codec<unknown>>(PAYLOADS.map((c) => [c.name, c]))
   const jobs = new Map<string, JobTopicNames>()
-  const entries = [...SYSTEM_TOPICS]
+  const entries = [...system]
   for (const topic of jobTopics) {
     const { logical, audience, partitions = 6 } = topic
-    if (!NAME.test(logical) || SYSTEM_TOPICS.some((t) => t.logical === logical))
+    if (!NAME.test(logical) || system.some((t) => t.logical === logical))
       throw new RangeError(`not a name for a job topic: ${logical}`)
     if (!Number.isInteger(partitions) || partitions < 1) throw new RangeError(`${logical} has at least one partition`)
     if (jobs.has(logical)) throw new RangeError(`job topic ${logical} is given twice`)
@@ -193,11 +207,27 @@ export function catalogue(jobTopics: readonly JobTopic[]): Catalogue {
   return {
     entries,
     schemas,
+    signalsLogs: logs,
+    signalsLogOf: logByTenant(logs),
     byName: (physical) => byName.get(physical),
     jobTopic: (logical) => jobs.get(logical),
     logicalOf: (physical) => byName.get(physical)?.logical,
     schemaIds: () => ids,
     payloadCodec: (name) => codecs.get(name),
+  }
+}
+
+function signalsTopic({ name: log, topic, tenants }: SignalsLog): TopicEntry {
+  return {
+    name: topic,
+    logical: tenants === null ? 'signals' : `signals.${log}`,
+    role: 'signals',
+    partitions: 1,
+    key: 'none',
+    retention: 'window',
+    schemas: SIGNALS_RECORDS,
+    audience: null,
+    log,
   }
 }
 

@@ -1,6 +1,7 @@
 /** Avro contracts, topic catalogue, generated types and codecs. Imports nothing of Countersign. */
 export {
   type Catalogue,
+  type CatalogueOptions,
   catalogue,
   exampleCatalogue,
   exampleJobTopics,
@@ -12,6 +13,7 @@ export {
   type TopicRole,
 } from './catalogue.ts'
 export { type Codec, codec } from './codec.ts'
+export { readDecisions } from './decisions.ts'
 export { type Framed, frame, unframe } from './frame.ts'
 export type * from './generated/types.ts'
 export * from './headers.ts'
@@ -23,4 +25,5 @@ export {
   schemaEntries,
   schemaIdTable,
 } from './schema-ids.ts'
+export { logByTenant, MAIN_LOG, type MoreLog, type SignalsLog, signalsLogs } from './signals-logs.ts'
 export { olderVersions } from './versions.ts'

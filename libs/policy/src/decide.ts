@@ -37,8 +37,8 @@ export interface DecideInput {
   readonly envelope: OpenedEnvelope
   readonly view: Floors
   readonly freshness: ViewFreshness
-  /** Whether the view has reached the position the envelope names. */
-  readonly reached: 'reached' | 'behind' | 'beyond'
+  /** Whether the view has reached the position the envelope names; `elsewhere`: it is on a log that owns other tenants. */
+  readonly reached: 'reached' | 'behind' | 'beyond' | 'elsewhere'
   /** Wall clock, epoch milliseconds. */
   readonly now: number
   /** Skew tolerance ε, milliseconds. */
@@ -106,6 +106,7 @@ function judgeFreshness({ rules, freshness }: DecideInput): Refusal | null {
 
 function judgeCausality({ reached, freshness }: DecideInput): Refusal | null {
   if (reached === 'reached') return null
+  if (reached === 'elsewhere') return refusal('deny', 'position_other_log', 'log_of_tenant', freshness.asOf)
   if (reached === 'behind') return refusal('wait', 'view_behind', 'causal', freshness.asOf)
   return refusal('deny', 'position_beyond_log', 'causal', freshness.asOf)
 }

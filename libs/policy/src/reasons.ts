@@ -9,6 +9,7 @@ export type RefusalReason =
   | FreshnessReason
   | 'view_behind'
   | 'position_beyond_log'
+  | 'position_other_log'
   | 'envelope_expired'
   | 'principal_not_allowed'
   | 'acr_insufficient'

@@ -3,7 +3,7 @@ export type { Limits, Noted, Passed } from './chain.ts'
 export type { Holder } from './epochs.ts'
 export { Follower } from './follower.ts'
 export type { ClosedReason, Freshness, Proof } from './freshness.ts'
-export type { ReplicaOptions, ReplicaStats, SignalsView } from './options.ts'
+export type { ByTenant, ReplicaOptions, ReplicaStats, SignalsView } from './options.ts'
 export { PROGRESS_TOPIC, type ProgressOptions } from './progress.ts'
 export type {
   FollowerFault,

@@ -26,8 +26,27 @@ export interface SignalsView {
   ring(): KeyRing | null
 }
 
+/**
+ * Views of several logs, each of which owns tenants. Invariant: a tenant is judged by the log that owns it, whatever a
+ * credential or an envelope says of itself.
+ */
+export interface ByTenant<V> {
+  /** One for each log, `main` first. */
+  readonly views: readonly V[]
+  /** The view of the log that owns a tenant. */
+  viewOf(tenant: string): V
+  /** Name of a view's log. */
+  nameOf(view: V): string
+  /** True for a position on a log that owns other tenants. False where nobody here knows the log. */
+  isElsewhere(position: LogPosition, tenant: string): boolean
+}
+
 export interface ReplicaOptions {
   readonly log: EventLog
+  /** Physical topic of the signals log followed. @defaultValue `countersign.signals.v1` */
+  readonly topic?: string
+  /** Name of the log in metrics, where several are followed. @defaultValue none */
+  readonly logName?: string
   /** Raw Ed25519 public keys, 32 bytes each; pinned, never from the log. */
   readonly rootKeys: readonly Uint8Array[]
   readonly clock: Clock

@@ -8,7 +8,14 @@ import { METRICS, type MetricName, type MetricSpec } from './names.ts'
 type NameOf<K extends MetricSpec['kind']> = {
   [N in MetricName]: (typeof METRICS)[N]['kind'] extends K ? N : never
 }[MetricName]
-type Labels<N extends MetricName> = { readonly [L in (typeof METRICS)[N]['labels'][number]]: string }
+type Optional<N extends MetricName> = (typeof METRICS)[N] extends {
+  readonly optional: readonly (infer L extends string)[]
+}
+  ? L
+  : never
+type Labels<N extends MetricName> = { readonly [L in (typeof METRICS)[N]['labels'][number]]: string } & {
+  readonly [L in Optional<N>]?: string
+}
 
 /** One time series. `add` costs one addition. */
 export interface Cell {
@@ -79,8 +86,8 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
     counter(name, labels) {
       const series = counterCells(name)
       const values = labels as Record<string, string>
-      const key = specOf(name)
-        .labels.map((l) => values[l])
+      const key = labelNames(name)
+        .map((l) => values[l])
         .join('\0')
       const cell = series.get(key) ?? new CounterCell({ ...values })
       series.set(key, cell)
@@ -112,7 +119,12 @@ function specOf(name: string): MetricSpec {
   return METRICS[name as MetricName]
 }
 
+function labelNames(name: string): string[] {
+  const { labels, optional = [] } = specOf(name)
+  return [...labels, ...optional]
+}
+
 function base(name: string): { name: string; help: string; labelNames: string[] } {
   const spec = specOf(name)
-  return { name, help: spec.help, labelNames: [...spec.labels] }
+  return { name, help: spec.help, labelNames: labelNames(name) }
 }

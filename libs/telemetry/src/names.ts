@@ -7,12 +7,17 @@ export interface MetricSpec {
   readonly kind: 'counter' | 'gauge' | 'histogram'
   readonly help: string
   readonly labels: readonly string[]
+  /** Labels that may be left out, and then do not show. */
+  readonly optional?: readonly string[]
   /** Upper bounds, in the unit the name ends with; histograms only. */
   readonly buckets?: readonly number[]
 }
 
 const EXPOSURE = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
 const DURATION = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+
+/** Which signals log, where a process follows several. */
+const LOG = ['log'] as const
 
 export const METRICS = {
   countersign_http_requests_total: {
@@ -81,33 +86,57 @@ export const METRICS = {
     buckets: EXPOSURE,
   },
 
-  countersign_view_age_seconds: { kind: 'gauge', help: 'Age of the proven view, skew included.', labels: [] },
-  countersign_view_closed: { kind: 'gauge', help: '1 for the reason the view is closed for.', labels: ['reason'] },
-  countersign_view_floors: { kind: 'gauge', help: 'Floors in the view.', labels: [] },
-  countersign_view_bytes: { kind: 'gauge', help: 'Memory of the view.', labels: [] },
-  countersign_view_offset: { kind: 'gauge', help: 'Last offset folded.', labels: [] },
+  countersign_view_age_seconds: {
+    kind: 'gauge',
+    help: 'Age of the proven view, skew included.',
+    labels: [],
+    optional: LOG,
+  },
+  countersign_view_closed: {
+    kind: 'gauge',
+    help: '1 for the reason the view is closed for.',
+    labels: ['reason'],
+    optional: LOG,
+  },
+  countersign_view_floors: { kind: 'gauge', help: 'Floors in the view.', labels: [], optional: LOG },
+  countersign_view_bytes: { kind: 'gauge', help: 'Memory of the view.', labels: [], optional: LOG },
+  countersign_view_offset: { kind: 'gauge', help: 'Last offset folded.', labels: [], optional: LOG },
   countersign_view_residue: {
     kind: 'gauge',
     help: 'Verified signals no longer on the log, kept in force.',
     labels: [],
+    optional: LOG,
   },
   countersign_view_rereads_total: {
     kind: 'counter',
     help: 'Re-reads after a digest that differed.',
     labels: ['reason'],
+    optional: LOG,
   },
-  countersign_signals_folded_total: { kind: 'counter', help: 'Signals folded.', labels: [] },
+  countersign_signals_folded_total: { kind: 'counter', help: 'Signals folded.', labels: [], optional: LOG },
   countersign_signals_skipped_total: {
     kind: 'counter',
     help: 'Records on the signals log that are not signals.',
     labels: ['code'],
+    optional: LOG,
   },
-  countersign_checkpoints_total: { kind: 'counter', help: 'Checkpoints passed or refused.', labels: ['result'] },
-  countersign_tail_restarts_total: { kind: 'counter', help: 'Tails restarted by the watchdog.', labels: [] },
+  countersign_checkpoints_total: {
+    kind: 'counter',
+    help: 'Checkpoints passed or refused.',
+    labels: ['result'],
+    optional: LOG,
+  },
+  countersign_tail_restarts_total: {
+    kind: 'counter',
+    help: 'Tails restarted by the watchdog.',
+    labels: [],
+    optional: LOG,
+  },
   countersign_exposure_seconds: {
     kind: 'histogram',
     help: 'From log-append of a signal to its application here.',
     labels: [],
+    optional: LOG,
     buckets: EXPOSURE,
   },
 
