@@ -10,15 +10,17 @@ import {
   type Catalogue,
   type Checkpoint,
   checkpointCodec,
-  decisionBatchCodec,
+  type DecisionBatch,
   ENVELOPE_HEADER,
   type EnvelopeClaims,
   envelopeClaimsCodec,
   epochClaimCodec,
   ORIGIN_HEADER,
+  readDecisions,
   SIGNATURE_HEADER,
   type Signal,
   signalCodec,
+  type TopicRole,
   unframe,
 } from '@countersign/schemas'
 import type {
@@ -222,31 +224,46 @@ export class SignalsLedger {
   }
 }
 
+/** Takes the records of a run, each topic partition in log order, and keeps the facts they tell. */
+export class Collector {
+  readonly produced: Produced[] = []
+  readonly decisions: DecisionFact[] = []
+  readonly setAside: SetAside[] = []
+  readonly ledger: SignalsLedger
+  readonly #schemas: SchemaIds
+
+  constructor(schemas: SchemaIds, rings: () => readonly KeyRing[]) {
+    this.#schemas = schemas
+    this.ledger = new SignalsLedger(schemas, rings)
+  }
+
+  /** @param role of the topic it stands on. */
+  add(role: TopicRole, record: LogRecord): void {
+    if (role === 'jobs') this.produced.push(producedFact(record))
+    else if (role === 'signals') this.ledger.add(record)
+    else if (role === 'park' || role === 'dead') {
+      const origin = header(record, ORIGIN_HEADER)
+      if (origin) this.setAside.push({ kind: role, origin: Buffer.from(origin).toString() })
+    } else if (role === 'decisions') {
+      const batch = readDecisions(record.value, this.#schemas)
+      if (batch) this.decisions.push(...decisionFacts(record, batch))
+    }
+  }
+}
+
 /** Everything of a run that stands on topics. */
 export async function collect(
   log: EventLog,
   catalogue: Catalogue,
   rings: readonly KeyRing[],
 ): Promise<Pick<Facts, 'produced' | 'signals' | 'unvouched' | 'checkpoints' | 'decisions' | 'setAside'>> {
-  const produced: Produced[] = []
-  const setAside: SetAside[] = []
-  const decisions: DecisionFact[] = []
-  const ledger = new SignalsLedger(log.schemas, () => rings)
+  const found = new Collector(log.schemas, () => rings)
   for (const { name, role, partitions } of catalogue.entries) {
     for (let partition = 0; partition < partitions; partition++) {
-      for await (const record of records(log, name, partition)) {
-        if (role === 'jobs') produced.push(producedFact(record))
-        else if (role === 'signals') ledger.add(record)
-        else if (role === 'park' || role === 'dead') {
-          const origin = header(record, ORIGIN_HEADER)
-          if (origin) setAside.push({ kind: role, origin: Buffer.from(origin).toString() })
-        } else if (role === 'decisions') {
-          const framed = unframe(record.value)
-          if (framed) decisions.push(...decisionFacts(record, framed.body))
-        }
-      }
+      for await (const record of records(log, name, partition)) found.add(role, record)
     }
   }
+  const { produced, decisions, setAside, ledger } = found
   const { signals, unvouched, checkpoints } = ledger
   return { produced, signals, unvouched, checkpoints, decisions, setAside }
 }
@@ -264,8 +281,7 @@ function producedFact(record: LogRecord): Produced {
   }
 }
 
-function decisionFacts(record: LogRecord, body: Uint8Array): DecisionFact[] {
-  const batch = decisionBatchCodec.decode(body)
+function decisionFacts(record: LogRecord, batch: DecisionBatch): DecisionFact[] {
   const shared = {
     consumer: batch.consumer,
     class: batch.job_class,
