@@ -25,5 +25,13 @@ export {
   schemaEntries,
   schemaIdTable,
 } from './schema-ids.ts'
-export { logByTenant, MAIN_LOG, type MoreLog, type SignalsLog, signalsLogs } from './signals-logs.ts'
+export {
+  logByTenant,
+  logIdOf,
+  logNameOf,
+  MAIN_LOG,
+  type MoreLog,
+  type SignalsLog,
+  signalsLogs,
+} from './signals-logs.ts'
 export { olderVersions } from './versions.ts'

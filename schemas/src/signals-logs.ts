@@ -56,3 +56,17 @@ export function logByTenant(logs: readonly SignalsLog[]): (tenant: string) => Si
   const byTenant = new Map(logs.flatMap((log) => (log.tenants ?? []).map((tenant) => [tenant, log] as const)))
   return (tenant) => byTenant.get(tenant) ?? main
 }
+
+/**
+ * Name of the log an id stands for: ids of all logs but `main` begin with the name and a dot, so that nothing copied from
+ * one log to another passes for that other's.
+ */
+export function logNameOf(logId: string): string {
+  const dot = logId.indexOf('.')
+  return dot < 0 ? MAIN_LOG : logId.slice(0, dot)
+}
+
+/** @param handle distinct, without a dot. @returns the id of a new log of that name. */
+export function logIdOf(name: string, handle: string): string {
+  return name === MAIN_LOG ? handle : `${name}.${handle}`
+}

@@ -2,7 +2,7 @@
 import { type FloorEntry, NO_FLOORS, type SignalFacts, strictness, type View } from '@countersign/revocation'
 
 /** @returns the floors of all views together, strictest effect first; `NO_FLOORS` when none hits. */
-export function floorsOf(views: readonly View[], key: Uint8Array): readonly FloorEntry[] {
+export function floorsOf(views: readonly Pick<View, 'floors'>[], key: Uint8Array): readonly FloorEntry[] {
   let found: readonly FloorEntry[] = NO_FLOORS
   for (const view of views) {
     const floors = view.floors(key)

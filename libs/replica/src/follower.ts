@@ -58,10 +58,10 @@ export class Follower {
   #suspicion: Suspicion | null = null
 
   constructor(options: FollowerOptions) {
-    const { rootKeys, epsilonMs, minBundleVersion, state, legacy } = options
+    const { rootKeys, epsilonMs, minBundleVersion, logName = null, state, legacy } = options
     this.#options = options
     const pinned = state?.identity ?? legacy?.identity ?? null
-    this.#trust = new Trust({ rootKeys, epsilonMs, minBundleVersion, pinned })
+    this.#trust = new Trust({ rootKeys, epsilonMs, minBundleVersion, logName, pinned })
     this.#admitted = legacy?.limits ?? NO_LIMITS
     this.#chain = new CheckpointChain(epsilonMs, NO_LIMITS)
     this.#fence = new EpochFence(state?.holder ?? null, !options.complete && state === undefined)

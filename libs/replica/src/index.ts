@@ -1,4 +1,5 @@
 /** Keeps a view in step with the signals log: bootstrap, follow, prove by checkpoint, progress. */
+export { type FollowedLogs, type FollowLogsOptions, followLogs, ReplicasByTenant } from './by-tenant.ts'
 export type { Limits, Noted, Passed } from './chain.ts'
 export type { Holder } from './epochs.ts'
 export { Follower } from './follower.ts'

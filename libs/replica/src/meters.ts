@@ -24,46 +24,53 @@ export class Meters {
   readonly #metrics: Metrics | undefined
   // A first reading folds millions.
   readonly #signals: Cell | undefined
+  readonly #log: { readonly log?: string }
 
-  constructor(metrics: Metrics | undefined) {
+  /** @param log its name where several are followed. */
+  constructor(metrics: Metrics | undefined, log?: string) {
     this.#metrics = metrics
-    this.#signals = metrics?.counter('countersign_signals_folded_total', {})
+    this.#log = log === undefined ? {} : { log }
+    this.#signals = metrics?.counter('countersign_signals_folded_total', this.#log)
   }
 
   /** @param now epoch milliseconds. */
   found({ live, timestamp }: Pick<FoundSignal, 'live' | 'timestamp'>, now: number): void {
     this.#signals?.add()
     // What stood on the log before the start exposed nobody here.
-    if (live) this.#metrics?.observe('countersign_exposure_seconds', {}, Math.max(0, now - timestamp) / 1000)
+    if (live) this.#metrics?.observe('countersign_exposure_seconds', this.#log, Math.max(0, now - timestamp) / 1000)
   }
 
   passed(): void {
-    this.#metrics?.counter('countersign_checkpoints_total', { result: 'passed' }).add()
+    this.#metrics?.counter('countersign_checkpoints_total', { result: 'passed', ...this.#log }).add()
   }
 
   fault(code: FollowerFault): void {
-    if (code.startsWith('checkpoint_')) this.#metrics?.counter('countersign_checkpoints_total', { result: code }).add()
-    else this.#metrics?.counter('countersign_signals_skipped_total', { code }).add()
+    if (code.startsWith('checkpoint_'))
+      this.#metrics?.counter('countersign_checkpoints_total', { result: code, ...this.#log }).add()
+    else this.#metrics?.counter('countersign_signals_skipped_total', { code, ...this.#log }).add()
   }
 
   reread(reason: string): void {
-    this.#metrics?.counter('countersign_view_rereads_total', { reason }).add()
+    this.#metrics?.counter('countersign_view_rereads_total', { reason, ...this.#log }).add()
   }
 
   tailRestarted(): void {
-    this.#metrics?.counter('countersign_tail_restarts_total', {}).add()
+    this.#metrics?.counter('countersign_tail_restarts_total', this.#log).add()
   }
 
   /** Read at each scrape. */
   publish(replica: Published): void {
     const metrics = this.#metrics
+    const log = this.#log
     if (!metrics) return
-    metrics.gaugeFrom('countersign_view_age_seconds', {}, () => replica.freshness().ageMs / 1000)
+    metrics.gaugeFrom('countersign_view_age_seconds', log, () => replica.freshness().ageMs / 1000)
     for (const reason of CLOSED)
-      metrics.gaugeFrom('countersign_view_closed', { reason }, () => Number(replica.freshness().closed === reason))
-    metrics.gaugeFrom('countersign_view_floors', {}, () => replica.follower.view.count)
-    metrics.gaugeFrom('countersign_view_bytes', {}, () => replica.follower.view.bytes)
-    metrics.gaugeFrom('countersign_view_offset', {}, () => replica.follower.position)
-    metrics.gaugeFrom('countersign_view_residue', {}, () => replica.follower.residueCount)
+      metrics.gaugeFrom('countersign_view_closed', { reason, ...log }, () =>
+        Number(replica.freshness().closed === reason),
+      )
+    metrics.gaugeFrom('countersign_view_floors', log, () => replica.follower.view.count)
+    metrics.gaugeFrom('countersign_view_bytes', log, () => replica.follower.view.bytes)
+    metrics.gaugeFrom('countersign_view_offset', log, () => replica.follower.position)
+    metrics.gaugeFrom('countersign_view_residue', log, () => replica.follower.residueCount)
   }
 }

@@ -35,9 +35,7 @@ export interface ByTenant<V> {
   readonly views: readonly V[]
   /** The view of the log that owns a tenant. */
   viewOf(tenant: string): V
-  /** Name of a view's log. */
-  nameOf(view: V): string
-  /** True for a position on a log that owns other tenants. False where nobody here knows the log. */
+  /** True for a position on a log that owns other tenants. */
   isElsewhere(position: LogPosition, tenant: string): boolean
 }
 
@@ -45,7 +43,7 @@ export interface ReplicaOptions {
   readonly log: EventLog
   /** Physical topic of the signals log followed. @defaultValue `countersign.signals.v1` */
   readonly topic?: string
-  /** Name of the log in metrics, where several are followed. @defaultValue none */
+  /** Where several logs are followed, the name of this one: ids of logs and metrics say it. @defaultValue none */
   readonly logName?: string
   /** Raw Ed25519 public keys, 32 bytes each; pinned, never from the log. */
   readonly rootKeys: readonly Uint8Array[]

@@ -67,6 +67,8 @@ export interface FollowerOptions {
   /** Skew tolerance, ms; the same for every follower of a log, since it decides what a signal is. */
   readonly epsilonMs: number
   readonly minBundleVersion: number
+  /** Name of the log, where there are several: a bundle of another one is not believed. */
+  readonly logName?: string
   readonly newView: () => View
   /** End of the log fetched at the start; what stands below it is history. */
   readonly end: number

@@ -25,7 +25,7 @@ const RESTORE_STEPS = 32
 
 export class Replica implements SignalsView {
   readonly #options: Required<
-    Pick<ReplicaOptions, 'epsilonMs' | 'minBundleVersion' | 'snapshotEveryMs' | 'watchdogMs' | 'history'>
+    Pick<ReplicaOptions, 'topic' | 'epsilonMs' | 'minBundleVersion' | 'snapshotEveryMs' | 'watchdogMs' | 'history'>
   > &
     ReplicaOptions
   readonly #clock: Clock
@@ -58,6 +58,7 @@ export class Replica implements SignalsView {
 
   constructor(options: ReplicaOptions) {
     this.#options = {
+      topic: SIGNALS_TOPIC,
       epsilonMs: 250,
       minBundleVersion: 1,
       snapshotEveryMs: 60_000,
@@ -67,7 +68,7 @@ export class Replica implements SignalsView {
     }
     this.#clock = options.clock
     this.#waiters = new Waiters(options.clock)
-    this.#meters = new Meters(options.metrics)
+    this.#meters = new Meters(options.metrics, options.logName)
     this.#patienceMs = this.#options.watchdogMs
     this.#follower = this.#newFollower({ start: 0, end: Number.POSITIVE_INFINITY }, { trustHistory: true })
     this.#meters.publish(this)
@@ -179,10 +180,10 @@ export class Replica implements SignalsView {
   }
 
   async #open(): Promise<void> {
-    const { log, logger } = this.#options
+    const { log, logger, topic } = this.#options
     for (let wait = RETRY_MS; !this.#stopped; wait = Math.min(2 * wait, MAX_RETRY_MS)) {
       try {
-        const bounds = await log.bounds(SIGNALS_TOPIC)
+        const bounds = await log.bounds(topic)
         const state = await this.#restore(bounds)
         this.#follower = this.#newFollower(bounds, {
           trustHistory: this.#options.history === 'trust',
@@ -197,7 +198,7 @@ export class Replica implements SignalsView {
         const next = this.#follower.position + 1
         const from = next > 0 ? next : bounds.start
         this.#tail = await log.tail({
-          topic: SIGNALS_TOPIC,
+          topic,
           from,
           handler: {
             records: (batch) => this.#fold(batch),
@@ -266,7 +267,7 @@ export class Replica implements SignalsView {
   async #boundsEventually(): Promise<Bounds | null> {
     for (let wait = RETRY_MS; !this.#stopped; wait = Math.min(2 * wait, MAX_RETRY_MS)) {
       try {
-        return await this.#options.log.bounds(SIGNALS_TOPIC)
+        return await this.#options.log.bounds(this.#options.topic)
       } catch {
         await this.#clock.sleep(wait, this.#stopping.signal)
       }
@@ -310,7 +311,7 @@ export class Replica implements SignalsView {
    * new leader's end may lag for a moment.
    */
   async #watchBounds(): Promise<void> {
-    const { end } = await this.#options.log.bounds(SIGNALS_TOPIC)
+    const { end } = await this.#options.log.bounds(this.#options.topic)
     const { position, live, goal } = this.#follower
     const below = end <= position || (!live && Number.isFinite(goal) && end < goal)
     this.#endedBelow = below && !this.#rereading ? this.#endedBelow + 1 : 0
@@ -386,12 +387,13 @@ export class Replica implements SignalsView {
   }
 
   #newFollower(bounds: Bounds, rest: Pick<FollowerOptions, 'trustHistory' | 'state' | 'legacy'>): Follower {
-    const { log, rootKeys, epsilonMs, minBundleVersion } = this.#options
+    const { log, logName, rootKeys, epsilonMs, minBundleVersion } = this.#options
     return new Follower({
       schemas: log.schemas,
       rootKeys,
       epsilonMs,
       minBundleVersion,
+      ...(logName !== undefined && { logName }),
       newView: () => new View(this.#viewOptions()),
       end: bounds.end,
       complete: bounds.start === 0,

@@ -4,6 +4,7 @@
  * pins the log; only a bundle that names the pinned log as predecessor moves on to another.
  */
 import { type BundleFault, type KeyRing, verifyBundle } from '@countersign/envelope'
+import { logNameOf } from '@countersign/schemas'
 
 /** What is known of the log and kept over re-reads. */
 export interface LogIdentity {
@@ -20,6 +21,8 @@ export interface TrustOptions {
   readonly epsilonMs: number
   /** Bundles below it are refused. */
   readonly minBundleVersion: number
+  /** Name of the log, null where there is one: what was copied here from another log is not believed. */
+  readonly logName: string | null
   /** What a former reading pinned; null to let the first bundle pin. */
   readonly pinned: LogIdentity | null
 }
@@ -64,10 +67,11 @@ export class Trust {
    * @param at the record's append time, epoch ms.
    */
   adopt(body: Buffer, signature: Uint8Array, at: number): Adoption {
-    const { rootKeys, epsilonMs, minBundleVersion: minVersion, pinned } = this.#options
+    const { rootKeys, epsilonMs, minBundleVersion: minVersion, logName, pinned } = this.#options
     const result = verifyBundle(body, signature, rootKeys, { now: at, epsilonMs, minVersion, current: this.#ring })
     if (!result.ok) return result.code
     const { log_id: logId, predecessor } = result.bundle
+    if (logName !== null && logNameOf(logId) !== logName) return 'bundle_other_log'
     const current = this.#logId
     const follows = current ?? pinned?.logId ?? null
     const succeeds = predecessor !== null && predecessor.log_id === follows
