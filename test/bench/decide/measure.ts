@@ -88,7 +88,14 @@ async function ask(redis: FloorsInRedis, claims: readonly EnvelopeClaims[], inFl
   let denied = 0
   const one = async (each: EnvelopeClaims): Promise<void> => {
     const floors = await redis.floorsOf(each)
-    const envelope = { claims: each, chain: [each], keyId: '', targets: each.tctx.targets, scopes: each.scope }
+    const envelope = {
+      claims: each,
+      chain: [each],
+      keyId: '',
+      targets: each.tctx.targets,
+      scopes: each.scope,
+      relied: [],
+    }
     if (judge(envelope, { floors }).outcome !== 'allow') denied++
   }
   for (let first = 0; first < claims.length; first += inFlight) {

@@ -12,6 +12,25 @@ const PAYLOAD_BYTES = 1_024
 /** One message in so many belongs to a session that was ended. */
 const ENDED = 64
 
+/** What the messages of one bench have in common. */
+export interface About {
+  /** Epoch ms. */
+  readonly now: number
+  /** Logical topic. */
+  readonly topic: string
+  readonly audience: string
+  readonly value: (n: number) => Buffer
+}
+
+/** A message before it is sealed. */
+export interface Draft {
+  readonly key: Buffer
+  readonly value: Buffer
+  readonly claims: EnvelopeClaims
+  /** Its session was ended. */
+  readonly ended: boolean
+}
+
 /** A message in the shape kafkajs gives it. */
 export interface Message {
   readonly key: Buffer
@@ -36,11 +55,12 @@ export interface Workload {
 export function workload(count: number, batchSize: number, trusted: number, random: Random = systemRandom): Workload {
   const { publicKey, privateKeyPem } = generateEd25519()
   const key = ed25519Key('envelope-1', privateKeyPem)
+  const about: About = { now: NOW, topic: TOPIC, audience: AUDIENCE, value: () => random.bytes(PAYLOAD_BYTES) }
   const ended: Buffer[] = []
   const messages: Message[] = []
   const claims: EnvelopeClaims[] = []
   while (messages.length < count) {
-    const batch = Array.from({ length: batchSize }, (_, i) => draft(messages.length + i, random, ended))
+    const batch = Array.from({ length: batchSize }, (_, i) => draft(messages.length + i, random, about))
     const envelopes = seal(
       batch.map((each) => each.claims),
       key,
@@ -48,6 +68,7 @@ export function workload(count: number, batchSize: number, trusted: number, rand
     for (const [i, each] of batch.entries()) {
       messages.push({ key: each.key, value: each.value, headers: { [ENVELOPE_HEADER]: envelopes[i] as Buffer } })
       if (claims.length < trusted) claims.push(each.claims)
+      if (each.ended) ended.push(targetKey(target('session', each.claims.tctx.session ?? '')))
     }
   }
   return { ring: new KeyRing(bundle(key, publicKey)), messages, claims, ended }
@@ -69,7 +90,8 @@ export function fetched(messages: readonly Message[]): readonly Message[] {
   }))
 }
 
-function draft(n: number, random: Random, ended: Buffer[]): { key: Buffer; value: Buffer; claims: EnvelopeClaims } {
+/** The `n`-th message, with a session and a transaction of its own. */
+export function draft(n: number, random: Random, { now, topic, audience, value: payload }: About): Draft {
   const tenant = `tenant-${n % 50}`
   const sub = `usr_${random.bytes(8).toString('hex')}`
   const session = `ses_${random.bytes(16).toString('base64url')}`
@@ -82,17 +104,16 @@ function draft(n: number, random: Random, ended: Buffer[]): { key: Buffer; value
     target('session', session),
     target('transaction', txn),
   ]
-  if (n % ENDED === ENDED - 1) ended.push(targetKey(target('session', session)))
   const key = Buffer.from(`invoice-${n}`)
-  const value = random.bytes(PAYLOAD_BYTES)
+  const value = payload(n)
   const claims: EnvelopeClaims = {
     txn,
     sub,
-    aud: AUDIENCE,
+    aud: audience,
     scope: ['invoices:export', 'invoices:read'],
     req_wl: 'api',
-    iat: NOW - 200,
-    exp: NOW + HOUR,
+    iat: now - 200,
+    exp: now + HOUR,
     tctx: {
       tenant,
       principal: 'user',
@@ -101,13 +122,13 @@ function draft(n: number, random: Random, ended: Buffer[]): { key: Buffer; value
       session,
       client: 'web',
       device: null,
-      targets: targets.map((each) => ({ kind: each.kind, key: targetKey(each), version: NOW - 60_000 })),
-      scope_version: NOW - 60_000,
+      targets: targets.map((each) => ({ kind: each.kind, key: targetKey(each), version: now - 60_000 })),
+      scope_version: now - 60_000,
       position: { log_id: 'log-1', offset: 41 },
     },
     rctx: {
       request_id: `req_${random.bytes(8).toString('hex')}`,
-      auth_time: NOW - 60_000,
+      auth_time: now - 60_000,
       acr: 'mfa',
       amr: ['pwd', 'otp'],
       ip: '192.0.2.7',
@@ -115,11 +136,13 @@ function draft(n: number, random: Random, ended: Buffer[]): { key: Buffer; value
       posture: null,
       risk: null,
     },
-    event: bindEvent({ topic: TOPIC, key, id: random.bytes(16), value }),
+    event: bindEvent({ topic, key, id: random.bytes(16), value }),
     depth: 0,
     parent: null,
+    relies_on: [],
+    succession: null,
   }
-  return { key, value, claims }
+  return { key, value, claims, ended: n % ENDED === ENDED - 1 }
 }
 
 function bundle(key: SigningKey, publicKey: Buffer): TrustBundle {

@@ -11,6 +11,11 @@ export interface MemoryResult {
   readonly used: number
   /** Resident memory the process gained, bytes, what the allocator keeps included. */
   readonly resident: number
+  /** Most resident memory the process gained while the view grew, garbage of the measurement included. */
+  readonly peak: number
+  /** Folding them all, the making of the facts included, seconds; and the longest that one of them took, milliseconds. */
+  readonly fillS: number
+  readonly longestMs: number
   /** What the view says of itself, bytes. */
   readonly claimed: number
   /** `dropOlderThan` that drops nothing, and that drops ten floors; median, microseconds. */
@@ -24,11 +29,16 @@ function settled(): { used: number; rss: number } {
   return { used: heapUsed + external, rss }
 }
 
+let longestMs = 0
+
 function fill(count: number): View {
   const view = new View()
   for (const signal of signals(count)) {
     const facts = signalFacts(signal)
-    if (facts !== null) view.apply(facts)
+    if (facts === null) continue
+    const start = performance.now()
+    view.apply(facts)
+    longestMs = Math.max(longestMs, performance.now() - start)
   }
   return view
 }
@@ -36,11 +46,16 @@ function fill(count: number): View {
 // Compiled code and the allocator's first pages are not the view's.
 fill(20_000)
 const before = settled()
+longestMs = 0
+const start = performance.now()
 const view = fill(entries)
+const fillS = (performance.now() - start) / 1e3
+const peak = process.resourceUsage().maxRSS * 1024
 const after = settled()
 correct(view.size === entries && view.count === floorsOf(entries), 'entries and floors of the view')
 
-const oldest = [...view.facts()].reduce((least, facts) => Math.min(least, facts.floor), Number.POSITIVE_INFINITY)
+let oldest = Number.POSITIVE_INFINITY
+for (const { floor } of view.facts()) oldest = Math.min(oldest, floor)
 const idle: number[] = []
 const drops: number[] = []
 for (let i = 0; i < 99; i++) {
@@ -58,6 +73,9 @@ for (let i = 1; i <= 19; i++) {
 const result: MemoryResult = {
   used: after.used - before.used,
   resident: after.rss - before.rss,
+  peak: peak - before.rss,
+  fillS,
+  longestMs,
   claimed: view.bytes,
   idleDropUs: median(idle) * 1e3,
   dropUs: median(drops) * 1e3,

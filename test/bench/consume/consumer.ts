@@ -1,0 +1,107 @@
+/** A consumer process: one subject, and the CPU time it takes for the messages of each task. */
+import { hrtime } from 'node:process'
+import type { Codec } from '@countersign/schemas'
+import { type EachBatchPayload, Kafka, logLevel } from 'kafkajs'
+import { median } from '../figure.ts'
+import { benchCatalogue, EXPORT_SCHEMA, type Outcome, SENT_AT, type Setup, type Task } from './contract.ts'
+import { handler } from './handlers.ts'
+import { type Subject, subject } from './subjects.ts'
+
+let setup: Setup | null = null
+let ready: Subject | null = null
+
+process.on('message', async (message: Setup | Task) => {
+  if ('subject' in message) {
+    setup = message
+    const codec = benchCatalogue(message.run, message.logical).payloadCodec(EXPORT_SCHEMA) as Codec<unknown>
+    ready = await subject(message, codec)
+    process.send?.('ready')
+  } else process.send?.(await run(message))
+})
+process.on('disconnect', async () => {
+  await ready?.stop()
+  process.exit(0)
+})
+
+async function run(task: Task): Promise<Outcome> {
+  const { brokers, redisUrl } = setup as Setup
+  const work = handler(task.handler, redisUrl)
+  const meter = new Meter(task)
+  const eachBatch = (ready as Subject).eachBatch(task.logical, (value, offset) => {
+    meter.handling(offset)
+    return work.handle(value, offset)
+  })
+  const kafka = new Kafka({ brokers, clientId: task.group, logLevel: logLevel.NOTHING })
+  const consumer = kafka.consumer({
+    groupId: task.group,
+    maxBytesPerPartition: task.maxBytes,
+    maxWaitTimeInMs: 100,
+  })
+  await consumer.connect()
+  await consumer.subscribe({ topics: [`${task.logical}.v1`], fromBeginning: true })
+  if (task.timed) consumer.on(consumer.events.GROUP_JOIN, () => process.send?.('joined'))
+  await consumer.run({
+    async eachBatch(payload) {
+      meter.begin(payload)
+      await eachBatch(payload)
+      meter.end(payload)
+    },
+  })
+  const outcome = await meter.outcome
+  await consumer.disconnect()
+  work.stop()
+  return outcome
+}
+
+/** Counts from the first batch after the warm-up to the end of the last. */
+class Meter {
+  readonly outcome: Promise<Outcome>
+  readonly #task: Task
+  readonly #resolve: (outcome: Outcome) => void
+  readonly #sizes: number[] = []
+  readonly #latencies: number[] = []
+  #sent = new Map<string, Buffer>()
+  #seen = 0
+  #handled = 0
+  #start: { cpu: NodeJS.CpuUsage; at: number; seen: number } | null = null
+
+  constructor(task: Task) {
+    const { promise, resolve } = Promise.withResolvers<Outcome>()
+    this.outcome = promise
+    this.#resolve = resolve
+    this.#task = task
+  }
+
+  begin({ batch }: EachBatchPayload): void {
+    if (this.#start === null && this.#seen >= this.#task.warm) {
+      this.#start = { cpu: process.cpuUsage(), at: performance.now(), seen: this.#seen }
+    }
+    this.#sizes.push(batch.messages.length)
+    if (!this.#task.timed) return
+    this.#sent = new Map(batch.messages.map(({ offset, headers }) => [offset, (headers ?? {})[SENT_AT] as Buffer]))
+  }
+
+  handling(offset: string): void {
+    this.#handled++
+    const sent = this.#sent.get(offset)
+    if (sent !== undefined && this.#start !== null)
+      this.#latencies.push(Number(hrtime.bigint() - sent.readBigUInt64BE()) / 1e6)
+  }
+
+  end({ batch }: EachBatchPayload): void {
+    this.#seen += batch.messages.length
+    if (this.#seen < this.#task.messages || this.#start === null) return
+    const { user, system } = process.cpuUsage(this.#start.cpu)
+    const sorted = this.#latencies.sort((a, b) => a - b)
+    const at = (share: number): number | null => sorted[Math.floor(sorted.length * share)] ?? null
+    this.#resolve({
+      counted: this.#seen - this.#start.seen,
+      cpuUs: user + system,
+      wallMs: performance.now() - this.#start.at,
+      handled: this.#handled,
+      batch: median(this.#sizes),
+      p50Ms: at(0.5),
+      p99Ms: at(0.99),
+    })
+  }
+}

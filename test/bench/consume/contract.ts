@@ -1,0 +1,107 @@
+/** What the bench and its processes tell each other. */
+import { type Catalogue, catalogue as catalogueOf } from '@countersign/schemas'
+
+/** Messages sealed together, produced as one record batch, and handed to the consumer in one call. */
+export const SIZES = [1, 4, 16, 64, 256] as const
+export const PARTITIONS = 6
+export const AUDIENCE = 'billing-export'
+export const ACTION = 'export'
+export const SCOPE = 'invoices:export'
+/** Header of live messages: monotonic nanoseconds of this machine when they were sent. */
+export const SENT_AT = 'bench-sent-at'
+
+/** How the identity of a message travels, and so which topic it stands on. */
+export type Kind = 'sealed' | 'plain' | 'claims' | 'opaque' | 'jwt-eddsa' | 'jwt-rs256'
+
+/** Who consumes. */
+export type SubjectName =
+  | 'enforced'
+  | 'bare'
+  | 'redis'
+  | 'redis-mget'
+  | 'introspection'
+  | 'introspection-in-flight'
+  | 'jwt-eddsa'
+  | 'jwt-rs256'
+
+export type HandlerName = 'empty' | 'redis' | 'sqlite'
+
+/** The payload, about 1 KB. */
+export interface Export {
+  readonly invoice_id: string
+  readonly format: string
+  readonly note: string
+}
+
+const EXPORT = {
+  type: 'record',
+  name: 'Export',
+  namespace: 'bench',
+  fields: ['invoice_id', 'format', 'note'].map((name) => ({ name, type: 'string' })),
+}
+export const EXPORT_SCHEMA = 'bench.Export'
+
+/** The logical topic of messages of one kind and batch size. */
+export function topicOf(run: string, kind: Kind, what: string): string {
+  return `${run}.${kind}.${what}`
+}
+
+/** Topics of one run; the system topics are its own, too. @param logical job topics. */
+export function benchCatalogue(run: string, logical: readonly string[]): Catalogue {
+  const payload = { id: 1000, version: 1, schema: EXPORT }
+  const made = catalogueOf(
+    logical.map((name) => ({ logical: name, audience: AUDIENCE, partitions: PARTITIONS, payload })),
+  )
+  const entries = made.entries.map((entry) =>
+    entry.role === 'jobs' || entry.role === 'park' || entry.role === 'dead'
+      ? entry
+      : { ...entry, name: `${run}.${entry.logical}` },
+  )
+  return { ...made, entries }
+}
+
+/** What a consumer process is started with. */
+export interface Setup {
+  readonly subject: SubjectName
+  readonly run: string
+  readonly brokers: string[]
+  readonly registryUrl: string
+  readonly redisUrl: string
+  readonly introspectionUrl: string
+  /** Job topics of the run. */
+  readonly logical: readonly string[]
+  readonly rootKey: Buffer
+  /** Public keys of the issuers of the JWTs, SPKI PEM by algorithm. */
+  readonly issuers: Readonly<Record<'EdDSA' | 'RS256', string>>
+  /** Sessions that were ended, in a shared set. */
+  readonly ended: readonly string[]
+}
+
+/** One run of a consumer over all messages of a topic, or over those that come. */
+export interface Task {
+  readonly logical: string
+  readonly group: string
+  readonly handler: HandlerName
+  /** Messages to come. */
+  readonly messages: number
+  /** Of those, to warm up with, not counted. */
+  readonly warm: number
+  /** Longest fetch per partition: about one record batch. */
+  readonly maxBytes: number
+  /** Take the time from sending to the handler's start. */
+  readonly timed: boolean
+}
+
+export interface Outcome {
+  /** Messages counted. */
+  readonly counted: number
+  readonly cpuUs: number
+  readonly wallMs: number
+  /** Handlers called, over all messages. */
+  readonly handled: number
+  /** Median messages per call of `eachBatch`. */
+  readonly batch: number
+  /** Milliseconds from sending to the handler's start; null where not timed. */
+  readonly p50Ms: number | null
+  readonly p99Ms: number | null
+}
