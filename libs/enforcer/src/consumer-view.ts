@@ -15,6 +15,14 @@ export interface ConsumerView extends Pick<SignalsView, 'floors' | 'freshness' |
   readonly byTenant?: ByTenant<ConsumerView>
 }
 
+/** The view that judges a tenant: with one log, the one there is. */
+export function viewOfTenant<V extends { readonly byTenant?: ByTenant<ConsumerView> }>(
+  view: V,
+  tenant: string,
+): V | ConsumerView {
+  return view.byTenant?.viewOf(tenant) ?? view
+}
+
 /** A signal as it was folded. */
 export interface AppliedSignal {
   readonly offset: number

@@ -13,6 +13,8 @@ export interface AppliedEvent {
   /** On the signals log. */
   readonly offset: number
   readonly id: string
+  /** Its name, where this consumer follows several; so for the events of checkpoints and states. */
+  readonly log?: string
 }
 
 /** A handler attempt begins, with the freshness it was admitted by. Told before the handler is called. */
@@ -50,6 +52,7 @@ export interface CheckpointEvent {
   /** Whether it proved the view. */
   readonly proven: boolean
   readonly digest: string
+  readonly log?: string
 }
 
 /** What the view may be used for changed. */
@@ -59,6 +62,7 @@ export interface StateEvent {
   readonly at: number
   readonly state: 'starting' | 'ready' | 'closed' | 'stopped'
   readonly reason?: string
+  readonly log?: string
 }
 
 export type ConsumerHistoryEvent = AppliedEvent | StartEvent | EndEvent | CheckpointEvent | StateEvent
@@ -71,13 +75,29 @@ export interface HistorySink {
 
 /** Tells the sink what happens to the view. @returns a function that ends it. */
 export function recordView(history: HistorySink, view: ConsumerView, clock: Clock, consumer: string): () => void {
+  const { byTenant } = view
+  if (!byTenant) return recordLog(history, view, clock, { consumer })
+  const ends = byTenant.views.map((one, i) => {
+    return recordLog(history, one, clock, { consumer, log: byTenant.logs[i] as string })
+  })
+  return () => {
+    for (const end of ends) end()
+  }
+}
+
+function recordLog(
+  history: HistorySink,
+  view: ConsumerView,
+  clock: Clock,
+  whose: { readonly consumer: string; readonly log?: string },
+): () => void {
   let noted: { readonly offset: number; readonly digest: string } | null = null
   let state: StateEvent['state'] = 'starting'
 
   function tellState(next: StateEvent['state'], reason?: string): void {
     if (next === state) return
     state = next
-    history.record({ type: 'state', consumer, at: clock.now(), state, ...(reason !== undefined && { reason }) })
+    history.record({ type: 'state', ...whose, at: clock.now(), state, ...(reason !== undefined && { reason }) })
   }
 
   function judgeState(): void {
@@ -86,17 +106,17 @@ export function recordView(history: HistorySink, view: ConsumerView, clock: Cloc
     else if (state !== 'starting') tellState('closed', closed ?? 'unproven')
   }
 
-  history.record({ type: 'state', consumer, at: clock.now(), state })
+  history.record({ type: 'state', ...whose, at: clock.now(), state })
   const offSignal = view.onSignal(({ offset, signal, live }) => {
     const id = Buffer.from(signal.id).toString('hex')
-    if (live) history.record({ type: 'applied', consumer, at: clock.now(), offset, id })
+    if (live) history.record({ type: 'applied', ...whose, at: clock.now(), offset, id })
     judgeState()
   })
   const offCheckpoint = view.onCheckpoint(({ offset, checkpoint, proves }) => {
     const { covers } = checkpoint
     if (noted?.offset === covers) {
       const { digest } = noted
-      history.record({ type: 'checkpoint', consumer, at: clock.now(), offset: covers, proven: proves, digest })
+      history.record({ type: 'checkpoint', ...whose, at: clock.now(), offset: covers, proven: proves, digest })
     }
     noted = { offset, digest: view.view.digest().toString('hex') }
     judgeState()

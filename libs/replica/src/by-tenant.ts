@@ -56,6 +56,7 @@ export class ReplicasByTenant implements FollowedLogs {
     this.#byName = new Map(signalsLogs.map(({ name }, i) => [name, replicas[i] as Replica]))
     this.byTenant = {
       views: replicas,
+      logs: signalsLogs.map(({ name }) => name),
       viewOf: (tenant) => this.#byName.get(signalsLogOf(tenant).name) as Replica,
       isElsewhere: ({ log_id }, tenant) => logNameOf(log_id) !== signalsLogOf(tenant).name,
     }

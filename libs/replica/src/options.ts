@@ -33,6 +33,8 @@ export interface SignalsView {
 export interface ByTenant<V> {
   /** One for each log, `main` first. */
   readonly views: readonly V[]
+  /** Names of the logs, in that order. */
+  readonly logs: readonly string[]
   /** The view of the log that owns a tenant. */
   viewOf(tenant: string): V
   /** True for a position on a log that owns other tenants. */
