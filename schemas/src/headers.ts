@@ -2,6 +2,8 @@
 
 /** The identity envelope, binary, at most 16 KiB. */
 export const ENVELOPE_HEADER = 'countersign-envelope'
+/** The earlier envelopes that this one relies on, binary; only beside an envelope that names them. */
+export const RELIES_ON_HEADER = 'countersign-relies-on'
 /** The signature of a record on the signals log, binary. */
 export const SIGNATURE_HEADER = 'countersign-signature'
 /** `topic/partition/offset` of the original event, on parked and dead-lettered copies. */

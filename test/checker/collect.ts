@@ -14,6 +14,7 @@ import {
   ENVELOPE_HEADER,
   type EnvelopeClaims,
   envelopeClaimsCodec,
+  envelopeClaimsV1Codec,
   epochClaimCodec,
   ORIGIN_HEADER,
   readDecisions,
@@ -57,7 +58,10 @@ function claimsChain(bytes: Uint8Array | undefined): EnvelopeClaims[] | null {
   if (!bytes || bytes.length < 24) return null
   const buffer = Buffer.from(bytes)
   try {
-    const claims = envelopeClaimsCodec.decode(buffer.subarray(24, 24 + buffer.readUInt16BE(20)))
+    const body = buffer.subarray(24, 24 + buffer.readUInt16BE(20))
+    const claims = buffer.subarray(4, 12).equals(envelopeClaimsV1Codec.fingerprint)
+      ? { ...envelopeClaimsV1Codec.decode(body), relies_on: [], succession: null }
+      : envelopeClaimsCodec.decode(body)
     if (!claims.parent) return [claims]
     const parents = claimsChain(claims.parent)
     return parents && [claims, ...parents]

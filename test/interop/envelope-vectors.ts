@@ -1,12 +1,13 @@
 /** Envelope vectors: what opens, and one case for each way not to. Expected codes are written by hand. */
 import { bindEvent, derive, Opener, seal } from '@countersign/envelope'
-import { sealBodies, testClaims } from '@countersign/envelope/testing'
-import { type EnvelopeClaims, envelopeClaimsCodec } from '@countersign/schemas'
+import { claimsBody, sealBodies, sealUnchecked, testClaims } from '@countersign/envelope/testing'
+import type { EnvelopeClaims } from '@countersign/schemas'
 import { bundle, HOUR, keys, NOW, ring, root, signedBundle, vectorKey, withoutFirst } from './authority.ts'
+import { relianceVectors } from './reliance-vectors.ts'
 
 type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json }
-type Expected = { ok: true } | { ok: false; code: string; parent?: string }
-interface Situation {
+export type Expected = { ok: true } | { ok: false; code: string; parent?: string; earlier?: string }
+export interface Situation {
   readonly bundle: 'main' | 'without env-1'
   readonly now: number
   readonly topic: string
@@ -36,8 +37,8 @@ const plain = testClaims({ event, iat: NOW, exp: NOW + HOUR })
 const { tctx } = plain
 const claims = (over: Partial<EnvelopeClaims> = {}): EnvelopeClaims => ({ ...plain, ...over })
 const one = (c: EnvelopeClaims, k: { keyId: string; sign(b: Uint8Array): Buffer } = keys.envelope): Buffer =>
-  raw(body(c), k)
-const body = (c: EnvelopeClaims): Buffer => envelopeClaimsCodec.encode(c)
+  sealUnchecked(c, k)
+const body = (c: EnvelopeClaims): Buffer => claimsBody(c)
 const raw = (bytes: Buffer, k = keys.envelope as Parameters<typeof sealBodies>[1]): Buffer =>
   sealBodies([bytes], k)[0] as Buffer
 const edited = (bytes: Buffer, at: number, ...to: number[]): Buffer => {
@@ -47,12 +48,23 @@ const edited = (bytes: Buffer, at: number, ...to: number[]): Buffer => {
 }
 
 const cases: Json[] = []
+/** Writes one case. @param opened what must come out, self first; @param relied the same of what it relies on. */
+export type Vector = (
+  name: string,
+  envelope: Buffer | readonly (readonly [string, Buffer])[],
+  expect: Expected,
+  over?: Partial<Situation>,
+  opened?: readonly EnvelopeClaims[],
+  relied?: readonly EnvelopeClaims[],
+) => void
+
 function vector(
   name: string,
   envelope: Buffer | readonly (readonly [string, Buffer])[],
   expect: Expected,
   over: Partial<Situation> = {},
   opened?: readonly EnvelopeClaims[],
+  relied?: readonly EnvelopeClaims[],
 ): void {
   const situation = { ...usual, ...over }
   const headers = Buffer.isBuffer(envelope) ? [[HEADER, envelope] as const] : envelope
@@ -66,7 +78,11 @@ function vector(
     key: hex(situation.key),
     value: hex(situation.value),
     headers: headers.map(([header, bytes]) => [header, bytes.toString('hex')]),
-    expect: opened ? { ...expect, chain: opened.map(plainJson) } : expect,
+    expect: {
+      ...expect,
+      ...(opened && { chain: opened.map(claimsJson) }),
+      ...(relied && { relied: relied.map(claimsJson) }),
+    },
   })
 }
 const ok: Expected = { ok: true }
@@ -79,6 +95,11 @@ export function plainJson(v: unknown): Json {
   if (typeof v === 'object' && v !== null)
     return Object.fromEntries(Object.entries(v).map(([k, x]) => [k, plainJson(x)]))
   return v as Json
+}
+/** Claims as their version of the schema has them. */
+export function claimsJson(claims: EnvelopeClaims): Json {
+  const { relies_on: _, succession: __, ...plain } = claims
+  return plainJson(claims.relies_on.length === 0 && claims.succession === null ? plain : claims)
 }
 function hex(bytes: Uint8Array | null): string | null {
   return bytes === null ? null : Buffer.from(bytes).toString('hex')
@@ -352,8 +373,9 @@ function parents(): void {
 /** @returns the content of `envelopes.json`. */
 export function envelopeVectors(): object {
   for (const group of [good, lengths, signatures, spellings, bindings, parents]) group()
+  relianceVectors(vector)
   return {
-    about: 'ENVELOPE.md §2 to §6. Bytes are lowercase hex. `now` and all times are epoch milliseconds.',
+    about: 'ENVELOPE.md §2 to §6 and §11. Bytes are lowercase hex. `now` and all times are epoch milliseconds.',
     roots: [root.publicKey.toString('hex')],
     bundles: { main: signedBundle(bundle), 'without env-1': signedBundle(withoutFirst) },
     cases,

@@ -1,12 +1,13 @@
 /** Vectors of everything but opening: target keys, sealing step by step, signed records and bundles. */
 import { KeyRing, type SignedRecordName, seal, signRecord } from '@countersign/envelope'
-import { testClaims } from '@countersign/envelope/testing'
+import { claimsBody, testClaims } from '@countersign/envelope/testing'
 import { targetKey } from '@countersign/revocation'
 import {
   type Checkpoint,
   checkpointCodec,
   type EpochClaim,
   envelopeClaimsCodec,
+  envelopeClaimsV1Codec,
   epochClaimCodec,
   type KeyUse,
   type Signal,
@@ -15,7 +16,7 @@ import {
   trustBundleCodec,
 } from '@countersign/schemas'
 import { bundle, HOUR, keys, NOW, otherRoot, root, signedBundle, vectorKey } from './authority.ts'
-import { plainJson } from './envelope-vectors.ts'
+import { claimsJson } from './envelope-vectors.ts'
 
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 
@@ -38,19 +39,29 @@ export function targetVectors(): object {
   return { about: 'ENVELOPE.md §7. Text is hashed as given, without normalisation.', cases }
 }
 
+const VERSION_2 = {
+  relies_on: [Buffer.alloc(32, 1), Buffer.alloc(32, 2)],
+  succession: { count: 2, begun_at: NOW - 1, of: Buffer.alloc(32, 3) },
+}
+
 /** Deterministic: Ed25519 signatures are, so a sealer can be compared byte for byte. */
 export function sealVectors(): object {
-  const cases = [1, 2, 3, 5, 8].map((size) => {
+  const trees = [1, 2, 3, 5, 8].map((size) => {
     const claims = Array.from({ length: size }, (_, i) => testClaims({ txn: `txn-${i}` }))
+    return { name: `a tree of ${size}`, claims, fingerprint: envelopeClaimsV1Codec.fingerprint }
+  })
+  const relying = { name: 'claims of version 2', claims: [testClaims(VERSION_2)] }
+  const cases = [...trees, { ...relying, fingerprint: envelopeClaimsCodec.fingerprint }].map((tree) => {
+    const { name, claims, fingerprint } = tree
     const envelopes = seal(claims, keys.envelope)
     return {
-      name: `a tree of ${size}`,
+      name,
       key_id: keys.envelope.keyId,
       private_key: text(keys.envelope.seed),
       public_key: text(keys.envelope.publicKey),
-      fingerprint: text(envelopeClaimsCodec.fingerprint),
-      claims: claims.map(plainJson),
-      bodies: claims.map((c) => text(envelopeClaimsCodec.encode(c))),
+      fingerprint: text(fingerprint),
+      claims: claims.map(claimsJson),
+      bodies: claims.map((c) => text(claimsBody(c))),
       envelopes: envelopes.map(text),
     }
   })

@@ -12,14 +12,21 @@ import {
 } from '@countersign/envelope'
 import { sealBodies } from '@countersign/envelope/testing'
 import { targetKey } from '@countersign/revocation'
-import { envelopeClaimsCodec, type KeyUse, type TargetKind, trustBundleCodec } from '@countersign/schemas'
+import {
+  envelopeClaimsCodec,
+  envelopeClaimsV1Codec,
+  type KeyUse,
+  type TargetKind,
+  trustBundleCodec,
+} from '@countersign/schemas'
 import { describe, expect, test } from 'vitest'
 import { bundle, keys, root } from './authority.ts'
-import { plainJson } from './envelope-vectors.ts'
+import { claimsJson } from './envelope-vectors.ts'
 import { vectorFiles } from './vectors.ts'
 
 const folder = join(import.meta.dirname, '../../schemas/vectors')
 const load = <T>(name: string): T => JSON.parse(readFileSync(join(folder, name), 'utf8')) as T
+const hex = (raw: Uint8Array): string => Buffer.from(raw).toString('hex')
 const bytes = (hex: string): Buffer => Buffer.from(hex, 'hex')
 const maybe = (hex: string | null): Buffer | null => (hex === null ? null : bytes(hex))
 
@@ -37,7 +44,7 @@ interface EnvelopeCase {
   key: string | null
   value: string | null
   headers: [string, string][]
-  expect: { ok: boolean; chain?: unknown }
+  expect: { ok: boolean; chain?: unknown; relied?: unknown }
 }
 interface RecordCase {
   name: string
@@ -78,12 +85,18 @@ describe('envelopes.json', () => {
       now: c.now,
       epsilonMs: c.epsilon_ms,
       audience: c.audience,
+      headers: c.headers.map(([name, value]) => [name, bytes(value)] as const),
     })
   }
   const judged = (opener: Opener, c: EnvelopeCase): unknown => {
     const result = answer(opener, c)
     if (!('envelope' in result)) return result
-    return { ok: true, ...(c.expect.chain !== undefined && { chain: result.envelope.chain.map(plainJson) }) }
+    const { chain, relied } = result.envelope
+    return {
+      ok: true,
+      ...(c.expect.chain !== undefined && { chain: chain.map(claimsJson) }),
+      ...(c.expect.relied !== undefined && { relied: relied.map(({ claims }) => claimsJson(claims)) }),
+    }
   }
 
   for (const c of file.cases) {
@@ -133,8 +146,9 @@ describe('bundles.json', () => {
 test('seal.json: every tree is made again byte for byte', () => {
   const file = load<{ cases: { bodies: string[]; envelopes: string[]; fingerprint: string }[] }>('seal.json')
   for (const { bodies, envelopes, fingerprint } of file.cases) {
-    expect(sealBodies(bodies.map(bytes), keys.envelope).map((e) => e.toString('hex'))).toEqual(envelopes)
-    expect(Buffer.from(envelopeClaimsCodec.fingerprint).toString('hex')).toBe(fingerprint)
+    const version = fingerprint === hex(envelopeClaimsV1Codec.fingerprint) ? 1 : 2
+    expect(sealBodies(bodies.map(bytes), keys.envelope, version).map(hex)).toEqual(envelopes)
+    expect(hex((version === 1 ? envelopeClaimsV1Codec : envelopeClaimsCodec).fingerprint)).toBe(fingerprint)
   }
 })
 

@@ -63,6 +63,8 @@ export function claimsOf(job: PreparedJob, options: ClaimsOptions): { ok: true; 
       event: bindEvent({ topic: job.topic, key, id: eventId, value }),
       depth: 0,
       parent: null,
+      relies_on: [],
+      succession: null,
     },
   }
 }

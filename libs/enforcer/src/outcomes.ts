@@ -7,7 +7,7 @@
  * Parked: nothing is wrong with it; the view cannot be judged by. It can be redriven.
  */
 import type { EnvelopeFault } from '@countersign/envelope'
-import type { RefusalReason } from '@countersign/policy'
+import type { Refusal, RefusalReason } from '@countersign/policy'
 import type { Outcome } from '@countersign/schemas'
 
 /** Reasons this package adds to those of opening and policy. */
@@ -17,6 +17,8 @@ export type WorkReason =
   | 'revoked_while_running'
   | 'handler_rejected'
   | 'handler_failed'
+  | 'handler_hung'
+  | 'effect_unchecked'
 
 /** Every reason a final decision can carry; `allowed` is the one of executed work. */
 export type DecisionReason = 'allowed' | EnvelopeFault | RefusalReason | WorkReason
@@ -45,6 +47,11 @@ export const FAULT_OUTCOMES: Readonly<Record<EnvelopeFault, 'denied' | 'dead_let
   envelope_key_mismatch: 'dead_lettered',
   envelope_payload_mismatch: 'dead_lettered',
   envelope_parent_invalid: 'dead_lettered',
+  envelope_reliance_missing: 'dead_lettered',
+  envelope_reliance_mismatch: 'dead_lettered',
+  envelope_reliance_invalid: 'dead_lettered',
+  envelope_reliance_foreign: 'denied',
+  envelope_reliance_expired: 'denied',
   envelope_key_not_yet_valid: 'denied',
   envelope_key_retired: 'denied',
   envelope_key_use: 'denied',
@@ -64,6 +71,8 @@ export const WORK_OUTCOMES: Readonly<Record<WorkReason, 'denied' | 'dead_lettere
   revoked_while_running: 'denied',
   handler_rejected: 'dead_lettered',
   handler_failed: 'dead_lettered',
+  handler_hung: 'dead_lettered',
+  effect_unchecked: 'dead_lettered',
 }
 
 /** The settlement of a fault of opening. */
@@ -74,6 +83,11 @@ export function faultSettlement(code: EnvelopeFault): Settlement {
 /** The settlement of a reason of this package. */
 export function workSettlement(reason: WorkReason, rule: string, detail: string | null): Settlement {
   return { outcome: WORK_OUTCOMES[reason], reason, rule, detail }
+}
+
+/** The settlement of a refusal; what had to wait is parked when it can wait no longer. */
+export function refusalSettlement({ outcome, reason, rule, detail }: Refusal): Settlement {
+  return { outcome: outcome === 'deny' ? 'denied' : 'parked', reason, rule, detail }
 }
 
 /** The settlement of executed work. */

@@ -1,7 +1,8 @@
-import { type EnvelopeClaims, envelopeClaimsCodec } from '@countersign/schemas'
+import { type EnvelopeClaims, envelopeClaimsCodec, envelopeClaimsV1Codec } from '@countersign/schemas'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { readClaims } from './claims-reader.ts'
+import { type ClaimsVersion, writeClaims } from './claims-writer.ts'
 import { testClaims } from './testing.ts'
 
 const text = fc.string({ unit: 'binary', maxLength: 40 })
@@ -58,9 +59,18 @@ const anyClaims = fc.record({
     fc.uint8Array({ maxLength: 2000 }).map((b) => Buffer.from(b)),
     { nil: null },
   ),
+  relies_on: fc.oneof(fc.constant([]), fc.array(bytes(32), { maxLength: 9 })),
+  succession: fc.option(fc.record({ count: fc.integer(), begun_at: long, of: bytes(32) }), { nil: null }),
 }) as fc.Arbitrary<EnvelopeClaims>
 
-const read = (body: Buffer): EnvelopeClaims => readClaims(body, 0, body.length)
+const read = (body: Buffer, version: ClaimsVersion = 1): EnvelopeClaims => readClaims(body, 0, body.length, version)
+/** What the codec of a version says, told apart only by what that version cannot say. */
+const decode = (body: Buffer, version: ClaimsVersion): EnvelopeClaims => {
+  if (version === 1) return { ...envelopeClaimsV1Codec.decode(body), relies_on: [], succession: null }
+  const claims = envelopeClaimsCodec.decode(body)
+  if (claims.relies_on.length === 0 && claims.succession === null) throw new RangeError('for version 1')
+  return claims
+}
 const verdict = (decode: (body: Buffer) => EnvelopeClaims, body: Buffer): string => {
   try {
     return JSON.stringify(decode(body))
@@ -73,9 +83,10 @@ const verdict = (decode: (body: Buffer) => EnvelopeClaims, body: Buffer): string
 test('reads whatever the codec writes, wherever it lies', () => {
   fc.assert(
     fc.property(anyClaims, fc.nat(20), (claims, before) => {
-      const body = envelopeClaimsCodec.encode(claims)
+      const { bytes: body, version } = writeClaims(claims)
       const around = Buffer.concat([Buffer.alloc(before, 0xff), body, Buffer.alloc(3, 0xff)])
-      expect(readClaims(around, before, before + body.length)).toEqual(envelopeClaimsCodec.decode(body))
+      expect(readClaims(around, before, before + body.length, version)).toEqual(claims)
+      expect(decode(body, version)).toEqual(claims)
     }),
     { numRuns: 500 },
   )
@@ -86,7 +97,8 @@ test('refuses exactly what the codec refuses, byte by byte', () => {
   let accepted = 0
   fc.assert(
     fc.property(anyClaims, fc.array(edit, { minLength: 1, maxLength: 2 }), (claims, edits) => {
-      let body = envelopeClaimsCodec.encode(claims)
+      const { bytes, version } = writeClaims(claims)
+      let body = bytes
       for (const { at, value, kind } of edits) {
         const i = at % (body.length + 1)
         const after = kind === 'set' || kind === 'delete' ? i + 1 : i
@@ -97,9 +109,9 @@ test('refuses exactly what the codec refuses, byte by byte', () => {
           rest,
         ])
       }
-      const expected = verdict(envelopeClaimsCodec.decode, body)
+      const expected = verdict((edited) => decode(edited, version), body)
       if (expected !== 'refused') accepted++
-      expect(verdict(read, body)).toBe(expected)
+      expect(verdict((edited) => read(edited, version), body)).toBe(expected)
     }),
     { numRuns: 2000 },
   )
@@ -107,8 +119,8 @@ test('refuses exactly what the codec refuses, byte by byte', () => {
 })
 
 describe('other spellings are refused', () => {
-  const claims = testClaims()
-  const body = envelopeClaimsCodec.encode(claims)
+  const { relies_on: _, succession: __, ...plain } = testClaims()
+  const body = envelopeClaimsV1Codec.encode(plain)
   const at = (needle: string): number => body.indexOf(needle)
   const spliced = (from: number, drop: number, ...insert: number[]): Buffer =>
     Buffer.concat([body.subarray(0, from), Buffer.from(insert), body.subarray(from + drop)])
@@ -141,7 +153,7 @@ describe('other spellings are refused', () => {
   ]
   for (const [name, bytes] of spellings) {
     test(name, () => {
-      expect(() => envelopeClaimsCodec.decode(bytes)).toThrow(RangeError)
+      expect(() => envelopeClaimsV1Codec.decode(bytes)).toThrow(RangeError)
       expect(() => read(bytes)).toThrow(RangeError)
     })
   }
@@ -151,20 +163,28 @@ describe('other spellings are refused', () => {
       expect(() => read(body.subarray(0, length))).toThrow(RangeError)
   })
 
+  test('what version 1 says, written with version 2', () => {
+    expect(() => read(Buffer.concat([body, Buffer.of(0, 0)]), 2)).toThrow(RangeError)
+    expect(() => read(body, 2)).toThrow(RangeError)
+    const { bytes } = writeClaims(testClaims({ relies_on: [Buffer.alloc(32, 7)] }))
+    expect(read(bytes, 2).relies_on).toEqual([Buffer.alloc(32, 7)])
+    expect(() => read(bytes)).toThrow(RangeError)
+  })
+
   test('names that reach for prototypes are only text', () => {
     const odd = testClaims({ txn: '__proto__', sub: 'constructor', scope: ['__proto__'] })
-    const decoded = read(envelopeClaimsCodec.encode(odd))
+    const decoded = read(writeClaims(odd).bytes)
     expect(decoded.txn).toBe('__proto__')
     expect(Object.getPrototypeOf(decoded)).toBe(Object.prototype)
   })
 
   test('a byte order mark is text', () => {
-    expect(read(envelopeClaimsCodec.encode(testClaims({ sub: '\ufeffusr' }))).sub).toBe('\ufeffusr')
+    expect(read(writeClaims(testClaims({ sub: '\ufeffusr' })).bytes).sub).toBe('\ufeffusr')
   })
 
   test('longs at the limits of the codec', () => {
     for (const iat of [0, -1, 63, 64, -64, -65, 2 ** 31, 2 ** 32, 2 ** 40, 2 ** 52 - 1, -(2 ** 52)]) {
-      expect(read(envelopeClaimsCodec.encode(testClaims({ iat }))).iat).toBe(iat)
+      expect(read(writeClaims(testClaims({ iat })).bytes).iat).toBe(iat)
     }
   })
 })

@@ -11,10 +11,12 @@ import type {
   EventBinding,
   PrincipalKind,
   RequestContext,
+  Succession,
   TargetKind,
   TargetVersion,
   TransactionContext,
 } from '@countersign/schemas'
+import { type ClaimsVersion, NOTHING } from './claims-writer.ts'
 import { SharedStrings } from './shared-strings.ts'
 
 const PRINCIPALS: readonly PrincipalKind[] = ['user', 'service', 'webhook', 'schedule', 'system']
@@ -43,12 +45,16 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /**
  * @param bytes whose [start, end) are the claims; fixed and bytes fields of the result are views of it.
- * @throws {RangeError} when they are not the canonical spelling of any claims.
+ * @param version of the schema they were written with; what it did not have is absent.
+ * @throws {RangeError} when they are not the canonical spelling of any claims: that of version 2 says more than version 1 can.
  */
-export function readClaims(bytes: Buffer, start: number, end: number): EnvelopeClaims {
+export function readClaims(bytes: Buffer, start: number, end: number, version: ClaimsVersion): EnvelopeClaims {
   const cursor = new Cursor(bytes, start, end)
-  const claims = cursor.claims()
+  const claims = cursor.claims(version === 2)
   cursor.finish()
+  if (version === 2 && claims.relies_on.length === 0 && claims.succession === null) {
+    throw new RangeError('version 1 says the same')
+  }
   return claims
 }
 
@@ -69,7 +75,7 @@ class Cursor {
 
   // Fields in the order of envelope-claims.avsc; an object literal evaluates in the order it is written.
 
-  claims(): EnvelopeClaims {
+  claims(more: boolean): EnvelopeClaims {
     return {
       txn: this.#string(),
       sub: this.#string(),
@@ -83,7 +89,19 @@ class Cursor {
       event: this.#event(),
       depth: this.#int(),
       parent: this.#present() ? this.#sized() : null,
+      relies_on: more ? this.#hashes() : NOTHING,
+      succession: more && this.#present() ? this.#succession() : null,
     }
+  }
+
+  #hashes(): readonly Buffer[] {
+    const out: Buffer[] = []
+    for (let n = this.#count(); n > 0; n--) out.push(this.#view(32))
+    return this.#closed(out)
+  }
+
+  #succession(): Succession {
+    return { count: this.#int(), begun_at: this.#long(), of: this.#view(32) }
   }
 
   #transaction(): TransactionContext {

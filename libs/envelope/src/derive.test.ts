@@ -1,14 +1,13 @@
-import { type EnvelopeClaims, envelopeClaimsCodec } from '@countersign/schemas'
+import type { EnvelopeClaims } from '@countersign/schemas'
 import { expect, test } from 'vitest'
 import { bindEvent, derive, type EnvelopeFault, Opener, type OpenResult, seal } from './index.ts'
-import { NOW, sealBodies, testAuthority, testClaims, testContext, testId } from './testing.ts'
+import { NOW, sealUnchecked, testAuthority, testClaims, testContext, testId } from './testing.ts'
 
 const { keys, ring } = testAuthority()
 const context = testContext(ring)
 const code = (result: OpenResult): EnvelopeFault | 'ok' => (result.ok ? 'ok' : result.code)
 const one = (claims: EnvelopeClaims, key = keys.envelope): Buffer => seal([claims], key)[0] as Buffer
-const raw = (claims: EnvelopeClaims, key = keys.envelope): Buffer =>
-  sealBodies([envelopeClaimsCodec.encode(claims)], key)[0] as Buffer
+const raw = (claims: EnvelopeClaims, key = keys.envelope): Buffer => sealUnchecked(claims, key)
 const open = (header: Uint8Array, over: Partial<typeof context> = {}): OpenResult =>
   new Opener().open(header, { ...context, ...over })
 

@@ -2,7 +2,7 @@
 import type { Actor, EnvelopeClaims, EventBinding, LogPosition } from '@countersign/schemas'
 import { MAX_DEPTH } from './claims-rules.ts'
 import { EnvelopeError } from './errors.ts'
-import { widenedField } from './narrowing.ts'
+import { reliesOnAll, widenedField } from './narrowing.ts'
 import type { OpenedEnvelope } from './open.ts'
 
 /** What a child says for itself; everything else is its parent's. */
@@ -21,6 +21,8 @@ export interface ChildClaims {
   readonly event: EventBinding
   /** Default: the parent's. On the same log, and not before it. */
   readonly position?: LogPosition
+  /** SHA-256 of earlier envelopes it relies on beside those its parent does. @defaultValue none */
+  readonly reliesOn?: readonly Uint8Array[]
 }
 
 /**
@@ -56,6 +58,8 @@ export function derive(
     event: child.event,
     depth: claims.depth + 1,
     parent: parent.header,
+    relies_on: joined(claims.relies_on, child.reliesOn),
+    succession: null,
   }
   const field = widenedField(derived, claims)
   if (field !== null) {
@@ -66,4 +70,11 @@ export function derive(
     })
   }
   return derived
+}
+
+/** Hashes of both, each once. */
+function joined(own: readonly Uint8Array[], more: readonly Uint8Array[] = []): readonly Uint8Array[] {
+  const all = [...own]
+  for (const hash of more) if (!reliesOnAll(all, [hash])) all.push(hash)
+  return all
 }

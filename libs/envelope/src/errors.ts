@@ -8,6 +8,8 @@ export type EnvelopeErrorCode =
   | 'ENVELOPE_SEAL_OVERSIZE'
   | 'ENVELOPE_DERIVE_WIDENS'
   | 'ENVELOPE_DERIVE_TOO_DEEP'
+  | 'ENVELOPE_EVIDENCE_INVALID'
+  | 'ENVELOPE_SUCCESSION_REFUSED'
 
 /** Thrown for what the caller got wrong before anything was signed; never retriable. */
 export class EnvelopeError extends CountersignError<EnvelopeErrorCode> {

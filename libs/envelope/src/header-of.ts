@@ -17,7 +17,7 @@ export type HeaderResult =
  * @returns the value as a view of the received bytes, not yet verified.
  */
 export function headerOf(headers: HeaderPairs | HeaderRecord | undefined): HeaderResult {
-  const values = valuesOf(headers ?? [])
+  const values = valuesOf(headers ?? [], ENVELOPE_HEADER)
   if (values.length !== 1) return { ok: false, code: values.length === 0 ? 'envelope_missing' : 'envelope_repeated' }
   const value = values[0] as Uint8Array | string
   if (value.length > MAX_ENVELOPE_BYTES) return { ok: false, code: 'envelope_oversize' }
@@ -25,9 +25,10 @@ export function headerOf(headers: HeaderPairs | HeaderRecord | undefined): Heade
   return { ok: true, bytes: Buffer.from(value.buffer, value.byteOffset, value.byteLength) }
 }
 
-function valuesOf(headers: HeaderPairs | HeaderRecord): readonly (Uint8Array | string)[] {
-  if (isPairs(headers)) return headers.filter(([name]) => name === ENVELOPE_HEADER).map(([, value]) => value)
-  const value = Object.hasOwn(headers, ENVELOPE_HEADER) ? headers[ENVELOPE_HEADER] : undefined
+/** @returns every value of a header of exactly this name; empty for none. */
+export function valuesOf(headers: HeaderPairs | HeaderRecord, header: string): readonly (Uint8Array | string)[] {
+  if (isPairs(headers)) return headers.filter(([name]) => name === header).map(([, value]) => value)
+  const value = Object.hasOwn(headers, header) ? headers[header] : undefined
   if (value === undefined || value === null) return []
   return Array.isArray(value) ? value : [value]
 }

@@ -9,7 +9,13 @@ export function widenedField(child: EnvelopeClaims, parent: EnvelopeClaims): str
   if (child.iat < parent.iat) return 'iat'
   if (child.depth !== parent.depth + 1) return 'depth'
   if (!child.scope.every((scope) => parent.scope.includes(scope))) return 'scope'
+  if (!reliesOnAll(child.relies_on, parent.relies_on)) return 'relies_on'
   return widenedContext(child.tctx, parent.tctx) ?? changedRequest(child, parent)
+}
+
+/** @returns true when one list of hashes holds all of another. */
+export function reliesOnAll(hashes: readonly Uint8Array[], needed: readonly Uint8Array[]): boolean {
+  return needed.every((one) => hashes.some((other) => Buffer.compare(one, other) === 0))
 }
 
 function widenedContext(child: TransactionContext, parent: TransactionContext): string | null {

@@ -1,8 +1,8 @@
-import { type EnvelopeClaims, envelopeClaimsCodec } from '@countersign/schemas'
+import type { EnvelopeClaims } from '@countersign/schemas'
 import { describe, expect, test } from 'vitest'
 import { bindEvent, type EnvelopeFault, Opener, type OpenResult, seal } from './index.ts'
 import { leafHash, rootMessage } from './merkle.ts'
-import { NOW, sealBodies, testAuthority, testClaims, testContext, testId } from './testing.ts'
+import { NOW, sealBodies, sealUnchecked, testAuthority, testClaims, testContext, testId } from './testing.ts'
 
 const authority = testAuthority()
 const { keys, ring } = authority
@@ -10,8 +10,7 @@ const context = testContext(ring)
 /** Longest any work of the bundle opens, ms. */
 const LONGEST = ring.bundle.window_ms - ring.bundle.max_staleness_ms - context.epsilonMs
 const one = (claims: EnvelopeClaims, key = keys.envelope): Buffer => seal([claims], key)[0] as Buffer
-const raw = (claims: EnvelopeClaims, key = keys.envelope): Buffer =>
-  sealBodies([envelopeClaimsCodec.encode(claims)], key)[0] as Buffer
+const raw = (claims: EnvelopeClaims, key = keys.envelope): Buffer => sealUnchecked(claims, key)
 const code = (result: OpenResult): EnvelopeFault | 'ok' => (result.ok ? 'ok' : result.code)
 const open = (header: Uint8Array, over: Partial<typeof context> = {}): OpenResult =>
   new Opener().open(header, { ...context, ...over })

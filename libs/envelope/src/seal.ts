@@ -1,6 +1,6 @@
 /** Sealing: claims become signed envelopes, many under one signature. */
-import { type EnvelopeClaims, envelopeClaimsCodec } from '@countersign/schemas'
 import { claimsFault, MAX_DEPTH } from './claims-rules.ts'
+import { completed, type NewClaims, type WrittenClaims, writeClaims } from './claims-writer.ts'
 import { EnvelopeError } from './errors.ts'
 import { SIGNATURE_BYTES, type SigningKey } from './keys.ts'
 import { buildTree, leafHash, MAX_TREE_SIZE, pathLength, rootMessage, writePath } from './merkle.ts'
@@ -18,22 +18,22 @@ const REPLACEMENT = Buffer.from('\ufffd')
  * @throws {ENVELOPE_SEAL_OVERSIZE} when an envelope would exceed 16 KiB, or the batch 65,536.
  * Cost: one signature (25 µs) and about 8 µs per envelope.
  */
-export function seal(inputs: readonly EnvelopeClaims[], key: SigningKey): Buffer[] {
-  return sealBodies(inputs.map(encodeClaims), key)
+export function seal(inputs: readonly NewClaims[], key: SigningKey): Buffer[] {
+  return sealWritten(inputs.map(encodeClaims), key)
 }
 
-/** Seals claims that are encoded already, whatever they say; `seal` is the door that looks at them first. */
-export function sealBodies(bodies: readonly Buffer[], key: SigningKey): Buffer[] {
+/** Seals claims that are written already, whatever they say; `seal` is the door that looks at them first. */
+export function sealWritten(bodies: readonly WrittenClaims[], key: SigningKey): Buffer[] {
   const size = bodies.length
   if (size === 0) return []
   if (size > MAX_TREE_SIZE) throw oversize(`a batch has at most ${MAX_TREE_SIZE} envelopes`)
   const keyId = Buffer.from(key.keyId)
   const envelopes = bodies.map((body, index) => {
-    const length = envelopeLength(body.length, keyId.length, pathLength(index, size))
+    const length = envelopeLength(body.bytes.length, keyId.length, pathLength(index, size))
     if (length > MAX_ENVELOPE_BYTES) throw oversize(`an envelope has at most ${MAX_ENVELOPE_BYTES} bytes`)
     return writeLeaf(body, keyId, index, size)
   })
-  const leafEnd = (index: number): number => FIXED_BYTES + (bodies[index] as Buffer).length
+  const leafEnd = (index: number): number => FIXED_BYTES + (bodies[index] as WrittenClaims).bytes.length
   const levels = buildTree(envelopes.map((bytes, index) => leafHash(bytes.subarray(0, leafEnd(index)))))
   const signature = key.sign(rootMessage(keyId, size, levels.at(-1)?.[0] as string))
   for (const [index, bytes] of envelopes.entries()) {
@@ -43,10 +43,11 @@ export function sealBodies(bodies: readonly Buffer[], key: SigningKey): Buffer[]
   return envelopes
 }
 
-function encodeClaims(claims: EnvelopeClaims): Buffer {
-  let body: Buffer
+function encodeClaims(given: NewClaims): WrittenClaims {
+  const claims = completed(given)
+  let body: WrittenClaims
   try {
-    body = envelopeClaimsCodec.encode(claims)
+    body = writeClaims(claims)
   } catch {
     // The cause is dropped: it may quote values.
     throw invalid('the claims do not fit the schema')
@@ -54,7 +55,7 @@ function encodeClaims(claims: EnvelopeClaims): Buffer {
   const fault = claims.depth > MAX_DEPTH ? `depth is at most ${MAX_DEPTH}` : claimsFault(claims)
   if (fault !== null) throw invalid(fault)
   // A lone surrogate would be signed as another character than was meant.
-  if (body.includes(REPLACEMENT) && !wellFormed(claims)) throw invalid('text is well-formed Unicode')
+  if (body.bytes.includes(REPLACEMENT) && !wellFormed(claims)) throw invalid('text is well-formed Unicode')
   return body
 }
 

@@ -2,12 +2,12 @@
 import { SeededRandom } from '@countersign/kernel/testing'
 import { targetKey } from '@countersign/revocation'
 import type { EnvelopeClaims, EventBinding, KeyGrant, TargetVersion, TrustBundle } from '@countersign/schemas'
+import { type ClaimsVersion, completed, type NewClaims, writeClaims } from './claims-writer.ts'
 import { bindEvent } from './event-binding.ts'
 import { KeyRing } from './key-ring.ts'
 import { ed25519Key, generateEd25519, type SigningKey } from './keys.ts'
 import type { OpenContext } from './open.ts'
-
-export { sealBodies } from './seal.ts'
+import { sealWritten } from './seal.ts'
 
 /** The moment of every fixture, epoch ms; where `FakeClock` stands at first. */
 export const NOW = 1_800_000_000_000
@@ -124,6 +124,8 @@ export function testClaims(over: Partial<EnvelopeClaims> = {}): EnvelopeClaims {
     event: testEvent(),
     depth: 0,
     parent: null,
+    relies_on: [],
+    succession: null,
     ...over,
   }
 }
@@ -140,4 +142,22 @@ export function testContext(ring: KeyRing, over: Partial<OpenContext> = {}, inde
     value: Buffer.from(`payload ${index}`),
     ...over,
   }
+}
+
+/** Seals bytes as claims, whatever they are. @param version of the schema they are said to be written with. */
+export function sealBodies(bodies: readonly Buffer[], key: SigningKey, version: ClaimsVersion = 1): Buffer[] {
+  return sealWritten(
+    bodies.map((bytes) => ({ version, bytes })),
+    key,
+  )
+}
+
+/** Seals claims that `seal` would refuse. */
+export function sealUnchecked(claims: NewClaims, key: SigningKey): Buffer {
+  return sealWritten([writeClaims(completed(claims))], key)[0] as Buffer
+}
+
+/** The bytes that are sealed of some claims. */
+export function claimsBody(claims: NewClaims): Buffer {
+  return writeClaims(completed(claims)).bytes
 }

@@ -21,6 +21,7 @@ interface VerifiedTree {
 
 export class VerifiedTrees {
   readonly #maxNodes: number
+  readonly #onVerified: (treeSize: number) => void
   readonly #trees = new Map<string, VerifiedTree>()
   #places = 0
   #bundle: Buffer | null = null
@@ -28,9 +29,13 @@ export class VerifiedTrees {
   readonly #climbed: number[] = []
   readonly #hashes: string[] = []
 
-  /** @param maxNodes hashes kept, at most; about 56 bytes each. */
-  constructor(maxNodes: number) {
+  /**
+   * @param maxNodes hashes kept, at most; about 56 bytes each.
+   * @param onVerified told the size of each tree whose signature was verified, again when it was forgotten.
+   */
+  constructor(maxNodes: number, onVerified: (treeSize: number) => void = () => {}) {
     this.#maxNodes = maxNodes
+    this.#onVerified = onVerified
   }
 
   /** @returns true when this key signed the tree the envelope is a leaf of. */
@@ -47,6 +52,7 @@ export class VerifiedTrees {
     const root = this.#climb(wire, [])
     const message = rootMessage(bytes.subarray(wire.claimsEnd, wire.keyEnd), size, root as string)
     if (!verify(null, message, key.publicKey, bytes.subarray(pathEnd))) return false
+    this.#onVerified(size)
     const tree: VerifiedTree = { keyId, size, nodes: [] }
     this.#keep(tree.nodes)
     this.#admit(signature, tree)

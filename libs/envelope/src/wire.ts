@@ -3,7 +3,8 @@
  * id, the Merkle path and the signature of the root. Owns lengths and offsets, nothing else. Invariant:
  * an envelope has one spelling, so every length is implied and anything left over is refused.
  */
-import { envelopeClaimsCodec } from '@countersign/schemas'
+import { envelopeClaimsCodec, envelopeClaimsV1Codec } from '@countersign/schemas'
+import type { ClaimsVersion, WrittenClaims } from './claims-writer.ts'
 import { MAX_KEY_ID_BYTES, SIGNATURE_BYTES } from './keys.ts'
 import { HASH_BYTES, MAX_TREE_SIZE, pathLength } from './merkle.ts'
 
@@ -15,7 +16,10 @@ const MAGIC = Buffer.from('CSE')
 const FORMAT_VERSION = 1
 /** magic 3, version 1, fingerprint 8, tree size 4, leaf index 4, claims length 2, path length 1, key id length 1 */
 export const FIXED_BYTES = 24
-const FINGERPRINT = Buffer.from(envelopeClaimsCodec.fingerprint)
+const FINGERPRINTS: Readonly<Record<ClaimsVersion, Buffer>> = {
+  1: Buffer.from(envelopeClaimsV1Codec.fingerprint),
+  2: Buffer.from(envelopeClaimsCodec.fingerprint),
+}
 
 /** Where the parts of one envelope are. Offsets count from the start of `bytes`. */
 export interface Wire {
@@ -52,9 +56,13 @@ export function parseWire(bytes: Buffer): Wire | WireFault {
   return { bytes, treeSize, leafIndex, claimsEnd, keyEnd, pathEnd }
 }
 
-/** True when the claims were written with the schema this package reads. */
-export function knowsSchema(bytes: Buffer): boolean {
-  for (let i = 0; i < FINGERPRINT.length; i++) if (bytes[4 + i] !== FINGERPRINT[i]) return false
+/** @returns with which version of the schema the claims were written; null for one this package does not read. */
+export function claimsVersion(bytes: Buffer): ClaimsVersion | null {
+  return isWrittenWith(FINGERPRINTS[1], bytes) ? 1 : isWrittenWith(FINGERPRINTS[2], bytes) ? 2 : null
+}
+
+function isWrittenWith(fingerprint: Buffer, bytes: Buffer): boolean {
+  for (let i = 0; i < fingerprint.length; i++) if (bytes[4 + i] !== fingerprint[i]) return false
   return true
 }
 
@@ -64,12 +72,17 @@ export function envelopeLength(claimsLength: number, keyLength: number, path: nu
 }
 
 /** Allocates an envelope and writes the leaf and the key id; path and signature follow once the tree is built. */
-export function writeLeaf(claims: Uint8Array, keyId: Uint8Array, leafIndex: number, treeSize: number): Buffer {
+export function writeLeaf(
+  { version, bytes: claims }: WrittenClaims,
+  keyId: Uint8Array,
+  leafIndex: number,
+  treeSize: number,
+): Buffer {
   const path = pathLength(leafIndex, treeSize)
   const bytes = Buffer.allocUnsafe(envelopeLength(claims.length, keyId.length, path))
   bytes.set(MAGIC, 0)
   bytes[3] = FORMAT_VERSION
-  bytes.set(FINGERPRINT, 4)
+  bytes.set(FINGERPRINTS[version], 4)
   bytes.writeUInt32BE(treeSize, 12)
   bytes.writeUInt32BE(leafIndex, 16)
   bytes.writeUInt16BE(claims.length, 20)

@@ -63,11 +63,13 @@ function input(change: Change = {}): DecideInput {
     event: { topic: 'payments.run', key: null, id: key(9), payload_sha256: null },
     depth: 0,
     parent: null,
+    relies_on: [],
+    succession: null,
     ...claims,
   }
   return {
     rules: defineJobClass({ name: 'payment', topic: 'payments.run', action: 'pay', scopes: ['pay'], ...rules }),
-    envelope: { claims: made, chain: [made], keyId: 'k', targets: made.tctx.targets, scopes: made.scope },
+    envelope: { claims: made, chain: [made], keyId: 'k', targets: made.tctx.targets, scopes: made.scope, relied: [] },
     view: { floors: (k) => floors.filter((floor) => floor.on === k[0]) },
     freshness: { proven: true, closed: null, asOf: NOW - 900, ageMs: 1_100, storeUnseenForMs: 0, ...freshness },
     reached: 'reached',

@@ -1,17 +1,10 @@
 /** Envelopes that are wrong in exactly one way, each with what a consumer must say of it. */
 import { createHash } from 'node:crypto'
 import { bindEvent, derive, ed25519Key, generateEd25519, Opener, type SigningKey, seal } from '@countersign/envelope'
-import { sealBodies, testClaims, testId } from '@countersign/envelope/testing'
+import { sealUnchecked, testClaims, testId } from '@countersign/envelope/testing'
 import type { NewRecord } from '@countersign/event-log'
 import type { Scribe } from '@countersign/replica/testing'
-import {
-  ENVELOPE_HEADER,
-  type EnvelopeClaims,
-  envelopeClaimsCodec,
-  frame,
-  invoiceExportCodec,
-  type KeyGrant,
-} from '@countersign/schemas'
+import { ENVELOPE_HEADER, type EnvelopeClaims, frame, invoiceExportCodec, type KeyGrant } from '@countersign/schemas'
 
 const HOUR = 3_600_000
 const TOPIC = 'invoices.export'
@@ -99,7 +92,7 @@ export class Forger {
   /** Sealed over claims that `seal` would not take. */
   unchecked(n: number, change: (claims: EnvelopeClaims) => EnvelopeClaims, key: SigningKey = this.envelope): NewRecord {
     const { claims, ...event } = this.honest(n)
-    return record(event, sealBodies([envelopeClaimsCodec.encode(change(claims))], key))
+    return record(event, [sealUnchecked(change(claims), key)])
   }
 
   /** The header of an honest envelope, as somebody on the way changed it. */
@@ -123,7 +116,7 @@ export class Forger {
       { header, envelope: opened.envelope },
       { aud, scope, exp, iat, reqWl: 'w', actor: null, event: claims.event },
     )
-    return record(event, sealBodies([envelopeClaimsCodec.encode(change(child, header))], this.other.derive))
+    return record(event, [sealUnchecked(change(child, header), this.other.derive)])
   }
 
   /** Signed anew after the leaf was changed, as a producer of another version would. */

@@ -122,6 +122,8 @@ function goodClaims(rules: JobClassRules, audience: string, facts: JobProbeFacts
     event: bindEvent({ topic: rules.topic, key: PROBE_KEY, id: bytes(16), value: PROBE_VALUE }),
     depth: 0,
     parent: null,
+    relies_on: [],
+    succession: null,
   }
 }
 
