@@ -1,13 +1,16 @@
 /** One attempt of one handler: what it is given, and what its end means. */
 import { isCountersignError } from '@countersign/kernel'
+import type { JobClassRules } from '@countersign/policy'
 import type { Admission } from './admission.ts'
+import { isThenable } from './effects.ts'
 import type { EndEvent } from './history.ts'
 import type { Item } from './item.ts'
 import type { Meters } from './meters.ts'
 import type { Settings } from './options.ts'
-import { EXECUTED, type Settlement, workSettlement } from './outcomes.ts'
-import type { Run, RunningWork } from './running.ts'
-import { type Handler, type Identity, identityOf, type Recheck, UNVERIFIED, type Work, type WorkEvent } from './work.ts'
+import { EXECUTED, refusalSettlement, type Settlement, workSettlement } from './outcomes.ts'
+import { recheck } from './recheck.ts'
+import { GIVEN_UP, type Run, type RunningWork } from './running.ts'
+import { type Handler, type Identity, identityOf, UNVERIFIED, type Work, type WorkEvent } from './work.ts'
 
 /** What attempts of one job class need. */
 export interface AttemptParts {
@@ -20,6 +23,15 @@ export interface AttemptParts {
 /** A state, or `retry`, or `released`: it has none, and is delivered again. */
 export type AttemptResult = Settlement | 'retry' | 'released'
 
+/** How a handler ended. */
+interface End {
+  /** It threw, or a commit it did not wait for failed. */
+  readonly failed: boolean
+  readonly error: unknown
+  /** It did not end when it was told to. */
+  readonly hung: boolean
+}
+
 /**
  * Runs the handler once. Up to the call of the handler it is synchronous, so that the verdict its caller
  * has just reached still holds.
@@ -30,34 +42,81 @@ export async function attempt<T>(
   handler: Handler<T>,
   heartbeat: () => Promise<void>,
 ): Promise<AttemptResult> {
-  const { settings, admission, running, meters } = parts
+  const { running, meters, admission } = parts
   const run = running.begin(item, admission)
   item.attempts++
   tellStart(parts, item)
-  let error: unknown
-  let failed = false
+  let end: End = WELL
   try {
-    await handler(workOf(parts, item, run, heartbeat))
-  } catch (cause) {
-    error = cause
-    failed = true
+    const returned: unknown = handler(workOf(parts, item, run, heartbeat))
+    if (isThenable(returned)) await running.ended(run, returned)
+  } catch (error) {
+    end = { failed: true, error, hung: error === GIVEN_UP }
   }
+  if (run.hasEffects && !end.hung) end = await withCommits(running, run, end)
   running.end(run)
-  const result = run.ended ? 'aborted' : failed ? 'failed' : 'done'
-  meters.attempted(result)
-  tellEnd(parts, item, result)
+  const result = resultOf(parts, item, run, end)
+  const done = result === EXECUTED
+  const outcome = done ? 'done' : run.ended || run.refused ? 'aborted' : 'failed'
+  meters.attempted(end.hung ? 'hung' : outcome)
+  tellEnd(parts, item, outcome)
+  return result
+}
+
+const WELL: End = { failed: false, error: null, hung: false }
+
+/** A commit that its handler did not wait for belongs to the work all the same. */
+async function withCommits(running: RunningWork, run: Run, end: End): Promise<End> {
+  try {
+    const well = await running.ended(run, run.effects.settled())
+    return well || end.failed ? end : { failed: true, error: null, hung: false }
+  } catch {
+    return { failed: true, error: null, hung: true }
+  }
+}
+
+/** What the end of an attempt means. Whether it was told to end, and by whom, counts before what it then did. */
+function resultOf(parts: AttemptParts, item: Item, run: Run, end: End): AttemptResult {
+  const { rules } = parts.admission
+  const { refused } = run
+  const unchecked = rules.effect === 'rechecked' && !run.checked
+  if (!end.failed && !refused) {
+    // What was allowed when it was committed is done, whatever came since.
+    if (run.ended ? rules.effect === 'rechecked' && run.checked : !unchecked) return EXECUTED
+  }
   if (run.revoked) return run.revoked
   if (run.stopped) return 'released'
-  if (!failed) return EXECUTED
-  const { rules } = admission
+  if (refused) return refused.outcome === 'wait' && mayRetry(item, rules) ? 'retry' : refusalSettlement(refused)
+  if (end.hung) return workSettlement('handler_hung', 'timeout', null)
+  if (end.failed || run.timedOut) return failure(parts, item, run.timedOut ? run.signal.reason : end.error)
+  const settlement = workSettlement('effect_unchecked', 'effect', null)
+  if (!rules.observe) return settlement
+  item.observed ??= settlement
+  return EXECUTED
+}
+
+function failure({ settings, admission: { rules } }: AttemptParts, item: Item, error: unknown): AttemptResult {
   const eventId = item.workId.toString('hex')
   settings.logger.warn({ class: rules.name, eventId, attempt: item.attempts, error }, 'handler failed')
-  const detail = nameOf(error)
   if (isCountersignError(error) && error.code === 'ENFORCER_WORK_REJECTED') {
-    const reason = error.detail.reason
+    const { reason } = error.detail
     return workSettlement('handler_rejected', 'handler', typeof reason === 'string' ? reason : null)
   }
-  return item.attempts < rules.attempts ? 'retry' : workSettlement('handler_failed', 'attempts', detail)
+  return mayRetry(item, rules) ? 'retry' : workSettlement('handler_failed', 'attempts', nameOf(error))
+}
+
+function mayRetry(item: Item, { attempts }: JobClassRules): boolean {
+  return item.attempts < attempts
+}
+
+/** Says of work that was tried before it was refused which effects it has had, as far as that is known. */
+export function labelled(item: Item, settlement: Settlement, { effect }: JobClassRules): Settlement {
+  const { outcome, reason, detail } = settlement
+  if (item.attempts === 0 || (outcome !== 'denied' && outcome !== 'parked')) return settlement
+  const running = reason === 'revoked_while_running'
+  const may = running ? 'it may have had effects' : `attempt ${item.attempts} may have had effects`
+  const label = effect === 'rechecked' ? `checked effects committed: ${item.effects?.count ?? 0}` : may
+  return { ...settlement, detail: detail === null ? label : `${detail}; ${label}` }
 }
 
 /** @returns the denial of work on an object that is not theirs, or null. @throws what the hook throws. */
@@ -84,21 +143,11 @@ function workOf<T>(parts: AttemptParts, item: Item, run: Run, heartbeat: () => P
     event: eventOf(parts, item),
     key: item.message.key,
     envelope: opened === null || header === null ? null : { header, opened },
-    recheck: () => recheck(parts, item, run),
+    recheck: () => recheck(run),
+    commitIfAllowed: (commit) => run.effects.commit(parts, run, commit),
+    noEffect: () => run.effects.nothing(run),
     heartbeat,
   }
-}
-
-function recheck({ admission }: AttemptParts, item: Item, run: Run): Recheck {
-  const nothing: readonly string[] = []
-  if (run.revoked) return { outcome: 'deny', reason: run.revoked.reason, scopes: nothing }
-  if (item.opened === null) return { outcome: 'allow', reason: item.observed?.reason ?? 'allowed', scopes: nothing }
-  const decision = admission.decide(item, 'running')
-  const { outcome, reason } = decision
-  if (outcome === 'allow') return { outcome, reason, scopes: decision.scopes }
-  // An observed class is never blocked, and is told what would have been.
-  if (admission.rules.observe) return { outcome: 'allow', reason, scopes: item.opened.scopes }
-  return { outcome, reason, scopes: nothing }
 }
 
 function identity(item: Item): Identity {

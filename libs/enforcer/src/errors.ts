@@ -10,6 +10,9 @@ export type EnforcerErrorCode =
   | 'ENFORCER_WORK_REJECTED'
   | 'ENFORCER_WORK_REVOKED'
   | 'ENFORCER_WORK_STOPPED'
+  | 'ENFORCER_WORK_TIMED_OUT'
+  | 'ENFORCER_WORK_OVER'
+  | 'ENFORCER_EFFECT_REFUSED'
 
 export class EnforcerError extends CountersignError<EnforcerErrorCode> {}
 
@@ -25,6 +28,25 @@ export class PermanentError extends EnforcerError {
       detail: { reason: code },
       cause: options.cause,
     })
+  }
+}
+
+/** Thrown by `commitIfAllowed` in place of the commit. Let it go on to the enforcer: the refusal is then what is recorded. */
+export class EffectRefusedError extends EnforcerError {
+  /** `deny`: not any more. `wait` or `park`: this consumer cannot tell now. */
+  readonly outcome: 'deny' | 'wait' | 'park'
+  /** Why: a reason of a decision, such as `revoked_suspension` or `view_stale`. */
+  readonly reason: string
+  /** What a server answers with when it goes on to it: 403, or 503 while this consumer cannot tell. */
+  readonly statusCode: 403 | 503
+
+  constructor(outcome: 'deny' | 'wait' | 'park', reason: string) {
+    const retriable = outcome !== 'deny'
+    const publicMessage = retriable ? 'whether this is allowed cannot be told now' : 'this is not allowed any more'
+    super({ code: 'ENFORCER_EFFECT_REFUSED', retriable, publicMessage, detail: { outcome, reason } })
+    this.outcome = outcome
+    this.reason = reason
+    this.statusCode = retriable ? 503 : 403
   }
 }
 
@@ -44,6 +66,24 @@ export function workStopped(): EnforcerError {
     code: 'ENFORCER_WORK_STOPPED',
     retriable: true,
     publicMessage: 'the consumer is stopping',
+  })
+}
+
+/** What `signal.reason` is when an attempt has taken longer than its class allows. */
+export function workTimedOut(): EnforcerError {
+  return new EnforcerError({
+    code: 'ENFORCER_WORK_TIMED_OUT',
+    retriable: true,
+    publicMessage: 'the work took longer than its class allows',
+  })
+}
+
+/** Thrown by `commitIfAllowed` once the state of the work is decided: its handler has returned, or was given up on. */
+export function workOver(): EnforcerError {
+  return new EnforcerError({
+    code: 'ENFORCER_WORK_OVER',
+    retriable: false,
+    publicMessage: 'the work is over; what it still does counts for nothing',
   })
 }
 

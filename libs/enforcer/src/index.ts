@@ -1,8 +1,10 @@
 /** For consumers: decide, run, deny, park and record around a kafkajs handler or a plain function. */
 
 export type { AppliedSignal, ConsumerView, PassedCheckpoint } from './consumer-view.ts'
-export { createEnforcer, type Enforcer, type PlainJob, type Probe } from './enforcer.ts'
-export { EnforcerError, type EnforcerErrorCode, PermanentError } from './errors.ts'
+export type { ConsumeOptions, NextOffset } from './consuming.ts'
+export type { CommitIfAllowed, Permit } from './effects.ts'
+export { createEnforcer, type Enforcer, type Handlers, type PlainJob, type Probe } from './enforcer.ts'
+export { EffectRefusedError, EnforcerError, type EnforcerErrorCode, PermanentError } from './errors.ts'
 export {
   type AppliedEvent,
   type CheckpointEvent,
@@ -15,4 +17,6 @@ export {
 } from './history.ts'
 export type { EnforcerOptions, Ownership } from './options.ts'
 export { type DecisionReason, FAULT_OUTCOMES, type Settlement, WORK_OUTCOMES, type WorkReason } from './outcomes.ts'
-export type { Handler, Identity, Recheck, Work, WorkEvent } from './work.ts'
+export type { Recheck } from './recheck.ts'
+export { type Started, type StartOptions, type StartPlace, startEnforcer } from './start.ts'
+export type { Handler, Identity, Work, WorkEvent } from './work.ts'

@@ -4,6 +4,8 @@ import { headerOf, type KeyRing, type OpenedEnvelope } from '@countersign/envelo
 import type { JobMessage } from '@countersign/event-log'
 import type { ViewFreshness } from '@countersign/policy'
 import { type JobTopicNames, ORIGIN_HEADER } from '@countersign/schemas'
+import type { ConsumerView } from './consumer-view.ts'
+import type { EffectNote } from './effects.ts'
 import { faultSettlement, type Settlement } from './outcomes.ts'
 
 export class Item {
@@ -20,6 +22,8 @@ export class Item {
   /** Opened under `ring`; opened again when another bundle comes into force. */
   opened: OpenedEnvelope | null = null
   ring: KeyRing | null = null
+  /** Of the log that owns its tenant, from when it was opened; what concerns this item is asked of it. */
+  view: ConsumerView | null = null
   value: unknown
   decoded = false
   /** Scopes left at the last judgement that allowed. */
@@ -27,6 +31,8 @@ export class Item {
   freshness: ViewFreshness | null = null
   viewOffset = -1
   attempts = 0
+  /** What its handlers say they have committed. */
+  effects: EffectNote | null = null
   /** What enforcement would have done, in an observed class. */
   observed: Settlement | null = null
   settlement: Settlement | null = null

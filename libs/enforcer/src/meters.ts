@@ -32,12 +32,20 @@ export class Meters {
     ).add()
   }
 
+  effect(result: 'committed' | 'refused' | 'failed' | 'late'): void {
+    this.#cell(`effect ${result}`, (m) => m.counter('countersign_effects_total', { class: this.#class, result })).add()
+  }
+
   waited(ms: number): void {
     this.#metrics?.observe('countersign_wait_seconds', { class: this.#class }, ms / 1_000)
   }
 
   runningFrom(read: () => number): void {
     this.#metrics?.gaugeFrom('countersign_handlers_running', { class: this.#class }, read)
+  }
+
+  waitingFrom(read: () => number): void {
+    this.#metrics?.gaugeFrom('countersign_partitions_waiting', { class: this.#class }, read)
   }
 
   #cell(key: string, make: (metrics: Metrics) => Cell): Cell {

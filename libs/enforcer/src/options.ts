@@ -37,6 +37,13 @@ export interface EnforcerOptions {
   readonly recordWithinMs?: number
   /** Between heartbeats, milliseconds. @defaultValue 1000 */
   readonly heartbeatMs?: number
+  /**
+   * Longest a batch is held for work that cannot be judged yet, before its partition is paused, milliseconds. What the
+   * view is behind with usually comes within it; other partitions wait as long, once. @defaultValue 50
+   */
+  readonly holdMs?: number
+  /** How long a handler may take to end once it is told to, before it is waited for no longer, milliseconds. @defaultValue 10000 */
+  readonly endWithinMs?: number
   /** Most messages admitted by one record. @defaultValue 256 */
   readonly admitAtMost?: number
 }
@@ -46,6 +53,8 @@ export interface Settings extends EnforcerOptions {
   readonly epsilonMs: number
   readonly recordWithinMs: number
   readonly heartbeatMs: number
+  readonly holdMs: number
+  readonly endWithinMs: number
   readonly admitAtMost: number
   readonly decisions: { readonly topic: string; readonly partitions: number }
 }

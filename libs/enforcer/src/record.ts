@@ -6,6 +6,7 @@ import type { NewRecord } from '@countersign/event-log'
 import { newId } from '@countersign/kernel'
 import { ruleVersion } from '@countersign/policy'
 import {
+  type CheckedEffects,
   type DecisionBatch,
   type DecisionException,
   type DecisionPhase,
@@ -32,13 +33,14 @@ export class Recorder {
     this.#schemaId = settings.log.schemas.idOf(decisionBatchCodec.name)
   }
 
-  /** @param items of one topic, partition and original partition, in offset order, at least one; final: each with its settlement. */
+  /** @param items of one topic, partition, original partition and log, in offset order, at least one; final: each with its settlement. */
   record(phase: DecisionPhase, items: readonly Item[]): NewRecord {
     const { replica, clock, random, consumer } = this.#settings
     const { rules } = this.#admission
     const first = items[0] as Item
     const ran = phase === 'admitted' ? items : items.filter((item) => item.settlement?.outcome === 'executed')
-    const { log_id, offset } = replica.position()
+    const view = first.view ?? replica.byTenant?.views[0] ?? replica
+    const { log_id, offset } = view.position()
     const batch: DecisionBatch = {
       id: newId(random),
       consumer,
@@ -50,14 +52,15 @@ export class Recorder {
       partition: first.partition,
       log_id,
       view_offset: offset,
-      as_of: replica.freshness().asOf,
-      bundle_version: replica.ring()?.bundle.version ?? 0,
+      as_of: view.freshness().asOf,
+      bundle_version: view.ring()?.bundle.version ?? 0,
       recorded_at: clock.now(),
       action: rules.action,
       allowed: ranges(ran),
       event_ids: Buffer.concat(ran.map((item) => item.workId)),
       objects: rules.object === null ? [] : ran.map((item) => this.#admission.objectOf(item) ?? ''),
       exceptions: phase === 'admitted' ? [] : items.flatMap((item) => this.#exceptions(item)),
+      effects: phase === 'admitted' ? [] : items.flatMap(checkedEffects),
     }
     // All decisions of an event stand in one partition, redriven or not.
     const partition = first.originPartition % this.#settings.decisions.partitions
@@ -89,6 +92,12 @@ export class Recorder {
       detail: settlement.detail,
     }
   }
+}
+
+function checkedEffects({ offset, effects }: Item): CheckedEffects[] {
+  if (effects === null) return []
+  const { count, viewOffset: view_offset, asOf: as_of, notAfter: not_after, at } = effects
+  return [{ offset, count, view_offset, as_of, not_after, at }]
 }
 
 /** Offsets may have gaps (compaction, control records); a range never spans one. */

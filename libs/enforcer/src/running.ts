@@ -2,36 +2,73 @@
  * Work that runs now. Every signal judges it again, and what may not go on is told to end. Invariant: work
  * is judged and entered here in one synchronous step, so no signal falls between.
  */
+import type { OpenedEnvelope } from '@countersign/envelope'
+import type { Clock } from '@countersign/kernel'
+import type { Decision, JobClassRules, Phase, Refusal } from '@countersign/policy'
+import { type EffectNote, Effects } from './effects.ts'
+import { type EnforcerError, workRevoked, workStopped, workTimedOut } from './errors.ts'
+import { refusalSettlement, type Settlement, workSettlement } from './outcomes.ts'
 
-import type { Admission } from './admission.ts'
-import { type EnforcerError, workRevoked, workStopped } from './errors.ts'
-import type { Item } from './item.ts'
-import { type Settlement, workSettlement } from './outcomes.ts'
+/** What runs: a job, or an HTTP request. */
+export interface Judged {
+  /** Null only in observed classes. */
+  readonly opened: OpenedEnvelope | null
+  /** What enforcement would have done, in an observed class. */
+  observed: Settlement | null
+  /** Of all attempts so far. */
+  effects: EffectNote | null
+}
 
-/** One handler attempt under way. */
+/** The rules it runs under. */
+export interface Judge {
+  readonly rules: JobClassRules
+  decide(judged: Pick<Judged, 'opened'>, phase: Phase): Decision
+}
+
+/** One handler attempt, or one request, under way. */
 export interface Run {
-  readonly item: Item
-  readonly admission: Admission
+  readonly judged: Judged
+  readonly judge: Judge
   readonly signal: AbortSignal
   /** Told to end, for whatever reason. */
   readonly ended: boolean
   /** Set once a signal ended it. */
   readonly revoked: Settlement | null
+  /** The reason of that refusal. */
+  readonly revokedBy: string | null
   /** True once the consumer's stopping ended it. */
   readonly stopped: boolean
+  /** True once its time was up. */
+  readonly timedOut: boolean
+  /** True when its state has been decided: what it still does counts for nothing. */
+  readonly over: boolean
+  readonly effects: Effects
+  /** Whether its handler has spoken of effects. */
+  readonly hasEffects: boolean
+  /** Why a commit was refused. */
+  readonly refused: Refusal | null
+  /** Whether it has committed an effect that was allowed, or has none to commit. */
+  readonly checked: boolean
 }
 
 class Entry implements Run {
-  readonly item: Item
-  readonly admission: Admission
+  readonly judged: Judged
+  readonly judge: Judge
   revoked: Settlement | null = null
+  revokedBy: string | null = null
   stopped = false
+  timedOut = false
+  over = false
+  /** Called once when told to end. */
+  onEnd: (() => void) | null = null
+  cancelTimeout: (() => void) | null = null
   #reason: EnforcerError | null = null
   #controller: AbortController | null = null
+  #effects: Effects | null = null
 
-  constructor(item: Item, admission: Admission) {
-    this.item = item
-    this.admission = admission
+  constructor(judged: Judged, judge: Judge) {
+    this.judged = judged
+    this.judge = judge
   }
 
   get ended(): boolean {
@@ -47,30 +84,94 @@ class Entry implements Run {
     return this.#controller.signal
   }
 
+  get effects(): Effects {
+    this.#effects ??= new Effects()
+    return this.#effects
+  }
+
+  get hasEffects(): boolean {
+    return this.#effects !== null
+  }
+
+  get refused(): Refusal | null {
+    return this.#effects?.refused ?? null
+  }
+
+  get checked(): boolean {
+    return this.#effects !== null && (this.#effects.committed > 0 || this.#effects.none)
+  }
+
   abort(reason: EnforcerError): void {
     this.#reason = reason
     this.#controller?.abort(reason)
+    this.onEnd?.()
   }
 }
 
+/** What is thrown at who waits for a handler that did not end when it was told to. */
+export const GIVEN_UP: unique symbol = Symbol('given up')
+
+export interface RunningOptions {
+  readonly clock: Clock
+  /** How long a handler may take to end once it is told to, milliseconds. */
+  readonly endWithinMs: number
+}
+
 export class RunningWork {
+  readonly #options: RunningOptions
   readonly #entries = new Set<Entry>()
   #due = false
 
-  begin(item: Item, admission: Admission): Run {
-    const entry = new Entry(item, admission)
+  constructor(options: RunningOptions) {
+    this.#options = options
+  }
+
+  begin(judged: Judged, judge: Judge): Run {
+    const entry = new Entry(judged, judge)
+    const { timeoutMs } = judge.rules
+    if (timeoutMs !== null) entry.cancelTimeout = this.#options.clock.after(timeoutMs, () => this.#timeOut(entry))
     this.#entries.add(entry)
     return entry
   }
 
+  /** Its state is decided. */
   end(run: Run): void {
-    this.#entries.delete(run as Entry)
+    const entry = run as Entry
+    entry.over = true
+    entry.cancelTimeout?.()
+    this.#entries.delete(entry)
+  }
+
+  /**
+   * Settles as the handler does; a handler that was told to end and goes on is not waited for longer than is left to it.
+   * @throws {GIVEN_UP} then; what the handler still does or throws is then nobody's.
+   */
+  ended(run: Run, returned: PromiseLike<unknown>): Promise<unknown> {
+    const entry = run as Entry
+    const { clock, endWithinMs } = this.#options
+    return new Promise((resolve, reject) => {
+      let cancel = (): void => {}
+      const settle = (fn: () => void): void => {
+        entry.onEnd = null
+        cancel()
+        fn()
+      }
+      entry.onEnd = () => {
+        entry.onEnd = null
+        cancel = clock.after(endWithinMs, () => settle(() => reject(GIVEN_UP)))
+      }
+      if (entry.ended) entry.onEnd()
+      returned.then(
+        (value) => settle(() => resolve(value)),
+        (error: unknown) => settle(() => reject(error)),
+      )
+    })
   }
 
   /** @returns how many handlers of a class run now. */
   count(jobClass: string): number {
     let n = 0
-    for (const entry of this.#entries) if (entry.admission.rules.name === jobClass) n++
+    for (const { judge } of this.#entries) if (judge.rules.name === jobClass) n++
     return n
   }
 
@@ -93,17 +194,25 @@ export class RunningWork {
     }
   }
 
+  #timeOut(entry: Entry): void {
+    if (entry.ended) return
+    entry.timedOut = true
+    entry.abort(workTimedOut())
+  }
+
   #judge(entry: Entry): void {
-    if (entry.ended || entry.item.opened === null) return
-    const decision = entry.admission.decide(entry.item, 'running')
+    const { judged, judge } = entry
+    if (entry.ended || judged.opened === null) return
+    const decision = judge.decide(judged, 'running')
     if (decision.outcome !== 'deny') return
-    const { reason, rule, detail } = decision
-    if (entry.admission.rules.observe) {
-      entry.item.observed ??= { outcome: 'denied', reason, rule, detail }
+    if (judge.rules.observe) {
+      judged.observed ??= refusalSettlement(decision)
       return
     }
-    const told = `${reason}${detail === null ? '' : `: ${detail}`}; the work was running and may have had effects`
+    const { reason, rule, detail } = decision
+    const told = `${reason}${detail === null ? '' : `: ${detail}`}; the work was running`
     entry.revoked = workSettlement('revoked_while_running', rule, told)
+    entry.revokedBy = reason
     entry.abort(workRevoked(reason))
   }
 }

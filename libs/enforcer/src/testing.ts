@@ -15,7 +15,6 @@ import type { Freshness } from '@countersign/replica'
 import { type FloorEntry, reasonOf } from '@countersign/revocation'
 import {
   type DecisionBatch,
-  decisionBatchCodec,
   ENVELOPE_HEADER,
   type EnvelopeClaims,
   type EventBinding,
@@ -23,7 +22,7 @@ import {
   frame,
   type InvoiceExport,
   invoiceExportCodec,
-  unframe,
+  readDecisions,
 } from '@countersign/schemas'
 import { silentLogger } from '@countersign/telemetry'
 import type { AppliedSignal, ConsumerView, PassedCheckpoint } from './consumer-view.ts'
@@ -151,10 +150,8 @@ export class FakeLog implements Pick<EventLog, 'append' | 'schemas'> {
   }
 
   decisions(phase?: DecisionBatch['phase']): DecisionBatch[] {
-    const values = this.on('countersign.decisions.v1').map((r) =>
-      decisionBatchCodec.decode(unframe(r.value)?.body ?? Buffer.alloc(0)),
-    )
-    return values.filter((batch) => phase === undefined || batch.phase === phase)
+    const values = this.on('countersign.decisions.v1').map(({ value }) => readDecisions(value, this.schemas))
+    return values.filter((batch) => batch !== null).filter((batch) => phase === undefined || batch.phase === phase)
   }
 
   /** Final states by offset, first record first: `executed`, or outcome and reason; observed ones in brackets. */

@@ -1,6 +1,8 @@
 /** What a handler is given. Identity is plain data: no credential, nothing that could be presented anywhere. */
 import type { OpenedEnvelope } from '@countersign/envelope'
 import type { Actor, CredentialKind, PrincipalKind } from '@countersign/schemas'
+import type { CommitIfAllowed } from './effects.ts'
+import type { Recheck } from './recheck.ts'
 
 /** Who the work is for and what they may still do. */
 export interface Identity {
@@ -48,7 +50,7 @@ export interface Work<T> {
   readonly identity: Identity
   /** Decoded payload. */
   readonly value: T
-  /** Aborts when the authority ends or the consumer stops; `signal.reason` says which. */
+  /** Aborts when the authority ends, the time of the class is up, or the consumer stops; `signal.reason` says which. */
   readonly signal: AbortSignal
   readonly event: WorkEvent
   readonly key: Uint8Array | null
@@ -56,16 +58,21 @@ export interface Work<T> {
   readonly envelope: { readonly header: Uint8Array; readonly opened: OpenedEnvelope } | null
   /** Judges again, now; for long loops. Deny: stop. Wait or park: the view is not fresh, do nothing irreversible. */
   recheck(): Recheck
+  /**
+   * Judges again, now, and calls `commit` in the same step: what it commits synchronously was allowed when it was committed.
+   * For one that takes longer, put `permit.notAfter` into its statement. Cost: one decision, about 1 µs.
+   *
+   * @returns what `commit` returns. A promise is waited for before the work gets its state.
+   * @throws {ENFORCER_EFFECT_REFUSED} in place of the commit, when the work is not allowed any more or the view is not fresh:
+   * roll back and let it go on; the refusal is recorded, also when it is caught.
+   * @throws {ENFORCER_WORK_STOPPED} {ENFORCER_WORK_TIMED_OUT} when told to end so. {ENFORCER_WORK_OVER} after the end.
+   * Throws what `commit` throws.
+   */
+  readonly commitIfAllowed: CommitIfAllowed
+  /** For classes with `effect: 'rechecked'`: there is nothing to commit, such as for an event worked on before. */
+  noEffect(): void
   /** Tells the group that this member lives. Called anyway about every second while work runs. */
   heartbeat(): Promise<void>
-}
-
-/** What a running handler is told when it asks. */
-export interface Recheck {
-  readonly outcome: 'allow' | 'deny' | 'wait' | 'park'
-  readonly reason: string
-  /** Scopes left now; empty unless allowed. */
-  readonly scopes: readonly string[]
 }
 
 /** The work itself. Resolve when done; throw to be tried again; throw `PermanentError` to give up. */

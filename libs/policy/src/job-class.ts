@@ -8,7 +8,7 @@ import { REASONS, type Reason } from '@countersign/revocation'
 import type { PrincipalKind } from '@countersign/schemas'
 import { z } from 'zod'
 import { PolicyError } from './errors.ts'
-import { type InFlightRule, PRESETS, type PresetName } from './presets.ts'
+import { type EffectRule, type InFlightRule, PRESETS, type PresetName } from './presets.ts'
 
 /** A job class as it is written down; what is absent comes from the preset. */
 export interface JobClassInput {
@@ -47,6 +47,10 @@ export interface JobClassInput {
     queued?: Partial<Record<Reason, InFlightRule>>
     running?: Partial<Record<Reason, InFlightRule>>
   }
+  /** `rechecked`: work is done only by what its handler commits through `commitIfAllowed`. */
+  effect?: EffectRule
+  /** Longest one attempt may take before its signal aborts, milliseconds, at least 1; null for any time. */
+  timeoutMs?: number | null
   /** Times the handler is tried in all, 1 to 100. */
   attempts?: number
   /** Wait before the second attempt, milliseconds; doubles each time. */
@@ -77,6 +81,8 @@ export interface JobClassRules {
     readonly queued: Readonly<Record<Reason, InFlightRule>>
     readonly running: Readonly<Record<Reason, InFlightRule>>
   }
+  readonly effect: EffectRule
+  readonly timeoutMs: number | null
   readonly attempts: number
   readonly backoffMs: number
   readonly backoffMaxMs: number
@@ -119,6 +125,8 @@ const input = z.strictObject({
   posture: list.min(1).nullable().default(null),
   risk: list.min(1).nullable().default(null),
   inFlight: z.strictObject({ queued: inFlightRules.default({}), running: inFlightRules.default({}) }).optional(),
+  effect: z.enum(['any', 'rechecked']).optional(),
+  timeoutMs: millis.min(1).nullable().optional(),
   attempts: z.number().int().min(1).max(100).optional(),
   backoffMs: millis.optional(),
   backoffMaxMs: millis.optional(),
@@ -165,6 +173,8 @@ export function defineJobClass(data: unknown, limits: JobClassLimits = {}): JobC
       queued: { ...preset.queued, ...given.inFlight?.queued } as Record<Reason, InFlightRule>,
       running: { ...preset.running, ...given.inFlight?.running } as Record<Reason, InFlightRule>,
     },
+    effect: given.effect ?? preset.effect,
+    timeoutMs: given.timeoutMs === undefined ? preset.timeoutMs : given.timeoutMs,
     attempts: given.attempts ?? preset.attempts,
     backoffMs: given.backoffMs ?? preset.backoffMs,
     backoffMaxMs: given.backoffMaxMs ?? preset.backoffMaxMs,

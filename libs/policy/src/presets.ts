@@ -4,6 +4,9 @@ import { REASONS, type Reason } from '@countersign/revocation'
 /** `finish`: work accepted before the signal may go on. `stop`: it may not. */
 export type InFlightRule = 'finish' | 'stop'
 
+/** `rechecked`: only what was judged again right before it was committed counts as done. `any`: the handler's return does. */
+export type EffectRule = 'any' | 'rechecked'
+
 /** Names of the presets. */
 export type PresetName = 'strict' | 'finish-accepted' | 'money'
 
@@ -15,6 +18,8 @@ export interface Preset {
   readonly maxWaitMs: number
   readonly queued: Readonly<Record<Reason, InFlightRule>>
   readonly running: Readonly<Record<Reason, InFlightRule>>
+  readonly effect: EffectRule
+  readonly timeoutMs: number | null
   readonly attempts: number
   readonly backoffMs: number
   readonly backoffMaxMs: number
@@ -38,6 +43,8 @@ const strict: Preset = {
   maxWaitMs: 30_000,
   queued: stopAll,
   running: stopAll,
+  effect: 'any',
+  timeoutMs: null,
   attempts: 3,
   backoffMs: 200,
   backoffMaxMs: 5_000,
@@ -46,6 +53,14 @@ const strict: Preset = {
 export const PRESETS: Readonly<Record<PresetName, Preset>> = {
   strict,
   'finish-accepted': { ...strict, queued: finishBenign, running: finishBenign },
-  // The smallest budget there is: three intervals and the skew. The store itself must have been seen of late.
-  money: { ...strict, stalenessBudgetMs: 3_250, storeUnseenBudgetMs: 60_000, maxWaitMs: 15_000 },
+  // The smallest budget there is: three intervals and the skew. The store itself must have been seen of late. What
+  // cannot be taken back is judged once more when it is about to happen, and nothing hangs for ever with it.
+  money: {
+    ...strict,
+    stalenessBudgetMs: 3_250,
+    storeUnseenBudgetMs: 60_000,
+    maxWaitMs: 15_000,
+    effect: 'rechecked',
+    timeoutMs: 60_000,
+  },
 }

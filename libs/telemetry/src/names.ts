@@ -19,6 +19,8 @@ const DURATION = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.
 /** Which signals log, where a process follows several. */
 const LOG = ['log'] as const
 
+const BATCH = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096]
+
 export const METRICS = {
   countersign_http_requests_total: {
     kind: 'counter',
@@ -68,7 +70,19 @@ export const METRICS = {
     kind: 'histogram',
     help: 'Envelopes under one signature.',
     labels: [],
-    buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096],
+    buckets: BATCH,
+  },
+  countersign_batch_size: {
+    kind: 'histogram',
+    help: 'Messages in each batch that a consumer was given.',
+    labels: ['class'],
+    buckets: BATCH,
+  },
+  countersign_envelopes_per_signature: {
+    kind: 'histogram',
+    help: 'Envelopes under each signature that a consumer verified.',
+    labels: [],
+    buckets: BATCH,
   },
 
   countersign_envelope_faults_total: {
@@ -78,7 +92,17 @@ export const METRICS = {
   },
   countersign_decisions_total: { kind: 'counter', help: 'Final decisions.', labels: ['class', 'outcome', 'reason'] },
   countersign_attempts_total: { kind: 'counter', help: 'Handler attempts.', labels: ['class', 'result'] },
+  countersign_effects_total: {
+    kind: 'counter',
+    help: 'Effects judged again before they were committed.',
+    labels: ['class', 'result'],
+  },
   countersign_handlers_running: { kind: 'gauge', help: 'Handlers running now.', labels: ['class'] },
+  countersign_partitions_waiting: {
+    kind: 'gauge',
+    help: 'Partitions paused until their next message can be judged.',
+    labels: ['class'],
+  },
   countersign_wait_seconds: {
     kind: 'histogram',
     help: 'Time work waited for a fresh view.',

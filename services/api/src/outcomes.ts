@@ -1,6 +1,6 @@
 /** What became of a queued job, read from the decisions on the log when somebody asks. */
 import type { EventLog } from '@countersign/event-log'
-import { type DecisionBatch, decisionBatchCodec, exampleCatalogue, type Outcome, unframe } from '@countersign/schemas'
+import { type DecisionBatch, exampleCatalogue, type Outcome, readDecisions } from '@countersign/schemas'
 
 export interface JobState {
   readonly state: 'queued' | 'admitted' | Outcome
@@ -70,24 +70,15 @@ export class Outcomes {
     const range = { topic, partition: job.decisionsPartition, from: Math.max(start, job.from), to: end }
     for await (const records of this.#log.read(range)) {
       for (const { value, offset } of records) {
-        const batch = readBatch(value)
-        const found = batch && stateIn(batch, job)
+        const batch = readDecisions(value, this.#log.schemas)
+        const found = batch ? stateIn(batch, job) : undefined
         // The first final record is the decision; what comes after repeats it.
         if (found && job.state.state !== found.state) job.state = found
         job.from = offset + 1
-        if (found && batch.phase === 'final') return found
+        if (found && batch?.phase === 'final') return found
       }
     }
     return job.state
-  }
-}
-
-function readBatch(value: Uint8Array | null): DecisionBatch | undefined {
-  const framed = unframe(value)
-  try {
-    return framed && decisionBatchCodec.decode(framed.body)
-  } catch {
-    return undefined
   }
 }
 

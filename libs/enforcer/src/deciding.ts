@@ -1,0 +1,34 @@
+/** The decision on an opened envelope at this moment, the same for a job, for a running handler and for an HTTP request. */
+import type { OpenedEnvelope } from '@countersign/envelope'
+import type { Clock } from '@countersign/kernel'
+import { type Decision, decide, type JobClassRules, type Phase } from '@countersign/policy'
+import { type ConsumerView, viewOfTenant } from './consumer-view.ts'
+
+/** What this consumer decides by. */
+export interface Deciding {
+  readonly replica: Pick<ConsumerView, 'floors' | 'freshness' | 'reached' | 'byTenant'>
+  readonly clock: Clock
+  readonly epsilonMs: number
+}
+
+/** Synchronous: nothing can happen between the verdict and what is done on its account. */
+export function decideNow(
+  { replica, clock, epsilonMs }: Deciding,
+  rules: JobClassRules,
+  envelope: OpenedEnvelope,
+  phase: Phase,
+): Decision {
+  const { iat, tctx } = envelope.claims
+  const view = viewOfTenant(replica, tctx.tenant)
+  const isElsewhere = replica.byTenant?.isElsewhere(tctx.position, tctx.tenant) === true
+  return decide({
+    rules,
+    envelope,
+    view,
+    freshness: view.freshness(),
+    reached: phase === 'running' ? 'reached' : isElsewhere ? 'elsewhere' : view.reached(tctx.position, iat),
+    now: clock.now(),
+    epsilonMs,
+    phase,
+  })
+}

@@ -1,0 +1,137 @@
+/**
+ * Effects that are still allowed at the moment they happen. Invariant: between the verdict and the call of the
+ * commit nothing runs, so no signal folded before the commit is missed by it; and a commit that takes longer has a
+ * permit with an end, which its own statement can hold it to.
+ */
+import type { Clock } from '@countersign/kernel'
+import type { Refusal } from '@countersign/policy'
+import type { LogPosition } from '@countersign/schemas'
+import type { Logger } from '@countersign/telemetry'
+import { type ConsumerView, viewOfTenant } from './consumer-view.ts'
+import { EffectRefusedError, workOver } from './errors.ts'
+import type { Meters } from './meters.ts'
+import { refusalSettlement } from './outcomes.ts'
+import type { Run } from './running.ts'
+
+/** What a verdict covers. */
+export interface Permit {
+  /** How far the view that allowed it had read the signals log. */
+  readonly position: LogPosition
+  /** Time up to which that view is proven complete, epoch milliseconds. */
+  readonly asOf: number
+  /**
+   * Last moment the verdict holds, epoch milliseconds: the view is then as old as the class bears. A commit on its way
+   * for longer, behind a stalled process or a queue, is to be refused where it arrives: make this part of the statement.
+   */
+  readonly notAfter: number
+}
+
+/** Calls `commit` if the work is allowed now, in the same step. */
+export type CommitIfAllowed = <R>(commit: (permit: Permit) => R) => R
+
+/** What became of the effects of one piece of work, over all its attempts. */
+export interface EffectNote {
+  /** Commits that ended well. */
+  readonly count: number
+  /** By what, until when and at the latest when the last one happened. */
+  readonly viewOffset: number
+  readonly asOf: number
+  readonly notAfter: number
+  readonly at: number
+}
+
+export interface EffectParts {
+  readonly settings: {
+    readonly replica: Pick<ConsumerView, 'position' | 'freshness' | 'byTenant'>
+    readonly clock: Clock
+    readonly logger: Logger
+  }
+  readonly meters: Pick<Meters, 'effect'>
+}
+
+/** Effects of one attempt; made when its handler first speaks of them. */
+export class Effects {
+  /** Commits that ended well. */
+  committed = 0
+  /** The handler says that there is nothing to do. */
+  none = false
+  /** Why a commit was refused; from then on the work is not done. */
+  refused: Refusal | null = null
+  /** On their way; each settles to whether it ended well. */
+  readonly #pending = new Set<Promise<boolean>>()
+
+  /** Waits for commits the handler did not wait for. @returns whether all ended well. */
+  async settled(): Promise<boolean> {
+    const ends = await Promise.all(this.#pending)
+    return ends.every(Boolean)
+  }
+
+  /** What whoever is told to end then says of it says nothing of the work. */
+  nothing(run: Run): void {
+    if (!run.ended) this.none = true
+  }
+
+  commit<R>(parts: EffectParts, run: Run, commit: (permit: Permit) => R): R {
+    const permit = this.#permit(parts, run)
+    const result = commit(permit)
+    if (!isThenable(result)) {
+      this.#note(parts, run, permit)
+      return result
+    }
+    const ended = Promise.resolve(result).then((value) => {
+      this.#note(parts, run, permit)
+      return value
+    })
+    const pending = ended.then(
+      () => true,
+      () => {
+        parts.meters.effect('failed')
+        return false
+      },
+    )
+    this.#pending.add(pending)
+    return ended as R
+  }
+
+  /** @throws {ENFORCER_EFFECT_REFUSED} @throws why the run was told to end, or {ENFORCER_WORK_OVER}. */
+  #permit({ settings, meters }: EffectParts, run: Run): Permit {
+    const { judge, judged } = run
+    const { rules } = judge
+    const refuse = (error: Error): never => {
+      meters.effect('refused')
+      throw error
+    }
+    if (run.over) return refuse(workOver())
+    if (run.revoked) return refuse(new EffectRefusedError('deny', run.revokedBy ?? run.revoked.reason))
+    if (run.ended) return refuse(run.signal.reason as Error)
+    const decision = judged.opened && judge.decide(judged, 'running')
+    if (decision && decision.outcome !== 'allow') {
+      if (!rules.observe) {
+        this.refused = decision
+        return refuse(new EffectRefusedError(decision.outcome, decision.reason))
+      }
+      judged.observed ??= refusalSettlement(decision)
+    }
+    const view = judged.opened ? viewOfTenant(settings.replica, judged.opened.claims.tctx.tenant) : settings.replica
+    const { asOf, ageMs } = view.freshness()
+    const left = Number.isFinite(ageMs) ? rules.stalenessBudgetMs - ageMs : 0
+    return { position: view.position(), asOf, notAfter: Math.floor(settings.clock.now() + left) }
+  }
+
+  #note({ settings, meters }: EffectParts, run: Run, { position, asOf, notAfter }: Permit): void {
+    const at = settings.clock.now()
+    this.committed++
+    const count = (run.judged.effects?.count ?? 0) + 1
+    run.judged.effects = { count, viewOffset: position.offset, asOf, notAfter, at }
+    meters.effect(run.over ? 'late' : 'committed')
+    if (run.over) {
+      // Too late for the record of this work: the line is what is left of it.
+      settings.logger.warn({ class: run.judge.rules.name, at, notAfter }, 'effect committed after its work was over')
+    }
+  }
+}
+
+/** Whether a value is to be waited for. */
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+}
