@@ -1,0 +1,113 @@
+/** What all runs of a command share: topics of their own on a real Kafka, identity, a watcher and a crew of workers. */
+import type { EventLog } from '@countersign/event-log'
+import { topicSpecs } from '@countersign/event-log'
+import { openKafkaLog, provisionKafka } from '@countersign/event-log/kafka'
+import { systemRandom } from '@countersign/kernel'
+import type { Catalogue } from '@countersign/schemas'
+import { type Admin, Kafka, logLevel } from 'kafkajs'
+import { Crew } from './crew.ts'
+import { Identity } from './identity.ts'
+import { ownTopics, type Place, topicsOf } from './topics.ts'
+import { Watcher } from './watcher.ts'
+
+/** What the local stack allows; a broker as it is shipped allows no less than six seconds. */
+const SESSION_MS = 1_200
+const WINDOW_MS = 3_600_000
+const SPARES = 3
+
+export interface SiteOptions {
+  readonly brokers: readonly string[]
+  readonly registryUrl: string
+  /** More of the environment of every worker. */
+  readonly workerEnv?: Readonly<Record<string, string>>
+}
+
+export class Site {
+  readonly place: Place
+  readonly catalogue: Catalogue
+  readonly log: EventLog
+  readonly identity: Identity
+  readonly watcher: Watcher
+  readonly crew: Crew
+  readonly sessionTimeoutMs: number = SESSION_MS
+  readonly #admin: Admin
+  #runs = 0
+
+  private constructor(
+    parts: Pick<Site, 'place' | 'catalogue' | 'log' | 'identity' | 'watcher' | 'crew'>,
+    admin: Admin,
+  ) {
+    this.place = parts.place
+    this.catalogue = parts.catalogue
+    this.log = parts.log
+    this.identity = parts.identity
+    this.watcher = parts.watcher
+    this.crew = parts.crew
+    this.#admin = admin
+  }
+
+  static async start({ brokers, registryUrl, workerEnv = {} }: SiteOptions): Promise<Site> {
+    const site = `conservation-${systemRandom.bytes(4).toString('hex')}`
+    const place = { brokers, registryUrl, site }
+    const catalogue = topicsOf(site)
+    const connection = { brokers, registryUrl, catalogue, clientId: site, registryDeadlineMs: 20_000 }
+    await provisionKafka({ ...connection, windowMs: WINDOW_MS })
+    const log = ownTopics(await openKafkaLog(connection), site)
+    await log.createTopics(topicSpecs(catalogue, { windowMs: WINDOW_MS }))
+    const identity = await Identity.start(log)
+    const crew = new Crew({ ...place, rootKey: identity.rootPublic.toString('base64') }, workerEnv, SPARES)
+    const watcher = await Watcher.start(place, catalogue, log.schemas, identity.rootPublic)
+    const client = new Kafka({ brokers: [...brokers], clientId: site, logLevel: logLevel.NOTHING })
+    const admin = client.admin()
+    await admin.connect()
+    return new Site({ place, catalogue, log, identity, watcher, crew }, admin)
+  }
+
+  /** Where each watched partition ends now, by `topic/partition`. */
+  async ends(topics: readonly string[] = this.watcher.topics): Promise<Map<string, number>> {
+    const all = await Promise.all(
+      topics.map(async (topic) =>
+        (await this.#admin.fetchTopicOffsets(topic)).map(
+          ({ partition, high }) => [`${topic}/${partition}`, Number(high)] as const,
+        ),
+      ),
+    )
+    return new Map(all.flat())
+  }
+
+  /** Tells runs of one site apart, also of one seed. */
+  nextRun(): number {
+    return this.#runs++
+  }
+
+  get jobTopics(): string[] {
+    return this.catalogue.entries.filter(({ role }) => role === 'jobs').map(({ name }) => name)
+  }
+
+  /** A new group, which begins where the job topics end now. */
+  async groupFromHere(group: string): Promise<void> {
+    for (const topic of this.jobTopics) {
+      const offsets = await this.#admin.fetchTopicOffsets(topic)
+      const partitions = offsets.map(({ partition, high }) => ({ partition, offset: high }))
+      await this.#admin.setOffsets({ groupId: group, topic, partitions })
+    }
+  }
+
+  /** What a group has committed, by `topic/partition`. */
+  async committed(group: string): Promise<Map<string, number>> {
+    const found = await this.#admin.fetchOffsets({ groupId: group, topics: this.jobTopics })
+    return new Map(
+      found.flatMap(({ topic, partitions }) =>
+        partitions.map(({ partition, offset }) => [`${topic}/${partition}`, Number(offset)] as const),
+      ),
+    )
+  }
+
+  async stop(): Promise<void> {
+    await this.crew.end()
+    await this.watcher.stop()
+    await this.identity.stop()
+    await this.log.close()
+    await this.#admin.disconnect()
+  }
+}

@@ -1,0 +1,185 @@
+/**
+ * A worker process: an ordinary kafkajs consumer around the enforcer that ships. It follows the signals log from its
+ * start, waits for a shift, and dies where the shift says.
+ */
+import { openSync, writeSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createEnforcer, PermanentError, type Work } from '@countersign/enforcer'
+import type { EventLog, NewRecord } from '@countersign/event-log'
+import { EventLogError } from '@countersign/event-log'
+import { openKafkaLog } from '@countersign/event-log/kafka'
+import { systemClock, systemRandom } from '@countersign/kernel'
+import { SeededRandom } from '@countersign/kernel/testing'
+import { Replica } from '@countersign/replica'
+import type { InvoiceExport } from '@countersign/schemas'
+import { silentLogger } from '@countersign/telemetry'
+import { type Consumer, type EachBatchPayload, type EachMessagePayload, Kafka, logLevel } from 'kafkajs'
+import { phaseOf } from './phase.ts'
+import { KillSwitch } from './points.ts'
+import type { FromWorker, Shift, ToWorker } from './shift.ts'
+import { CHECKPOINT_MS, classesOf, EPSILON_MS, ownTopics, type Place, topicsOf } from './topics.ts'
+
+const place = JSON.parse(process.env.CONSERVATION_PLACE ?? '{}') as Place & { readonly rootKey: string }
+const catalogue = topicsOf(place.site)
+const tell = (message: FromWorker): void => void process.send?.(message)
+
+const connection = { brokers: place.brokers, clientId: place.site }
+const log = ownTopics(
+  await openKafkaLog({ ...connection, registryUrl: place.registryUrl, catalogue, registryDeadlineMs: 20_000 }),
+  place.site,
+)
+const replica = new Replica({
+  log,
+  clock: systemClock,
+  random: systemRandom,
+  logger: silentLogger,
+  rootKeys: [Buffer.from(place.rootKey, 'base64')],
+  consumer: `worker-${process.pid}`,
+  epsilonMs: EPSILON_MS,
+  watchdogMs: 10 * CHECKPOINT_MS,
+  expectedEntries: 1_000,
+})
+let leave: () => Promise<void> = async () => {}
+
+process.on('disconnect', () => process.exit(0))
+process.on('message', (message: ToWorker) => {
+  if (message.type === 'work') {
+    void work(message.shift).then((left) => {
+      leave = left
+    })
+  } else {
+    void leave().then(() => tell({ type: 'left' }))
+  }
+})
+await replica.start()
+await replica.waitUntil(() => replica.freshness().proven, 60_000)
+tell({ type: 'ready' })
+
+/** @returns what ends the shift in good order. */
+async function work(shift: Shift): Promise<() => Promise<void>> {
+  const kill = new KillSwitch(shift.kill)
+  const history = openSync(shift.history, 'a')
+  const enforcer = createEnforcer({
+    replica,
+    log: { schemas: log.schemas, append: failing(shift, kill) },
+    catalogue,
+    clock: systemClock,
+    random: systemRandom,
+    consumer: shift.consumer,
+    classes: classesOf(place.site),
+    logger: silentLogger,
+    epsilonMs: EPSILON_MS,
+    recordWithinMs: 800,
+    heartbeatMs: 200,
+    admitAtMost: shift.admitAtMost,
+    history: {
+      record(event) {
+        writeSync(history, `${JSON.stringify(event)}\n`)
+        if (event.type === 'start') kill.pass('handler called')
+        if (event.type === 'end') kill.pass('handler ended')
+      },
+    },
+  })
+  const handle = async ({ value, event, signal }: Work<InvoiceExport>): Promise<void> => {
+    await sleep(Math.ceil(value.work_ms / 2), undefined, { signal })
+    kill.pass('handler halfway')
+    await sleep(Math.floor(value.work_ms / 2), undefined, { signal })
+    if (value.format === 'permanent') throw new PermanentError('not_to_be_done')
+    if (value.format === 'fails' || (value.format === 'fails-once' && event.attempt === 1)) throw new Error('failed')
+  }
+  const { concurrency } = shift
+  const handlers = new Map(
+    catalogue.entries
+      .filter(({ role }) => role === 'jobs')
+      .map(({ name, logical }) => [
+        name,
+        {
+          eachBatch: enforcer.eachBatch<InvoiceExport>(logical, handle, { concurrency }),
+          eachMessage: enforcer.eachMessage<InvoiceExport>(logical, handle),
+        },
+      ]),
+  )
+  const consumer = consumerOf(shift)
+  consumer.on(consumer.events.GROUP_JOIN, () => tell({ type: 'joined' }))
+  consumer.on(consumer.events.COMMIT_OFFSETS, () => kill.pass('after the commit'))
+  await consumer.connect()
+  await consumer.subscribe({ topics: [...handlers.keys()], fromBeginning: true })
+  const shared = { partitionsConsumedConcurrently: shift.partitionsAtOnce, autoCommitInterval: 300 }
+  const eachMessage = async (payload: EachMessagePayload): Promise<void> => {
+    kill.pass('fetched')
+    await handlers.get(payload.topic)?.eachMessage(payload)
+    kill.pass('batch returned')
+  }
+  const eachBatch = async (payload: EachBatchPayload): Promise<void> => {
+    kill.pass('fetched')
+    await handlers.get(payload.batch.topic)?.eachBatch(watched(payload, kill))
+    kill.pass('batch returned')
+  }
+  await consumer.run(
+    shift.each === 'message'
+      ? { ...shared, eachMessage }
+      : { ...shared, eachBatch, eachBatchAutoResolve: shift.autoResolve },
+  )
+  return async () => {
+    await Promise.all([enforcer.stop(300), consumer.disconnect()])
+  }
+}
+
+function consumerOf({ group, sessionTimeoutMs }: Shift): Consumer {
+  const client = new Kafka({
+    brokers: [...place.brokers],
+    clientId: place.site,
+    logLevel: logLevel.NOTHING,
+    retry: { initialRetryTime: 50, maxRetryTime: 500, retries: 5 },
+  })
+  return client.consumer({
+    groupId: group,
+    sessionTimeout: sessionTimeoutMs,
+    heartbeatInterval: Math.floor(sessionTimeoutMs / 5),
+    rebalanceTimeout: 5_000,
+    minBytes: 1,
+    maxWaitTimeInMs: 50,
+    // A few dozen messages, so that a run has many batches.
+    maxBytesPerPartition: 24_000,
+    allowAutoTopicCreation: false,
+  })
+}
+
+/** The group's side of a batch, with the points that lie there. */
+function watched(payload: EachBatchPayload, kill: KillSwitch): EachBatchPayload {
+  return {
+    ...payload,
+    resolveOffset(offset) {
+      kill.pass('before the offset is resolved')
+      payload.resolveOffset(offset)
+      kill.pass('after the offset is resolved')
+    },
+    async commitOffsetsIfNecessary(offsets) {
+      kill.pass('before the commit')
+      await payload.commitOffsetsIfNecessary(offsets)
+    },
+  }
+}
+
+/** Appends as the enforcer sees them: with the points that lie there, and a log that fails now and then. */
+function failing({ appends, seed }: Shift, kill: KillSwitch): EventLog['append'] {
+  const random = new SeededRandom(seed)
+  let awayUntil = 0
+  return async (topic: string, records: readonly NewRecord[]) => {
+    const phase = phaseOf(topic, records, log.schemas)
+    kill.pass(`before the ${phase}`)
+    const luck = random.unit()
+    const now = systemClock.monotonic()
+    if (luck < appends.away) awayUntil = now + 1_200
+    if (now < awayUntil) throw unanswered('none')
+    if (luck < appends.away + appends.refused) throw unanswered('none')
+    const appended = await log.append(topic, records)
+    if (luck > 1 - appends.unanswered) throw unanswered('unknown')
+    kill.pass(`after the ${phase}`)
+    return appended
+  }
+}
+
+function unanswered(outcome: 'none' | 'unknown'): EventLogError {
+  return new EventLogError({ code: 'EVENT_LOG_UNAVAILABLE', retriable: true, publicMessage: 'away', outcome })
+}
