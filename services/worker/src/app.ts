@@ -11,7 +11,7 @@ import type { WorkerConfig } from './config.ts'
 import { working } from './handler.ts'
 import { historyFile } from './history-file.ts'
 import { jobClassRoutes } from './job-class-routes.ts'
-import { jobClasses } from './job-classes.ts'
+import { givenClasses } from './job-classes.ts'
 import { problems } from './problems.ts'
 
 /** A worker at work. */
@@ -26,7 +26,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   const clock = systemClock
   const random = systemRandom
   const metrics = createMetrics({ process: true })
-  const classes = jobClasses({ checkpointIntervalMs: config.checkpointInterval, epsilonMs })
+  const classes = givenClasses(config)
   const log = await openLog(logPlace(config), { catalogue: exampleCatalogue, clientId: consumer })
   const maxStalenessMs = Math.max(...classes.map((rules) => rules.stalenessBudgetMs))
   const replica = new Replica({
@@ -83,9 +83,10 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   async function consume(): Promise<void> {
     const proven = (): boolean => replica.freshness().proven
     while (!(await replica.waitUntil(proven, seconds(60), stopping.signal))) if (stopping.signal.aborted) return
-    for (const { name, topic } of classes) {
+    for (const rules of classes) {
+      const { name, topic } = rules
       const physical = exampleCatalogue.jobTopic(topic)?.name as string
-      const eachBatch = enforcer.eachBatch(name, working(clock), { concurrency })
+      const eachBatch = enforcer.eachBatch(name, working(clock, rules), { concurrency })
       await join({ group: `${group}.${name}`, topics: [physical] }, eachBatch)
     }
     logger.info({ consumer, group }, 'taking jobs')
