@@ -7,6 +7,7 @@ import type { OpenedEnvelope } from '@countersign/envelope'
 import { type FloorEntry, type Reason, reasonOf, scopeOf, strictness } from '@countersign/revocation'
 import type { TargetKind } from '@countersign/schemas'
 import type { JobClassRules } from './job-class.ts'
+import type { InFlightRule } from './presets.ts'
 import type { FreshnessReason, RefusalReason } from './reasons.ts'
 
 /** What a decision asks of a view. */
@@ -153,9 +154,7 @@ function judgeFloors({ rules, envelope, view, epsilonMs, phase, freshness: { asO
       }
       if (target.version >= higher) continue
       const reason = reasonOf(entry.effect) ?? entry.fallback
-      // Accepted before the signal: made under the floor before this one, and sealed before this one was raised.
-      const accepted = target.version >= entry.lower && iat < higher - epsilonMs
-      if (inFlight[reason] === 'finish' && accepted) {
+      if (inFlight[reason] === 'finish' && isAccepted(target.version, iat, entry, epsilonMs)) {
         if (finish === null || strictness(reason) < strictness(finish)) finish = reason
       } else {
         const hit = { reason, kind: target.kind, version: target.version, floor: higher }
@@ -164,9 +163,15 @@ function judgeFloors({ rules, envelope, view, epsilonMs, phase, freshness: { asO
     }
   }
   if (stop !== null) {
-    const detail = `${stop.kind} version ${stop.version} is below its floor ${stop.floor}`
     const rule = `in_flight.${phase}.${stop.reason}=${inFlight[stop.reason]}`
-    return refusal('deny', `revoked_${stop.reason}`, rule, asOf, detail)
+    return refusal('deny', `revoked_${stop.reason}`, rule, asOf, told(stop))
+  }
+  if (envelope.relied.length > 0) {
+    const earlier = strictestEarlier(envelope.relied, view, inFlight, epsilonMs)
+    if (earlier !== null) {
+      const rule = `relies_on.${phase}.${earlier.reason}=${inFlight[earlier.reason]}`
+      return refusal('deny', `earlier_revoked_${earlier.reason}`, rule, asOf, `an earlier step: ${told(earlier)}`)
+    }
   }
   for (const scope of rules.scopes) {
     if (!envelope.scopes.includes(scope)) return refusal('deny', 'scope_missing', 'scopes', asOf, scope)
@@ -180,6 +185,43 @@ function judgeFloors({ rules, envelope, view, epsilonMs, phase, freshness: { asO
     asOf,
     scopes: gone === null ? envelope.scopes : envelope.scopes.filter((scope) => !gone.includes(scope)),
   }
+}
+
+/** Accepted before the signal: made under the floor before this one, and sealed before this one was raised. */
+function isAccepted(version: number, iat: number, { lower, higher }: FloorEntry, epsilonMs: number): boolean {
+  return version >= lower && iat < higher - epsilonMs
+}
+
+/**
+ * Judges whoever earlier steps were for, each by when it was sealed. A scope that such a step was taken with and that is
+ * gone since ends it as the reason its signal falls back to: there are no scopes left for it to go on with.
+ */
+function strictestEarlier(
+  relied: readonly OpenedEnvelope[],
+  view: Floors,
+  inFlight: Readonly<Record<Reason, InFlightRule>>,
+  epsilonMs: number,
+): Hit | null {
+  let stop: Hit | null = null
+  for (const { claims, scopes, targets } of relied) {
+    for (const target of targets) {
+      for (const entry of view.floors(target.key)) {
+        const scope = scopeOf(entry.effect)
+        if (scope !== null && !scopes.includes(scope)) continue
+        const version = scope === null ? target.version : claims.tctx.scope_version
+        if (version >= entry.higher) continue
+        const reason = reasonOf(entry.effect) ?? entry.fallback
+        if (inFlight[reason] === 'finish' && isAccepted(version, claims.iat, entry, epsilonMs)) continue
+        const hit = { reason, kind: target.kind, version, floor: entry.higher }
+        if (stop === null || stricter(hit, stop)) stop = hit
+      }
+    }
+  }
+  return stop
+}
+
+function told({ kind, version, floor }: Hit): string {
+  return `${kind} version ${version} is below its floor ${floor}`
 }
 
 interface Hit {

@@ -19,3 +19,5 @@ export type RefusalReason =
   | 'scope_missing'
   | 'scope_removed'
   | `revoked_${Reason}`
+  /** Of somebody whose earlier step it relies on. */
+  | `earlier_revoked_${Reason}`
