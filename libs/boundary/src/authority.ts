@@ -4,7 +4,7 @@
  */
 import type { KeyRing } from '@countersign/envelope'
 import type { Clock } from '@countersign/kernel'
-import type { SignalsView } from '@countersign/replica'
+import type { ByTenant, SignalsView } from '@countersign/replica'
 import { scopeOf, targetKey } from '@countersign/revocation'
 import type { LogPosition, TargetVersion } from '@countersign/schemas'
 import { type Denial, denied } from './denial.ts'
@@ -21,8 +21,12 @@ export interface Judged {
   readonly position: LogPosition
 }
 
+/** What an identity is judged by. */
+export type JudgingView = Pick<SignalsView, 'floors' | 'freshness' | 'position' | 'reached' | 'ring'>
+
 export interface AuthorityOptions {
-  readonly replica: Pick<SignalsView, 'floors' | 'freshness' | 'position' | 'reached' | 'ring'>
+  /** Where several logs own the tenants between them, each identity is judged by its tenant's. */
+  readonly replica: JudgingView & { readonly byTenant?: ByTenant<JudgingView> }
   readonly clock: Clock
   readonly keyId: string
 }
@@ -40,30 +44,35 @@ export class Authority {
     const { identity, at, remembered = false, transaction } = presented
     const { replica, clock } = this.#options
     const now = clock.now()
-    const ring = replica.ring()
+    const view = this.viewOf(identity.tenant)
+    const ring = view.ring()
     if (ring === null || !this.keyInForce(ring, now)) return denied('key_not_in_force')
+    // Whoever answered has other logs for tenants than this boundary has: no consumer would take what it seals.
+    if (identity.position && replica.byTenant?.isElsewhere(identity.position, identity.tenant)) {
+      return denied('credential_invalid', 'position_other_log')
+    }
     if (identity.expiresAt !== null && now >= identity.expiresAt) return denied('credential_expired')
     const { window_ms: windowMs, max_staleness_ms: budgetMs } = ring.bundle
     const resolved = isResolved(presented)
     if (!resolved && now - at >= windowMs) return denied('credential_too_old')
     // Identity vouched for a resolved one just now; after a budget's time this view must do so.
-    if ((!resolved || remembered || now - at > budgetMs) && !this.fresh(ring)) return denied('view_not_fresh')
+    if ((!resolved || remembered || now - at > budgetMs) && !isFresh(view, ring)) return denied('view_not_fresh')
     // Its `iat` is a whole second: the position may have been reached at that second's end.
-    if (transaction && identity.position && replica.reached(identity.position, at + 1000) === 'beyond') {
+    if (transaction && identity.position && view.reached(identity.position, at + 1000) === 'beyond') {
       return denied('credential_invalid', 'position_beyond')
     }
     return this.judgeFloors(presented)
   }
 
-  /** Whether this view is proven, and no older than the largest staleness budget. */
-  fresh(ring: KeyRing): boolean {
-    const { proven, ageMs } = this.#options.replica.freshness()
-    return proven && ageMs <= ring.bundle.max_staleness_ms
+  /** The view that judges a tenant. */
+  viewOf(tenant: string): JudgingView {
+    const { replica } = this.#options
+    return replica.byTenant?.viewOf(tenant) ?? replica
   }
 
   /** Whether this view tells what has ended since an answer was given. */
-  hasReached({ identity: { position } }: Presented): boolean {
-    return position === null || this.#options.replica.reached(position) === 'reached'
+  hasReached({ identity: { position, tenant } }: Presented): boolean {
+    return position === null || this.viewOf(tenant).reached(position) === 'reached'
   }
 
   /**
@@ -79,18 +88,18 @@ export class Authority {
 
   /** Whether this boundary's key may sign for the tenant on the logical topic. */
   keyGranted(tenant: string, topic: string): boolean {
-    const key = this.#options.replica.ring()?.key(this.#options.keyId)
+    const key = this.viewOf(tenant).ring()?.key(this.#options.keyId)
     return key?.signsTenant(tenant) === true && key.signsTopic(topic)
   }
 
   /** By floors alone: what has been ended, and what is left. */
   judgeFloors(presented: Presented): Judged | Denial {
     const { identity } = presented
-    const { replica } = this.#options
+    const view = this.viewOf(identity.tenant)
     let removed: Set<string> | undefined
     const targets = this.targetsOf(presented)
     for (const target of targets) {
-      for (const { effect, higher } of replica.floors(target.key)) {
+      for (const { effect, higher } of view.floors(target.key)) {
         const scope = scopeOf(effect)
         if (scope !== null && identity.scopeVersion < higher) {
           removed ??= new Set()
@@ -100,7 +109,7 @@ export class Authority {
       }
     }
     const scopes = removed ? identity.scopes.filter((scope) => removed?.has(scope) !== true) : identity.scopes
-    return { ok: true, targets, scopes, position: this.#position(identity.position) }
+    return { ok: true, targets, scopes, position: positionBy(view, identity.position) }
   }
 
   /** A fan-out seals for one identity many times, and one that is remembered is judged at each use: keys are hashed once. */
@@ -118,11 +127,16 @@ export class Authority {
   extended(known: readonly TargetVersion[], all: readonly IdentityTarget[]): readonly TargetVersion[] {
     return all.length === known.length ? known : [...known, ...all.slice(known.length).map(keyedTarget)]
   }
+}
 
-  #position(answered: LogPosition | null): LogPosition {
-    const { replica } = this.#options
-    return answered === null || replica.reached(answered) === 'reached' ? replica.position() : answered
-  }
+/** Whether a view is proven, and no older than the largest staleness budget. */
+export function isFresh(view: Pick<JudgingView, 'freshness'>, ring: KeyRing): boolean {
+  const { proven, ageMs } = view.freshness()
+  return proven && ageMs <= ring.bundle.max_staleness_ms
+}
+
+function positionBy(view: JudgingView, answered: LogPosition | null): LogPosition {
+  return answered === null || view.reached(answered) === 'reached' ? view.position() : answered
 }
 
 function keyedTarget(target: IdentityTarget): TargetVersion {

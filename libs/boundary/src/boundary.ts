@@ -8,7 +8,7 @@ import type { EventLog } from '@countersign/event-log'
 import type { Clock, Random } from '@countersign/kernel'
 import type { Catalogue } from '@countersign/schemas'
 import { type Logger, type Metrics, silentLogger } from '@countersign/telemetry'
-import { Authority } from './authority.ts'
+import { Authority, isFresh } from './authority.ts'
 import { type ContextPolicy, contextFilter } from './context.ts'
 import { Credentials } from './credentials.ts'
 import { type Demands, unmet } from './demands.ts'
@@ -248,10 +248,13 @@ export function createBoundary(options: BoundaryOptions): Boundary {
     schedule: (schedule) => scheduleEntry(schedule, clock, admitAs('schedule')),
     system: (system) => systemEntry(system, clock, admitAs('system')),
     notReady() {
-      const ring = replica.ring()
-      if (ring === null || !authority.keyInForce(ring, clock.now())) return ['key_not_in_force']
-      const { proven, ageMs } = replica.freshness()
-      return proven && ageMs <= ring.bundle.max_staleness_ms ? [] : ['view_not_fresh']
+      const reasons = (replica.byTenant?.views ?? [replica]).map((view) => {
+        const ring = view.ring()
+        if (ring === null || !authority.keyInForce(ring, clock.now())) return ['key_not_in_force'] as const
+        return isFresh(view, ring) ? [] : (['view_not_fresh'] as const)
+      })
+      // A log that is away stops its own tenants, which is told to them.
+      return reasons.some((those) => those.length === 0) ? [] : (reasons[0] ?? [])
     },
   }
 }

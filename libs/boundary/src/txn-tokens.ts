@@ -15,9 +15,10 @@ import {
   TXN_TOKEN_TOPIC,
   TXN_TOKEN_TYPE,
   type TxnTokenClaims,
+  type TxnTokenResult,
 } from '@countersign/envelope'
 import { type Clock, newHandle, type Random } from '@countersign/kernel'
-import type { SignalsView } from '@countersign/replica'
+import type { ByTenant, SignalsView } from '@countersign/replica'
 import type { CredentialKind } from '@countersign/schemas'
 import type { Authority, Judged } from './authority.ts'
 import { BoundaryError, type Denial, denied, failure } from './denial.ts'
@@ -56,15 +57,18 @@ export type TxnTokenAnswer =
 const MINUTE = 60_000
 const MAX_TARGETS = 32
 
+type Keys = Pick<SignalsView, 'ring'>
+type KeysByTenant = Keys & { readonly byTenant?: ByTenant<Keys> }
+
 /** Takes Txn-Tokens of both makers. */
 export class TxnTokenReader {
   readonly #options: Pick<Required<TxnTokenOptions>, 'trustDomain' | 'epsilonMs'>
-  readonly #replica: Pick<SignalsView, 'ring'>
+  readonly #replica: KeysByTenant
   readonly #clock: Clock
   readonly #issuers: Issuers | null
 
   /** @throws {BOUNDARY_OPTIONS_INVALID} @throws {TOKENS_OPTIONS_INVALID} for an issuer of something else. */
-  constructor(options: TxnTokenOptions, replica: Pick<SignalsView, 'ring'>, clock: Clock) {
+  constructor(options: TxnTokenOptions, replica: KeysByTenant, clock: Clock) {
     const { trustDomain, issuers = [], epsilonMs = 250 } = options
     const fits = (one: OwnIssuerConfig): boolean => one.typ === TXN_TOKEN_TYPE && one.audience === trustDomain
     if (!trustDomain || !issuers.every(fits)) {
@@ -78,9 +82,8 @@ export class TxnTokenReader {
   }
 
   async accept(token: string): Promise<Accepted | Denial> {
-    const ring = this.#replica.ring()
-    if (ring === null) return denied('key_not_in_force')
-    const opened = openTxnToken(token, { ...this.#options, ring, now: this.#clock.now() })
+    const opened = this.#open(token)
+    if (opened === null) return denied('key_not_in_force')
     if (opened.ok) {
       const found = read(opened.claims)
       if (!found.ok) return found
@@ -90,11 +93,32 @@ export class TxnTokenReader {
     }
     // A key id of the bundle is a boundary's, whatever else the token says; only what has none may be identity's.
     const { code } = opened
-    if (this.#issuers !== null && (code === 'txn_token_key_unknown' || code === 'txn_token_header_refused')) {
-      return this.#issuers.accept(token)
-    }
+    if (this.#issuers !== null && isUnknown(code)) return this.#issuers.accept(token)
     return denied(code === 'txn_token_expired' ? 'credential_expired' : 'credential_invalid', code)
   }
+
+  /** @returns null before the first bundle. */
+  #open(token: string): TxnTokenResult | null {
+    const { byTenant } = this.#replica
+    const now = this.#clock.now()
+    let refused: TxnTokenResult | null = null
+    for (const keys of byTenant?.views ?? [this.#replica]) {
+      const ring = keys.ring()
+      if (ring === null) continue
+      const opened = openTxnToken(token, { ...this.#options, ring, now })
+      const owns = byTenant === undefined || !opened.ok || byTenant.viewOf(opened.claims.tenant) === keys
+      if (opened.ok && owns) return opened
+      // Good by the keys of a log, but not of the one that owns its tenant.
+      const fault: TxnTokenResult = opened.ok ? { ok: false, code: 'txn_token_key_tenant' } : opened
+      if (refused === null || (!refused.ok && isUnknown(refused.code))) refused = fault
+    }
+    return refused
+  }
+}
+
+/** Whether no key that a bundle names has to do with it. */
+function isUnknown(code: string): boolean {
+  return code === 'txn_token_key_unknown' || code === 'txn_token_header_refused'
 }
 
 function read(all: Members): Read {

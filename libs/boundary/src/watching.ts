@@ -3,17 +3,18 @@
  * key a signal names, so that what concerns nobody here costs a look-up, however many are open.
  */
 import type { Clock } from '@countersign/kernel'
-import type { SignalsView } from '@countersign/replica'
+import type { ByTenant } from '@countersign/replica'
 import type { Logger } from '@countersign/telemetry'
-import type { Authority } from './authority.ts'
+import type { Authority, JudgingView } from './authority.ts'
 import { type Demands, unmet } from './demands.ts'
 import { type Denial, denied } from './denial.ts'
 import { isResolved, type Presented } from './presented.ts'
 
 /** What a boundary needs of the view this process keeps; a `Replica` is one. */
-export interface BoundaryView
-  extends Pick<SignalsView, 'floors' | 'freshness' | 'position' | 'reached' | 'ring'>,
-    Partial<ChangingView> {}
+export interface BoundaryView extends JudgingView, Partial<ChangingView> {
+  /** Set where several logs own the tenants between them: then each identity is judged by its tenant's view. */
+  readonly byTenant?: ByTenant<JudgingView>
+}
 
 /** Needed to watch. */
 export interface ChangingView {
@@ -42,8 +43,8 @@ export class Watching {
   readonly #hit = new Set<string>()
   #unsubscribe: (() => void) | null = null
   #cancelLook: () => void = () => {}
-  /** Monotonic milliseconds: when the proof of this view was made that was last seen in force. */
-  #provenAt = 0
+  /** Monotonic milliseconds, by view: when the proof of it was made that was last seen in force. */
+  readonly #provenAt = new Map<JudgingView, number>()
 
   constructor(authority: Authority, view: BoundaryView, clock: Clock, logger: Logger) {
     this.#logger = logger
@@ -54,6 +55,10 @@ export class Watching {
 
   get size(): number {
     return this.#all.size
+  }
+
+  get #views(): readonly JudgingView[] {
+    return this.#view.byTenant?.views ?? [this.#view]
   }
 
   add(presented: Presented, demands: Demands, onEnd: Watched['onEnd']): () => void {
@@ -73,7 +78,7 @@ export class Watching {
   }
 
   #begin(): void {
-    this.#provenAt = this.#clock.monotonic()
+    for (const view of this.#views) this.#provenAt.set(view, this.#clock.monotonic())
     this.#unsubscribe =
       this.#view.onSignal?.(({ facts }) => {
         const key = nameOf(facts.key)
@@ -144,7 +149,7 @@ export class Watching {
   #endOf(presented: Presented): number {
     const { identity, at } = presented
     const end = identity.expiresAt ?? Number.POSITIVE_INFINITY
-    const ring = this.#view.ring()
+    const ring = this.#authority.viewOf(identity.tenant).ring()
     return isResolved(presented) || ring === null ? end : Math.min(end, at + ring.bundle.window_ms)
   }
 
@@ -153,14 +158,23 @@ export class Watching {
    * said before counts for as long as a budget allows.
    */
   #look(): void {
-    const ring = this.#view.ring()
-    const now = this.#clock.monotonic()
-    const { proven, ageMs } = this.#view.freshness()
-    if (proven) this.#provenAt = now - ageMs
-    if (ring !== null && !(now - this.#provenAt <= ring.bundle.max_staleness_ms)) {
-      for (const watched of [...this.#all]) this.#end(watched, denied('view_not_fresh'))
+    const blind = new Set(this.#views.filter((view) => this.#isBlind(view)))
+    if (blind.size > 0) {
+      for (const watched of [...this.#all]) {
+        const { tenant } = watched.presented.identity
+        if (blind.has(this.#authority.viewOf(tenant))) this.#end(watched, denied('view_not_fresh'))
+      }
     }
     if (this.#all.size > 0) this.#cancelLook = this.#clock.after(LOOK_MS, () => this.#look())
+  }
+
+  /** Whether nothing can be judged by a view any more. */
+  #isBlind(view: JudgingView): boolean {
+    const ring = view.ring()
+    const now = this.#clock.monotonic()
+    const { proven, ageMs } = view.freshness()
+    if (proven) this.#provenAt.set(view, now - ageMs)
+    return ring !== null && !(now - (this.#provenAt.get(view) ?? 0) <= ring.bundle.max_staleness_ms)
   }
 }
 
