@@ -2,11 +2,14 @@
  * Judges one message: header, freshness, opening, position, rules, payload. Synchronous, so that nothing
  * can happen between the verdict and what is done on its account.
  */
-import type { Opener } from '@countersign/envelope'
-import { type Decision, decide, type JobClassRules, notFresh, type Phase } from '@countersign/policy'
+import type { KeyRing, OpenContext, Opener } from '@countersign/envelope'
+import { type Decision, type FreshnessReason, type JobClassRules, notFresh, type Phase } from '@countersign/policy'
 import { type Codec, type JobTopicNames, unframe } from '@countersign/schemas'
+import type { ConsumerView } from './consumer-view.ts'
+import { decideNow } from './deciding.ts'
 import { miswired } from './errors.ts'
 import type { Item } from './item.ts'
+import { LogsByTenant } from './logs-by-tenant.ts'
 import type { Settings } from './options.ts'
 import { faultSettlement, type Settlement, workSettlement } from './outcomes.ts'
 
@@ -18,6 +21,8 @@ export class Admission {
   readonly topic: JobTopicNames
   readonly #settings: Settings
   readonly #opener: Opener
+  /** Null with one log. */
+  readonly #logs: LogsByTenant | null
   readonly #codec: Codec<unknown>
 
   /** @throws {ENFORCER_TOPIC_UNKNOWN} when the catalogue does not have the topic of the class, or its payload. */
@@ -34,6 +39,8 @@ export class Admission {
     this.topic = topic
     this.#settings = settings
     this.#opener = opener
+    const { byTenant } = settings.replica
+    this.#logs = byTenant ? new LogsByTenant(byTenant, opener) : null
     this.#codec = codec
   }
 
@@ -45,30 +52,44 @@ export class Admission {
   /** All of `judge` but the payload, which is not looked into. */
   authorise(item: Item): Verdict {
     if (item.headerFault) return { wait: false, settlement: item.headerFault }
-    const { replica, clock, epsilonMs } = this.#settings
-    const freshness = replica.freshness()
+    return this.#logs === null || item.view !== null
+      ? this.#judgeBy(item.view ?? this.#settings.replica, item)
+      : this.#findLog(this.#logs, item)
+  }
+
+  /** Which log owns its tenant only the envelope says, and only once a key of some log has opened it. */
+  #findLog(logs: LogsByTenant, item: Item): Verdict {
+    let refused: Verdict = null
+    for (const view of logs.views) {
+      const ring = view.ring()
+      if (ring === null) continue
+      const result = logs.openerOf(view).open(item.header as Buffer, this.#context(item, ring))
+      // Opened or not: it counts once the owner's own keys have opened it, under a view that is fresh.
+      if (result.ok) return this.#judgeBy(logs.viewOf(result.envelope.claims.tctx.tenant), item)
+      if (result.code !== 'envelope_key_unknown') refused ??= { wait: false, settlement: faultSettlement(result.code) }
+    }
+    // Its key may be one that a log has and this consumer does not know yet.
+    const behind = logs.views.find((view) => view.ring() === null || notFresh(this.rules, view.freshness()) !== null)
+    if (behind) return this.#notFresh(behind, 'view_not_proven')
+    return refused ?? { wait: false, settlement: faultSettlement('envelope_key_unknown') }
+  }
+
+  /** @param view of the log that owns its tenant. */
+  #judgeBy(view: ConsumerView, item: Item): Verdict {
+    const freshness = view.freshness()
     item.freshness = freshness
-    item.viewOffset = replica.position().offset
-    const ring = replica.ring()
+    item.viewOffset = view.position().offset
+    const ring = view.ring()
     if (ring === null || ring !== item.ring) {
       // Keys come over the log as well: a view that is not fresh may lack the key, or still trust one that is gone.
       const reason = ring === null ? 'view_not_proven' : notFresh(this.rules, freshness)
-      if (ring === null || reason !== null) {
-        const settlement = {
-          outcome: 'parked',
-          reason: reason ?? 'view_not_proven',
-          rule: 'staleness_budget',
-          detail: freshness.closed,
-        } as const
-        return { wait: this.rules.whenNotFresh === 'wait', settlement }
-      }
-      const { key, value } = item.message
-      const event = { topic: this.rules.topic, key, value }
-      const context = { ring, now: clock.now(), epsilonMs, audience: this.topic.audience, ...event }
-      const result = this.#opener.open(item.header as Buffer, context)
+      if (ring === null || reason !== null) return this.#notFresh(view, reason ?? 'view_not_proven')
+      const opener = this.#logs?.openerOf(view) ?? this.#opener
+      const result = opener.open(item.header as Buffer, this.#context(item, ring))
       if (!result.ok) return { wait: false, settlement: faultSettlement(result.code) }
       item.opened = result.envelope
       item.ring = ring
+      item.view = view
     }
     const decision = this.decide(item, 'queued')
     if (decision.outcome === 'allow') {
@@ -77,25 +98,35 @@ export class Admission {
     }
     const { outcome, reason, rule, detail } = decision
     if (outcome === 'deny') return { wait: false, settlement: { outcome: 'denied', reason, rule, detail } }
-    return { wait: outcome === 'wait', settlement: { outcome: 'parked', reason, rule, detail } }
+    const wait = outcome === 'wait' && (reason === 'view_behind' || this.#mayWait(view))
+    return { wait, settlement: { outcome: 'parked', reason, rule, detail } }
+  }
+
+  #context(item: Item, ring: KeyRing): OpenContext {
+    const { clock, epsilonMs } = this.#settings
+    const { key, value, headers } = item.message
+    const { topic, rules } = this
+    return { ring, now: clock.now(), epsilonMs, audience: topic.audience, topic: rules.topic, key, value, headers }
+  }
+
+  #notFresh(view: ConsumerView, reason: FreshnessReason): Verdict {
+    const detail = view.freshness().closed
+    const settlement = { outcome: 'parked', reason, rule: 'staleness_budget', detail } as const
+    return { wait: this.rules.whenNotFresh === 'wait' && this.#mayWait(view), settlement }
+  }
+
+  /** What waits for a log holds up whatever stands behind it: not for long where that is work of logs that are fresh. */
+  #mayWait(view: ConsumerView): boolean {
+    if (this.#logs === null) return true
+    const { stalenessBudgetMs, maxWaitMs } = this.rules
+    const isFresh = (other: ConsumerView): boolean => notFresh(this.rules, other.freshness()) === null
+    return view.freshness().ageMs <= stalenessBudgetMs + maxWaitMs || !this.#logs.views.some(isFresh)
   }
 
   /** The bare decision on an opened item, now. */
-  decide(item: Item, phase: Phase): Decision {
-    const { replica, clock, epsilonMs } = this.#settings
-    const envelope = item.opened
-    if (envelope === null) throw new TypeError('only an opened envelope can be decided')
-    const { iat, tctx } = envelope.claims
-    return decide({
-      rules: this.rules,
-      envelope,
-      view: replica,
-      freshness: replica.freshness(),
-      reached: phase === 'queued' ? replica.reached(tctx.position, iat) : 'reached',
-      now: clock.now(),
-      epsilonMs,
-      phase,
-    })
+  decide({ opened }: Pick<Item, 'opened'>, phase: Phase): Decision {
+    if (opened === null) throw new TypeError('only an opened envelope can be decided')
+    return decideNow(this.#settings, this.rules, opened, phase)
   }
 
   /** Decodes the payload, once. @returns whether it could be read. */

@@ -66,8 +66,7 @@ export class Ledger {
 
   async #flush(): Promise<void> {
     const ready = this.#items.filter((item) => item.settlement !== null && !item.recorded)
-    if (ready.length === 0) return
-    await this.#append('final', ready)
+    if (ready.length > 0) await this.#append('final', ready)
     for (const item of ready) item.recorded = true
     let last: Item | undefined
     while (this.#items[this.#next]?.recorded) last = this.#items[this.#next++]
@@ -76,9 +75,11 @@ export class Ledger {
 
   async #append(phase: 'admitted' | 'final', items: readonly Item[], giveUp?: AbortSignal): Promise<void> {
     const { settings, recorder } = this.#parts
-    // One record, but for copies of events that were first read from several partitions.
-    const byOrigin = Map.groupBy(items, (item) => item.originPartition)
-    const records = [...byOrigin.values()].map((group) => recorder.record(phase, group))
+    // One record, but for copies of events that were first read from several partitions, and for tenants of several logs.
+    const byOrigin = [...Map.groupBy(items, (item) => item.originPartition).values()]
+    const byLog = (group: readonly Item[]): readonly Item[][] => [...Map.groupBy(group, (item) => item.view).values()]
+    const groups = settings.replica.byTenant ? byOrigin.flatMap(byLog) : byOrigin
+    const records = groups.map((group) => recorder.record(phase, group))
     if (records.length === 0) return
     try {
       await appendDurably(settings, settings.decisions.topic, records, giveUp)
