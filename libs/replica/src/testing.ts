@@ -253,6 +253,7 @@ export function testKeys(seed = 1): TestKeys {
 export class Scribe {
   readonly log: MemoryLog
   readonly keys: TestKeys
+  readonly topic: string
   readonly epsilonMs = 250
   logId: string
   epoch = 0
@@ -268,10 +269,11 @@ export class Scribe {
   #noted: { digest: Buffer; count: number } = { digest: new View().digest(), count: 0 }
   #covered: { offset: number; sentAt: number; horizon: number } = { offset: -1, sentAt: 0, horizon: 0 }
 
-  constructor(log: MemoryLog, keys: TestKeys = testKeys(), logId = 'log-1') {
+  constructor(log: MemoryLog, keys: TestKeys = testKeys(), logId = 'log-1', topic: string = SIGNALS_TOPIC) {
     this.log = log
     this.keys = keys
     this.logId = logId
+    this.topic = topic
   }
 
   bundle(change: Partial<TrustBundle> = {}, root: SigningKey = this.keys.root): LogRecord {
@@ -289,7 +291,7 @@ export class Scribe {
     }
     const { body, header } = signBundle(bundle, root)
     this.ring = new KeyRing(bundle)
-    return this.log.write(writeRecord('TrustBundle', body, header, testSchemas))
+    return this.log.write(writeRecord('TrustBundle', body, header, testSchemas), this.topic)
   }
 
   claim(change: Partial<EpochClaim> = {}, key: SigningKey = this.keys.checkpoint): LogRecord {
@@ -338,7 +340,7 @@ export class Scribe {
     const signal = this.makeSignal(change)
     const facts = signalFacts(signal)
     if (facts) this.view.apply(facts)
-    return this.log.write(this.signalRecord(signal))
+    return this.log.write(this.signalRecord(signal), this.topic)
   }
 
   nextCheckpoint(change: Partial<Checkpoint> = {}): Checkpoint {
@@ -393,7 +395,7 @@ export class Scribe {
   }
 
   #write(kind: SignalsRecordKind, body: Buffer, key: SigningKey): LogRecord {
-    return this.log.write(writeRecord(kind, body, signRecord(kind, body, key), testSchemas))
+    return this.log.write(writeRecord(kind, body, signRecord(kind, body, key), testSchemas), this.topic)
   }
 }
 
