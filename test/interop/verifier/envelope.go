@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/binary"
@@ -9,19 +8,31 @@ import (
 	"reflect"
 )
 
-// Envelopes (ENVELOPE.md §2 to §6).
+// Envelopes (ENVELOPE.md §2 to §6, §10 and §11).
+
+// versions of the claims' schema, by fingerprint in hex; the first adds nothing.
+type versions struct {
+	schemas map[string]*schema
+	first   string
+}
 
 type verifier struct {
-	schema      *schema
-	fingerprint []byte
-	ring        *ring
-	now         int64
-	epsilon     int64
+	versions versions
+	ring     *ring
+	now      int64
+	epsilon  int64
 }
 
 type event struct {
 	topic, audience string
 	key, value      []byte // nil for null
+	evidence        [][]byte
+}
+
+// What opening found: the claims, self first, and those of what it relies on; or a code.
+type opened struct {
+	chain, relied         []any
+	code, parent, earlier string
 }
 
 type wire struct {
@@ -106,23 +117,28 @@ func (v verifier) authenticate(b []byte) (claims map[string]any, code string) {
 	if !ed25519.Verify(key.publicKey, rootMessage(w.keyID, w.size, w.root()), w.signature) {
 		return nil, "envelope_signature_invalid"
 	}
-	if !bytes.Equal(b[4:12], v.fingerprint) {
+	fingerprint := hex.EncodeToString(b[4:12])
+	written, known := v.versions.schemas[fingerprint]
+	if !known {
 		return nil, "envelope_schema_unknown"
 	}
-	decoded, err := decode(v.schema, w.claims)
+	decoded, err := decode(written, w.claims)
 	if err != nil {
 		return nil, "envelope_malformed"
 	}
 	claims = decoded.(map[string]any)
+	if fingerprint != v.versions.first && len(reliesOn(claims)) == 0 && claims["succession"] == nil {
+		return nil, "envelope_malformed"
+	}
 	if number(claims["depth"]) > 3 {
 		return nil, "envelope_too_deep"
 	}
 	if !lawful(claims) {
 		return nil, "envelope_malformed"
 	}
-	iat, depth := number(claims["iat"]), number(claims["depth"])
+	iat := number(claims["iat"])
 	switch {
-	case key.use != "envelope" && (key.use != "derive" || depth == 0):
+	case key.use != "envelope" && (key.use != "derive" || claims["parent"] == nil):
 		return nil, "envelope_key_use"
 	case iat < key.notBefore:
 		return nil, "envelope_key_not_yet_valid"
@@ -159,7 +175,10 @@ func lawful(c map[string]any) bool {
 		}
 	}
 	iat, depth := number(c["iat"]), number(c["depth"])
-	if iat < 0 || number(c["exp"]) <= iat || depth < 0 || (depth == 0) != (c["parent"] == nil) {
+	if iat < 0 || number(c["exp"]) <= iat || depth < 0 || (depth == 0 || c["succession"] != nil) != (c["parent"] == nil) {
+		return false
+	}
+	if !lawfulReliance(c) {
 		return false
 	}
 	if number(get(c, "tctx", "scope_version")) < 0 || number(get(c, "tctx", "position", "offset")) < -1 {
@@ -193,10 +212,10 @@ func same(bound any, bytes []byte) bool {
 	return bound == hex.EncodeToString(bytes)
 }
 
-func (v verifier) open(b []byte, e event) (chain []any, code, parentCode string) {
+func (v verifier) open(b []byte, e event) (o opened) {
 	claims, code := v.authenticate(b)
 	if code != "" {
-		return nil, code, ""
+		return opened{code: code}
 	}
 	payload := e.value
 	if payload != nil {
@@ -205,34 +224,47 @@ func (v verifier) open(b []byte, e event) (chain []any, code, parentCode string)
 	}
 	switch {
 	case get(claims, "event", "topic") != e.topic:
-		return nil, "envelope_topic_mismatch", ""
+		return opened{code: "envelope_topic_mismatch"}
 	case !same(get(claims, "event", "key"), e.key):
-		return nil, "envelope_key_mismatch", ""
+		return opened{code: "envelope_key_mismatch"}
 	case !same(get(claims, "event", "payload_sha256"), payload):
-		return nil, "envelope_payload_mismatch", ""
+		return opened{code: "envelope_payload_mismatch"}
 	case claims["aud"] != e.audience:
-		return nil, "envelope_audience_mismatch", ""
+		return opened{code: "envelope_audience_mismatch"}
 	case number(claims["iat"]) > v.now+v.epsilon:
-		return nil, "envelope_from_future", ""
+		return opened{code: "envelope_from_future"}
 	case number(claims["exp"]) <= v.now:
-		return nil, "envelope_expired", ""
+		return opened{code: "envelope_expired"}
 	}
-	chain = append(chain, claims)
+	o = v.ancestry(claims)
+	if o.code == "" && len(reliesOn(claims)) > 0 {
+		o.relied, o.code, o.earlier = v.relied(claims, e.evidence)
+	}
+	return o
+}
+
+// ancestry does §6 and the window of §5.
+func (v verifier) ancestry(claims map[string]any) opened {
+	chain := []any{claims}
 	for claims["parent"] != nil {
 		parent, code := v.authenticate(unhex(claims["parent"].(string)))
 		if code != "" {
-			return nil, "envelope_parent_invalid", code
+			return opened{code: "envelope_parent_invalid", parent: code}
 		}
 		if widened(claims, parent) {
-			return nil, "envelope_widened", ""
+			return opened{code: "envelope_widened"}
 		}
 		claims = parent
 		chain = append(chain, claims)
 	}
-	if number(claims["iat"]) <= v.now-v.ring.windowMs+v.ring.stalenessMs+v.epsilon {
-		return nil, "envelope_expired", ""
+	began := number(claims["iat"])
+	if claims["succession"] != nil {
+		began = number(get(claims, "succession", "begun_at"))
 	}
-	return chain, "", ""
+	if began <= v.now-v.ring.windowMs+v.ring.stalenessMs+v.epsilon {
+		return opened{code: "envelope_expired"}
+	}
+	return opened{chain: chain}
 }
 
 func widened(child, parent map[string]any) bool {
@@ -250,6 +282,9 @@ func widened(child, parent map[string]any) bool {
 		return true
 	}
 	if number(child["exp"]) > number(parent["exp"]) || number(child["iat"]) < number(parent["iat"]) {
+		return true
+	}
+	if !holdsAll(reliesOn(child), reliesOn(parent)) {
 		return true
 	}
 	has := map[any]bool{}

@@ -68,14 +68,17 @@ func publicKeys(texts []string) (out []ed25519.PublicKey) {
 
 func main() {
 	folder := os.Args[1]
-	claims, fingerprint := schemaOf(filepath.Join(folder, "avro/envelope-claims.avsc"))
+	first, firstPrint := schemaOf(filepath.Join(folder, "history/EnvelopeClaims/v1.avsc"))
+	second, secondPrint := schemaOf(filepath.Join(folder, "avro/envelope-claims.avsc"))
+	oldest := hex.EncodeToString(firstPrint)
+	claims := versions{map[string]*schema{oldest: first, hex.EncodeToString(secondPrint): second}, oldest}
 	bundle, _ := schemaOf(filepath.Join(folder, "avro/trust-bundle.avsc"))
 	vectors := filepath.Join(folder, "vectors")
 	targets(filepath.Join(vectors, "targets.json"))
-	seals(filepath.Join(vectors, "seal.json"), claims, fingerprint)
+	seals(filepath.Join(vectors, "seal.json"), claims)
 	bundles(filepath.Join(vectors, "bundles.json"), bundle)
 	records(filepath.Join(vectors, "records.json"), bundle)
-	envelopes(filepath.Join(vectors, "envelopes.json"), claims, fingerprint, bundle)
+	envelopes(filepath.Join(vectors, "envelopes.json"), claims, bundle)
 	fmt.Printf("%d passed, %d failed\n", passed, failed)
 	if failed > 0 || passed == 0 {
 		os.Exit(1)
@@ -92,7 +95,7 @@ func targets(path string) {
 	}
 }
 
-func seals(path string, s *schema, fingerprint []byte) {
+func seals(path string, claimsOf versions) {
 	var file struct {
 		Cases []struct {
 			Name, Fingerprint string
@@ -105,7 +108,8 @@ func seals(path string, s *schema, fingerprint []byte) {
 	}
 	load(path, &file)
 	for _, c := range file.Cases {
-		check("seal", c.Name+": fingerprint", c.Fingerprint, hex.EncodeToString(fingerprint))
+		s, known := claimsOf.schemas[c.Fingerprint]
+		check("seal", c.Name+": fingerprint", true, known)
 		key := ed25519.NewKeyFromSeed(unhex(c.PrivateKey))
 		check("seal", c.Name+": public key", c.PublicKey, hex.EncodeToString(key.Public().(ed25519.PublicKey)))
 		var bodies [][]byte
@@ -114,7 +118,7 @@ func seals(path string, s *schema, fingerprint []byte) {
 			check("seal", fmt.Sprint(c.Name, ": body ", i), c.Bodies[i], hex.EncodeToString(body))
 			bodies = append(bodies, body)
 		}
-		for i, envelope := range seal(fingerprint, bodies, c.KeyID, key) {
+		for i, envelope := range seal(unhex(c.Fingerprint), bodies, c.KeyID, key) {
 			check("seal", fmt.Sprint(c.Name, ": envelope ", i), c.Envelopes[i], hex.EncodeToString(envelope))
 		}
 	}
@@ -172,7 +176,7 @@ func records(path string, s *schema) {
 	}
 }
 
-func envelopes(path string, claims *schema, fingerprint []byte, bundle *schema) {
+func envelopes(path string, claims versions, bundle *schema) {
 	var file struct {
 		Bundles map[string]signed
 		Cases   []struct {
@@ -182,9 +186,9 @@ func envelopes(path string, claims *schema, fingerprint []byte, bundle *schema) 
 			Key, Value                    *string
 			Headers                       [][2]string
 			Expect                        struct {
-				OK           bool
-				Code, Parent string
-				Chain        []any
+				OK                    bool
+				Code, Parent, Earlier string
+				Chain, Relied         []any
 			}
 		}
 	}
@@ -195,22 +199,30 @@ func envelopes(path string, claims *schema, fingerprint []byte, bundle *schema) 
 	}
 	for _, c := range file.Cases {
 		var found []string
+		var evidence [][]byte
 		for _, header := range c.Headers {
 			if header[0] == "countersign-envelope" {
 				found = append(found, header[1])
+			}
+			if header[0] == "countersign-relies-on" {
+				evidence = append(evidence, unhex(header[1]))
 			}
 		}
 		if len(found) != 1 {
 			check("envelopes", c.Name, c.Expect.Code, map[bool]string{true: "envelope_missing", false: "envelope_repeated"}[len(found) == 0])
 			continue
 		}
-		v := verifier{claims, fingerprint, rings[c.Bundle], c.Now, c.Epsilon}
-		chain, code, parent := v.open(unhex(found[0]), event{c.Topic, c.Audience, maybe(c.Key), maybe(c.Value)})
-		check("envelopes", c.Name, c.Expect.Code+" "+c.Expect.Parent, code+" "+parent)
+		v := verifier{claims, rings[c.Bundle], c.Now, c.Epsilon}
+		got := v.open(unhex(found[0]), event{c.Topic, c.Audience, maybe(c.Key), maybe(c.Value), evidence})
+		want := c.Expect.Code + " " + c.Expect.Parent + " " + c.Expect.Earlier
+		check("envelopes", c.Name, want, got.code+" "+got.parent+" "+got.earlier)
 		if c.Expect.Chain != nil {
-			check("envelopes", c.Name+": claims", c.Expect.Chain, chain)
+			check("envelopes", c.Name+": claims", c.Expect.Chain, got.chain)
 		}
-		if c.Expect.OK != (code == "") {
+		if c.Expect.Relied != nil {
+			check("envelopes", c.Name+": relied", c.Expect.Relied, got.relied)
+		}
+		if c.Expect.OK != (got.code == "") {
 			failed++
 		}
 	}
