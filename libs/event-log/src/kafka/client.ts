@@ -1,6 +1,7 @@
 /** kafkajs clients as this adapter wants them. The only place that configures kafkajs. */
 import kafkajs, { type Kafka as KafkaClient, type KafkaConfig, type SASLOptions } from 'kafkajs'
 import { boundGzip } from './bounded-gzip.ts'
+import { readFetchesFast } from './fast-fetch.ts'
 import { stopIdleTimers } from './idle-timers.ts'
 
 /** How to reach the brokers. */
@@ -23,6 +24,7 @@ export const REQUEST_TIMEOUT_MS = 8_000
 export function kafkaClient(connection: KafkaConnection, purpose: string): KafkaClient {
   boundGzip()
   stopIdleTimers()
+  readFetchesFast()
   return new kafkajs.Kafka({
     clientId: `${connection.clientId}.${purpose}`,
     brokers: [...connection.brokers],
