@@ -84,6 +84,8 @@ function resultOf(parts: AttemptParts, item: Item, run: Run, end: End): AttemptR
     // What was allowed when it was committed is done, whatever came since.
     if (run.ended ? rules.effect === 'rechecked' && run.checked : !unchecked) return EXECUTED
   }
+  // What a commit was refused for says more than that the work was running.
+  if (refused?.outcome === 'deny') return refusalSettlement(refused)
   if (run.revoked) return run.revoked
   if (run.stopped) return 'released'
   if (refused) return refused.outcome === 'wait' && mayRetry(item, rules) ? 'retry' : refusalSettlement(refused)
