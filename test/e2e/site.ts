@@ -252,11 +252,12 @@ export class Site {
     this.#worker = null
   }
 
-  async startWorker(): Promise<void> {
+  /** @param more of its configuration, without its prefix. */
+  async startWorker(more: Readonly<Record<string, string>> = {}): Promise<void> {
     const own = { CONSUMER: 'worker-1', ROOT_KEY: this.rootKey, CHECKPOINT_INTERVAL: '300ms', PROBE_SECRET }
     const config = loadConfig(
       workerConfig,
-      environment({ LOG_PATH: this.logPath, ...own, HISTORY_PATH: this.historyPath }),
+      environment({ LOG_PATH: this.logPath, ...own, HISTORY_PATH: this.historyPath, ...more }),
     )
     this.#worker = await startWorker(config, this.#logger('worker'))
   }

@@ -1,5 +1,13 @@
 /** Envelope, view and job class to a decision. Pure: no clock, no I/O. */
 export {
+  type CaseResult,
+  judgeCases,
+  type PolicyCase,
+  type PolicyExpectation,
+  type PolicyTable,
+  readCases,
+} from './cases.ts'
+export {
   type Allow,
   type DecideInput,
   type Decision,
@@ -18,5 +26,6 @@ export {
   type JobClassRules,
   ruleVersion,
 } from './job-class.ts'
-export type { InFlightRule, PresetName } from './presets.ts'
+export { defineJobClasses } from './job-classes.ts'
+export type { EffectRule, InFlightRule, PresetName } from './presets.ts'
 export type { FreshnessReason, RefusalReason } from './reasons.ts'

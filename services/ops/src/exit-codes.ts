@@ -6,7 +6,7 @@ export const EXIT = {
   failed: 1,
   /** Wrong arguments; nothing was tried. */
   usage: 2,
-  /** Something differs from the catalogue, or a check of `doctor` failed. */
+  /** Something differs from the catalogue, a check or a case failed, or a recorded decision would turn. */
   differs: 3,
   /** The revocation is durable in the store and will be delivered. */
   pending: 4,
@@ -23,7 +23,7 @@ Exit codes:
   0  done; nothing differs; acknowledged
   1  it could not be done
   2  wrong arguments
-  3  something differs from the catalogue, or a check failed
+  3  something differs from the catalogue, a check or a case failed, or a decision would turn
   4  revocation pending: durable in the store, will be delivered
   5  outcome unknown: ask again with the printed id
   6  refused, nothing was changed`

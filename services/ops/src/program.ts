@@ -5,6 +5,8 @@ import { chain } from './chain.ts'
 import { type LogOptions, withEnvironment } from './connection.ts'
 import { doctor } from './doctor.ts'
 import { EXIT, EXIT_HELP, type ExitCode } from './exit-codes.ts'
+import { policyDiff } from './policy/diff.ts'
+import { policyTest } from './policy/test.ts'
 import { PROBE_HELP } from './probes/means.ts'
 import { revocation, revoke } from './revoke.ts'
 import { tailSignals } from './tail.ts'
@@ -55,7 +57,7 @@ function build({ env, terminal, clock, signal }: ProgramContext, end: (code: Exi
     })
     .helpCommand(false)
     .allowExcessArguments()
-    .action(() => nameOne(program, 'topics, tail, chain, revoke, revocation or doctor'))
+    .action(() => nameOne(program, 'topics, tail, chain, policy, revoke, revocation or doctor'))
 
   const topics = program
     .command('topics')
@@ -90,6 +92,25 @@ function build({ env, terminal, clock, signal }: ProgramContext, end: (code: Exi
     .argument('<handle>', 'of any of its tokens (jti), or of a session, a refresh family (sid) or a transaction (txn)')
     .option('--from <place>', 'start, -<duration> or an RFC 3339 time', 'start')
     .action(async (handle, options) => end(await chain(handle, placed(options), terminal, clock)))
+
+  const policy = program
+    .command('policy')
+    .description('Try job classes: on cases written down, and on what was decided.')
+    .allowExcessArguments()
+    .action(() => nameOne(policy, 'policy test or policy diff'))
+  withLimits(policy.command('test').description('Judge a table of cases; needs no log.'))
+    .argument('<file>', 'JSON: "cases", and "classes" or the name of a file with them')
+    .option('--classes <file>', 'job classes, JSON, over those the table names')
+    .addOption(outputOption())
+    .action((file, options) => end(policyTest(file, options, terminal)))
+  withLimits(
+    withRoot(withLog(policy.command('diff').description('Say which recorded decisions other rules would turn.'))),
+  )
+    .requiredOption('--classes <file>', 'the job classes to judge by, JSON; those it does not name are left out')
+    .option('--from <place>', 'start, -<duration> or an RFC 3339 time', 'start')
+    .option('--to <place>', '-<duration> or an RFC 3339 time; default now')
+    .option('--show <n>', 'how many to list', '20')
+    .action(async (options) => end(await policyDiff(placed(options), terminal, clock)))
 
   withIdentity(program.command('revoke').description('Revoke everything that depends on a target.'), env)
     .argument('<target>', 'session:<handle>, subject:<id>, tenant:<id>, affiliation:<tenant>/<subject>, …')
@@ -160,6 +181,12 @@ function nameOne(command: Command, commands: string): never {
   return command.error(
     `error: ${given === undefined ? '' : `there is no command ${given}: `}name one of ${commands}; see --help`,
   )
+}
+
+function withLimits(command: Command): Command {
+  return command
+    .option('--checkpoint-interval <duration>', 'interval of the notary, which bounds staleness budgets', '1s')
+    .option('--epsilon <duration>', 'skew tolerated', '250ms')
 }
 
 function withRoot(command: Command): Command {

@@ -189,6 +189,21 @@ describe('its configuration', () => {
     ],
     ['brokers without a registry', { COUNTERSIGN_KAFKA_BROKERS: 'a:1' }, 'COUNTERSIGN_REGISTRY_URL'],
     ['a short root key', { COUNTERSIGN_LOG_PATH: 'x', COUNTERSIGN_ROOT_KEY: 'AAAA' }, 'COUNTERSIGN_ROOT_KEY'],
+    [
+      'classes that are no JSON',
+      { COUNTERSIGN_LOG_PATH: 'x', COUNTERSIGN_JOB_CLASSES: '[' },
+      'COUNTERSIGN_JOB_CLASSES: is not',
+    ],
+    ['no classes', { COUNTERSIGN_LOG_PATH: 'x', COUNTERSIGN_JOB_CLASSES: '[]' }, 'at least one class'],
+    [
+      'a class whose budget its notary cannot keep',
+      {
+        COUNTERSIGN_LOG_PATH: 'x',
+        COUNTERSIGN_CHECKPOINT_INTERVAL: '2s',
+        COUNTERSIGN_JOB_CLASSES: '[{"name":"a","topic":"t","action":"a","stalenessBudgetMs":5000}]',
+      },
+      'at least 6250',
+    ],
     ['an unknown key', { COUNTERSIGN_LOG_PATH: 'x', COUNTERSIGN_COLOUR: 'red' }, 'COUNTERSIGN_COLOUR'],
   ])('refuses %s by name', (_, change, named) => {
     expect(() => loadConfig(config, { ...least, ...change })).toThrow(named)

@@ -1,13 +1,18 @@
 /** Configuration of the worker, from `COUNTERSIGN_*`. */
 import { hostFields, logFields, namesOneLog, viewFields } from '@countersign/host'
-import { field } from '@countersign/kernel'
+import { field, isCountersignError } from '@countersign/kernel'
 import { z } from 'zod'
+import { givenClasses } from './job-classes.ts'
 
 export const config = z
   .object({
     ...hostFields,
     ...viewFields,
     consumer: field.text().describe('name of this instance in decisions and progress; distinct among workers'),
+    jobClasses: field
+      .text()
+      .optional()
+      .describe('job classes, JSON, as GET /v1/job-classes tells them; use _FILE; default the four of the example'),
     group: field.text().default('worker').describe('consumer group; each job class has one of its own below it'),
     ...logFields,
     checkpointInterval: field.duration().prefault('1s').describe('interval of the notary; default 1s'),
@@ -26,5 +31,13 @@ export const config = z
     progressEvery: field.duration().prefault('2s').describe('between progress records; default 2s'),
   })
   .superRefine(namesOneLog)
+  .superRefine((given, ctx) => {
+    try {
+      givenClasses(given)
+    } catch (error) {
+      const message = isCountersignError(error) ? error.publicMessage : 'is not JSON'
+      ctx.addIssue({ code: 'custom', path: ['jobClasses'], message })
+    }
+  })
 
 export type WorkerConfig = Readonly<z.output<typeof config>>

@@ -1,5 +1,5 @@
 /** The four job classes of the reference consumer. They differ on purpose, in scopes, budgets and in-flight rules. */
-import { defineJobClass, type JobClassLimits, type JobClassRules } from '@countersign/policy'
+import { defineJobClass, defineJobClasses, type JobClassLimits, type JobClassRules } from '@countersign/policy'
 
 /** @throws {POLICY_CLASS_INVALID} when the checkpoint interval is too long for the smallest budget. */
 export function jobClasses(limits: JobClassLimits = {}): readonly JobClassRules[] {
@@ -58,4 +58,18 @@ export function jobClasses(limits: JobClassLimits = {}): readonly JobClassRules[
       limits,
     ),
   ]
+}
+
+/**
+ * The classes a configuration gives, or the four.
+ * @throws {SyntaxError} for what is no JSON. @throws {POLICY_CLASS_INVALID}
+ */
+export function givenClasses(config: {
+  readonly jobClasses?: string | undefined
+  readonly checkpointInterval: number
+  readonly epsilon: number
+}): readonly JobClassRules[] {
+  const { jobClasses: given, checkpointInterval: checkpointIntervalMs, epsilon: epsilonMs } = config
+  const limits = { checkpointIntervalMs, epsilonMs }
+  return given === undefined ? jobClasses(limits) : defineJobClasses(JSON.parse(given), limits)
 }
