@@ -23,6 +23,7 @@ export class FakeView implements BoundaryView {
   ringInForce: TestAuthority['ring'] | null
   fresh = true
   ageMs = 1_000
+  logId = 'log-1'
   offset = 41
   /** Up to here the view is proven complete, epoch ms. */
   asOf = NOW
@@ -53,11 +54,11 @@ export class FakeView implements BoundaryView {
   }
 
   position(): LogPosition {
-    return { log_id: 'log-1', offset: this.offset }
+    return { log_id: this.logId, offset: this.offset }
   }
 
   reached(position: LogPosition, iat = Number.POSITIVE_INFINITY): 'reached' | 'behind' | 'beyond' {
-    if (position.log_id === 'log-1' && position.offset <= this.offset) return 'reached'
+    if (position.log_id === this.logId && position.offset <= this.offset) return 'reached'
     return this.asOf > iat + 250 ? 'beyond' : 'behind'
   }
 
