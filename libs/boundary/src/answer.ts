@@ -1,4 +1,5 @@
 /** The problem document a refused request is answered with (RFC 9457): no more than its sender should know. */
+import { bearerChallenge } from '@countersign/tokens'
 import { type Denial, publicDenial } from './denial.ts'
 
 export interface Answer {
@@ -35,9 +36,9 @@ export function answerOf(denial: Denial, requestId?: string): Answer {
 /** @returns the value of `WWW-Authenticate`; null when another credential would not help. */
 function challengeOf({ code, challenge = {} }: Denial): string | null {
   const { scopes, acrValues, maxAgeS } = challenge
-  if (code === 'scope_missing') return bearer({ error: 'insufficient_scope', scope: scopes?.join(' ') })
+  if (code === 'scope_missing') return bearerChallenge({ error: 'insufficient_scope', scope: scopes?.join(' ') })
   if (code === 'authentication_insufficient') {
-    return bearer({
+    return bearerChallenge({
       error: 'insufficient_user_authentication',
       error_description: 'A stronger or more recent authentication is required',
       acr_values: acrValues?.join(' '),
@@ -45,15 +46,5 @@ function challengeOf({ code, challenge = {} }: Denial): string | null {
     })
   }
   if (publicDenial(code).status !== 401) return null
-  return code === 'credential_missing' ? 'Bearer' : bearer({ error: 'invalid_token' })
-}
-
-function bearer(parameters: Readonly<Record<string, string | undefined>>): string {
-  const given = Object.entries(parameters).filter(([, value]) => value !== undefined)
-  return `Bearer ${given.map(([name, value]) => `${name}="${quotable(value ?? '')}"`).join(', ')}`
-}
-
-/** RFC 6750 §3: what may stand between the quotes. */
-function quotable(value: string): string {
-  return value.replace(/[^\x20\x21\x23-\x5b\x5d-\x7e]/g, '')
+  return code === 'credential_missing' ? bearerChallenge() : bearerChallenge({ error: 'invalid_token' })
 }

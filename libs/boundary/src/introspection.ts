@@ -2,12 +2,12 @@
  * Opaque access tokens: identity is asked what one is worth now (RFC 7662). No answer is kept here. The position an answer
  * carries is what lets a consumer know that it has seen everything identity had when it said yes.
  */
+import { type Members, object } from '@countersign/envelope/claims'
 import type { Secret } from '@countersign/kernel'
 import { type AskOptions, ask } from './asking.ts'
 import { type Denial, denied } from './denial.ts'
 import type { ResolvedIdentity } from './identity.ts'
 import { ownIdentity } from './own-claims.ts'
-import { type Members, object } from './reading.ts'
 
 /** Asks the issuer about an opaque token. Never throws. */
 export interface TokenResolver {

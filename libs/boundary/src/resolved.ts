@@ -1,8 +1,8 @@
 /** Reads identity's answer. It comes from inside, over HTTP: its shape is checked, its unknown members are dropped. */
+import { list, type Members, object, oneOf, orNull, string, text, time, whole } from '@countersign/envelope/claims'
 import { isTarget, TARGET_KINDS } from '@countersign/revocation'
 import type { Actor, CredentialKind, PrincipalKind } from '@countersign/schemas'
 import type { IdentityTarget, ResolvedIdentity } from './identity.ts'
-import { list, type Members, object, oneOf, orNull, string, text, time, whole } from './reading.ts'
 
 const PRINCIPALS: readonly string[] = ['user', 'service', 'webhook', 'schedule', 'system'] satisfies PrincipalKind[]
 

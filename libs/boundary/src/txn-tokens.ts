@@ -5,7 +5,6 @@
  */
 import {
   actClaim,
-  CREDENTIAL_KINDS,
   EnvelopeError,
   MAX_TXN_TOKEN_LIFE_MS,
   openTxnToken,
@@ -17,16 +16,14 @@ import {
   type TxnTokenClaims,
   type TxnTokenResult,
 } from '@countersign/envelope'
+import { type Members, member, orNull, readTransactionClaims, text } from '@countersign/envelope/claims'
 import { type Clock, newHandle, type Random } from '@countersign/kernel'
 import type { ByTenant, SignalsView } from '@countersign/replica'
-import type { CredentialKind } from '@countersign/schemas'
 import type { Authority, Judged } from './authority.ts'
 import { BoundaryError, type Denial, denied, failure } from './denial.ts'
 import { type BoundaryIdentity, type IdentityTarget, type JsonObject, normalScopes } from './identity.ts'
 import { type Accepted, Issuers, type OwnIssuerConfig, type Read } from './issuers.ts'
-import { member, seconds, transactionIdentity } from './own-claims.ts'
 import type { Presented } from './presented.ts'
-import { type Members, object, oneOf, orNull, text } from './reading.ts'
 
 export interface TxnTokenOptions {
   /** `aud` of every Txn-Token. */
@@ -131,27 +128,19 @@ function read(all: Members): Read {
 
 /** @throws {TypeError} when a claim is missing, malformed, or belies another. */
 function presentedOf(all: Members): Presented {
-  const claim = (name: string): unknown => member(all, name)
-  const credential = orNull((value) => oneOf(CREDENTIAL_KINDS, value) as CredentialKind, claim('credential')) ?? 'jwt'
-  const identity = transactionIdentity(all, credential)
-  const txn = text(claim('txn'))
-  text(claim('req_wl'))
-  // Whoever ends the transaction ends this.
-  const hit = identity.targets.some(({ kind, id }) => kind === 'transaction' && id === txn)
-  if (!hit || identity.expiresAt === null) throw new TypeError()
-  const context = object(claim('rctx') ?? {})
-  const end = claim('credential_exp')
+  const claims = readTransactionClaims(all)
+  const { identity, txn, requestId, correlationId, details, context } = claims
   return {
     // What it began with ends the work; the token's own end only ends its being shown.
-    identity: { ...identity, expiresAt: end === undefined ? identity.expiresAt : orNull(seconds, end) },
-    at: seconds(claim('iat')),
+    identity: { ...identity, expiresAt: claims.credentialEnd },
+    at: claims.issuedAt,
     transaction: {
       txn,
-      requestId: orNull(text, claim('request_id')),
-      correlationId: orNull(text, claim('correlation_id')),
+      requestId,
+      correlationId,
       ip: orNull(text, member(context, 'req_ip')),
       userAgent: orNull(text, member(context, 'user_agent')),
-      details: object(claim('tctx') ?? {}),
+      details,
       context,
       until: identity.expiresAt,
     },

@@ -1,5 +1,6 @@
 /** JWTs: verified with everything pinned, signed by rotating keys. Owns the only use of jose. */
 export { ALGORITHMS, type Algorithm, SIGNING_ALGORITHMS, type SigningAlgorithm } from './algorithms.ts'
+export { bearerChallenge, type ChallengeParameters } from './challenge.ts'
 export type { TokenClaims } from './claims.ts'
 export {
   type ClientAssertionOptions,
