@@ -20,6 +20,7 @@ import type { TokenResolver } from './introspection.ts'
 import { type IssuerConfig, Issuers } from './issuers.ts'
 import { createJobs, type Jobs } from './jobs.ts'
 import type { Presented } from './presented.ts'
+import { Reliances } from './reliances.ts'
 import type { RememberOptions } from './remembered.ts'
 import { replayGuardBySender } from './replay.ts'
 import { type ScheduleEntry, type ScheduleOptions, scheduleEntry } from './schedules.ts'
@@ -207,6 +208,7 @@ export function createBoundary(options: BoundaryOptions): Boundary {
   const jobs = createJobs({
     ...options,
     authority,
+    reliances: new Reliances(authority, clock),
     presentedOf: (identity) => made.get(identity),
     maxEnvelopeLifeMs,
     maxQueued: options.maxQueued ?? 10_000,

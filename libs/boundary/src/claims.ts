@@ -6,6 +6,7 @@ import type { Authority, Judged } from './authority.ts'
 import { type Denial, denied } from './denial.ts'
 import type { BoundaryIdentity } from './identity.ts'
 import type { Presented } from './presented.ts'
+import type { Reliance, Reliances } from './reliances.ts'
 
 /** A job that is well-formed, encoded, and waits to be sealed. */
 export interface PreparedJob {
@@ -19,6 +20,8 @@ export interface PreparedJob {
   /** Scopes asked for; null for all there are. */
   readonly scope: readonly string[] | null
   readonly expiresInMs: number | undefined
+  /** Envelopes of earlier steps; empty for most. */
+  readonly relied: readonly Buffer[]
 }
 
 export interface ClaimsOptions {
@@ -26,30 +29,33 @@ export interface ClaimsOptions {
   readonly clock: Clock
   readonly workload: string
   readonly maxEnvelopeLifeMs: number
+  readonly reliances: Reliances
 }
 
 /** @returns what will be signed, or why this identity may not have it now. */
 export function claimsOf(job: PreparedJob, options: ClaimsOptions): { ok: true; claims: EnvelopeClaims } | Denial {
-  const { authority, clock, workload, maxEnvelopeLifeMs } = options
-  const { identity, names, key, value, eventId, presented } = job
+  const { authority, clock, workload, maxEnvelopeLifeMs, reliances } = options
+  const { identity, names, key, value, eventId, presented, relied } = job
   const judged = authority.judge(presented)
   if (!judged.ok) return judged
   if (!authority.keyGranted(identity.tenant, job.topic)) return denied('key_not_granted')
   const scope = job.scope ?? judged.scopes
   if (scope.some((one) => !judged.scopes.includes(one))) return denied('scope_removed')
+  const reliance = relied.length === 0 ? null : reliances.judge(relied, identity, judged)
+  if (reliance !== null && !reliance.ok) return reliance
   const now = clock.now()
   const life = Math.max(1, Math.min(job.expiresInMs ?? maxEnvelopeLifeMs, maxEnvelopeLifeMs))
   return {
     ok: true,
     claims: {
-      txn: identity.txn,
+      txn: reliance?.txn ?? identity.txn,
       sub: identity.sub,
       aud: names.audience,
       scope,
       req_wl: workload,
       iat: now,
       exp: Math.min(now + life, identity.expiresAt ?? Number.POSITIVE_INFINITY),
-      tctx: transactionContext(identity, judged),
+      tctx: transactionContext(identity, reliance ?? judged),
       rctx: {
         request_id: identity.requestId,
         auth_time: identity.authTime,
@@ -63,13 +69,16 @@ export function claimsOf(job: PreparedJob, options: ClaimsOptions): { ok: true; 
       event: bindEvent({ topic: job.topic, key, id: eventId, value }),
       depth: 0,
       parent: null,
-      relies_on: [],
+      relies_on: reliance?.hashes ?? [],
       succession: null,
     },
   }
 }
 
-function transactionContext(identity: BoundaryIdentity, judged: Judged): EnvelopeClaims['tctx'] {
+function transactionContext(
+  identity: BoundaryIdentity,
+  judged: Pick<Judged | Reliance, 'targets' | 'position'>,
+): EnvelopeClaims['tctx'] {
   const { tenant, principal, act, credential, session, client, device, scopeVersion } = identity
   const { targets, position } = judged
   return { tenant, principal, act, credential, session, client, device, targets, scope_version: scopeVersion, position }

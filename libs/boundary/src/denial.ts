@@ -26,6 +26,8 @@ export type DenialCode =
   | 'key_not_granted'
   /** A scope was asked for that a signal has removed. */
   | 'scope_removed'
+  /** What a job relies on does not hold, or is of another tenant or transaction. */
+  | 'reliance_refused'
   /** A scope is demanded that the identity does not have. */
   | 'scope_missing'
   /** Authenticated too weakly, or too long ago, for what is asked. */
@@ -101,6 +103,7 @@ const PUBLIC: Readonly<Record<DenialCode, PublicDenial>> = {
   key_not_in_force: AWAY,
   key_not_granted: FORBIDDEN,
   scope_removed: FORBIDDEN,
+  reliance_refused: FORBIDDEN,
   scope_missing: NARROW,
   authentication_insufficient: WEAK,
   webhook_in_progress: IN_PROGRESS,

@@ -44,7 +44,13 @@ describe('send', () => {
   test('appends a job that opens, with its payload, trace and correlation', async () => {
     const sent = await f.boundary.jobs.send(job())
     const [record] = records(f) as [LogRecord]
-    expect(sent).toEqual({ partition: 0, offset: 0, timestamp: NOW, eventId: expect.any(Buffer) })
+    expect(sent).toEqual({
+      partition: 0,
+      offset: 0,
+      timestamp: NOW,
+      eventId: expect.any(Buffer),
+      evidence: expect.any(Function),
+    })
     const opened = open(f, record)
     expect(opened).toMatchObject({
       ok: true,

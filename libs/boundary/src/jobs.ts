@@ -1,4 +1,5 @@
 /** Sends jobs for identities this boundary made. */
+import { EnvelopeError, joinEvidence } from '@countersign/envelope'
 import { EventLogError, maxRecordBytes } from '@countersign/event-log'
 import { newId, type Random } from '@countersign/kernel'
 import { type Catalogue, frame } from '@countersign/schemas'
@@ -24,13 +25,19 @@ export interface Job {
   readonly expiresInMs?: number
   /** 16 bytes; default fresh. Give the same again to repeat a send whose outcome is unknown. */
   readonly eventId?: Uint8Array
+  /**
+   * Evidence of earlier steps this one depends on, as their sends or handlers gave it: at most eight envelopes. Consumers
+   * judge each again. The job goes on with the transaction of those steps, and ends with it. Default none.
+   */
+  readonly reliesOn?: readonly Uint8Array[]
 }
 
 export interface Jobs {
   /**
    * Seals one job and appends it; resolves when durable.
    * @throws {BOUNDARY_JOB_DENIED} the identity is refused now; `denial` says why.
-   * @throws {BOUNDARY_JOB_INVALID} the value does not fit the topic's schema, or the event id is not 16 bytes.
+   * @throws {BOUNDARY_JOB_INVALID} the value does not fit the topic's schema, the event id is not 16 bytes, or what it relies
+   * on is no evidence or too much.
    * @throws {BOUNDARY_JOB_OVERSIZE} the envelope exceeds 16 KiB, or key and value what a record may hold.
    * @throws {BOUNDARY_SCOPE_WIDENED} a scope the identity does not have.
    * @throws {BOUNDARY_IDENTITY_UNKNOWN} an identity this boundary did not make.
@@ -103,9 +110,27 @@ function prepareJob(job: Job, options: JobsOptions): PreparedJob {
     throw failure('BOUNDARY_JOB_INVALID', false, message)
   }
   const key = job.key === undefined || job.key === null ? null : Buffer.from(job.key as Uint8Array)
-  if (value.length + (key?.length ?? 0) > MAX_EVENT_BYTES) {
-    throw failure('BOUNDARY_JOB_OVERSIZE', false, `key and value have at most ${MAX_EVENT_BYTES} bytes together`)
+  const relied = reliedOf(job)
+  const beside = relied.reduce((sum, { length }) => sum + length, 0)
+  if (value.length + (key?.length ?? 0) + beside > MAX_EVENT_BYTES) {
+    throw failure(
+      'BOUNDARY_JOB_OVERSIZE',
+      false,
+      `key, value and evidence have at most ${MAX_EVENT_BYTES} bytes together`,
+    )
   }
   const { topic, identity, expiresInMs } = job
-  return { topic, identity, presented, names, key, value, eventId, scope, expiresInMs }
+  return { topic, identity, presented, names, key, value, eventId, scope, expiresInMs, relied }
+}
+
+const NONE: readonly Buffer[] = Object.freeze([])
+
+function reliedOf({ reliesOn }: Job): readonly Buffer[] {
+  if (reliesOn === undefined || reliesOn.length === 0) return NONE
+  try {
+    // Copied, as the value is: what the caller does with its bytes afterwards changes nothing.
+    return joinEvidence(reliesOn.map((evidence) => Buffer.from(evidence)))
+  } catch (error) {
+    throw error instanceof EnvelopeError ? failure('BOUNDARY_JOB_INVALID', false, error.message) : error
+  }
 }

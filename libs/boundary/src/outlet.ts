@@ -2,9 +2,15 @@
  * The way out to one topic. Jobs that meet, in one tick or while an append is under way, form one batch:
  * one Merkle tree, one signature, one append. Order is the order in which they came.
  */
-import { type SigningKey, seal } from '@countersign/envelope'
+import { packEvidence, type SigningKey, seal } from '@countersign/envelope'
 import { type Appended, type EventLog, EventLogError, type NewRecord } from '@countersign/event-log'
-import { CORRELATION_HEADER, ENVELOPE_HEADER, type EnvelopeClaims, TRACEPARENT_HEADER } from '@countersign/schemas'
+import {
+  CORRELATION_HEADER,
+  ENVELOPE_HEADER,
+  type EnvelopeClaims,
+  RELIES_ON_HEADER,
+  TRACEPARENT_HEADER,
+} from '@countersign/schemas'
 import { formatTraceparent, type Metrics } from '@countersign/telemetry'
 import { type ClaimsOptions, claimsOf, type PreparedJob } from './claims.ts'
 import { BoundaryError, type Denial, failure } from './denial.ts'
@@ -12,6 +18,11 @@ import { BoundaryError, type Denial, failure } from './denial.ts'
 /** Where a job stands. */
 export interface Sent extends Appended {
   readonly eventId: Buffer
+  /**
+   * The envelope sealed, and what it relies on, for a later step to rely on: keep it with the record of the workflow. It
+   * opens nothing by itself, but says who asked: treat it as the payload.
+   */
+  readonly evidence: () => Buffer
 }
 
 export interface OutletOptions extends ClaimsOptions {
@@ -89,9 +100,10 @@ export class Outlet {
       throw appendFailed(error)
     }
     metrics?.counter('countersign_jobs_sent_total', { topic: this.#topic }).add(records.length)
-    sealed.forEach(({ pending }, i) => {
+    sealed.forEach(({ pending, header }, i) => {
       const at = appended[i]
-      if (at) pending.resolve({ ...at, eventId: pending.eventId })
+      const evidence = (): Buffer => packEvidence([header, ...pending.relied])
+      if (at) pending.resolve({ ...at, eventId: pending.eventId, evidence })
       else
         pending.reject(failure('BOUNDARY_APPEND_FAILED', true, 'the log did not say where the job stands', 'unknown'))
     })
@@ -126,12 +138,14 @@ function sealEach(
   }
 }
 
-function recordOf({ identity, key, value }: Pending, header: Buffer): NewRecord {
+function recordOf({ identity, key, value, relied }: Pending, header: Buffer): NewRecord {
+  const evidence = relied.length === 0 ? [] : [[RELIES_ON_HEADER, packEvidence(relied)] as const]
   return {
     key,
     value,
     headers: [
       [ENVELOPE_HEADER, header],
+      ...evidence,
       [TRACEPARENT_HEADER, Buffer.from(formatTraceparent(identity.trace))],
       [CORRELATION_HEADER, Buffer.from(identity.correlationId)],
     ],
