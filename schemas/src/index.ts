@@ -31,6 +31,7 @@ export {
   logNameOf,
   MAIN_LOG,
   type MoreLog,
+  readSignalsLogs,
   type SignalsLog,
   signalsLogs,
 } from './signals-logs.ts'

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { catalogue, exampleCatalogue, exampleJobTopics } from './catalogue.ts'
-import { type MoreLog, signalsLogs } from './signals-logs.ts'
+import { logIdOf, logNameOf, type MoreLog, readSignalsLogs, signalsLogs } from './signals-logs.ts'
 
 const LOGS: MoreLog[] = [
   { name: 'eu', tenants: ['acme', 'globex'] },
@@ -52,4 +52,32 @@ test.each<[string, MoreLog[]]>([
   ['a tenant twice', [{ name: 'eu', tenants: ['acme', 'acme'] }]],
 ])('%s is refused', (_name, logs) => {
   expect(() => signalsLogs(logs)).toThrow(RangeError)
+})
+
+test('the id of a log says its name', () => {
+  expect(logNameOf(logIdOf('eu', 'log_1'))).toBe('eu')
+  expect(logNameOf(logIdOf('main', 'log_1'))).toBe('main')
+  expect(logIdOf('main', 'log_1')).toBe('log_1')
+})
+
+describe('logs as configuration says them', () => {
+  test('are read', () => {
+    expect(readSignalsLogs('{"eu":["acme","globex"],"us-1":["initech"]}')).toEqual(LOGS)
+    expect(readSignalsLogs('{}')).toEqual([])
+  })
+
+  test.each([
+    [
+      '',
+      '[]',
+      'null',
+      '{"eu":"acme"}',
+      '{"eu":[1]}',
+      '{"eu":[]}',
+      '{"main":["acme"]}',
+      '{"eu":["acme"],"us":["acme"]}',
+    ],
+  ])('%j are refused', (...texts) => {
+    for (const text of texts) expect(() => readSignalsLogs(text)).toThrow(RangeError)
+  })
 })

@@ -70,3 +70,23 @@ export function logNameOf(logId: string): string {
 export function logIdOf(name: string, handle: string): string {
   return name === MAIN_LOG ? handle : `${name}.${handle}`
 }
+
+/**
+ * Logs as configuration says them: JSON such as `{"eu":["acme","globex"]}`, tenants by the name of their log.
+ * @throws {RangeError} for anything else, and as `signalsLogs`.
+ */
+export function readSignalsLogs(json: string): readonly MoreLog[] {
+  let given: unknown
+  try {
+    given = JSON.parse(json)
+  } catch {
+    given = null
+  }
+  const isNames = (value: unknown): value is string[] =>
+    Array.isArray(value) && value.every((one) => typeof one === 'string')
+  if (typeof given !== 'object' || given === null || Array.isArray(given) || !Object.values(given).every(isNames))
+    throw new RangeError('must be JSON such as {"eu":["acme","globex"]}: tenants by the name of their log')
+  const logs = Object.entries(given).map(([name, tenants]) => ({ name, tenants: tenants as string[] }))
+  signalsLogs(logs)
+  return logs
+}

@@ -18,6 +18,6 @@ export type {
 } from './reading.ts'
 export { readRecord, SIGNALS_TOPIC, type SignalsRecord, type SignalsRecordKind, writeRecord } from './records.ts'
 export { Replica } from './replica.ts'
-export { fileSnapshots, type SnapshotStore } from './snapshots.ts'
+export { fileSnapshots, fileSnapshotsByLog, type SnapshotStore } from './snapshots.ts'
 export { decodeState, encodeState, type FollowerState } from './state.ts'
 export type { LogIdentity } from './trust.ts'

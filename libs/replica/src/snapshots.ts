@@ -2,6 +2,7 @@
 import { createReadStream } from 'node:fs'
 import { mkdir, open, rename } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { MAIN_LOG } from '@countersign/schemas'
 
 /** Keeps one snapshot. Losing it costs time at the next start, nothing else. */
 export interface SnapshotStore {
@@ -37,4 +38,9 @@ export function fileSnapshots(path: string): SnapshotStore {
       await rename(beside, path)
     },
   }
+}
+
+/** One file for each signals log: `path` for `main`, and beside it `path.<name>` for each other. */
+export function fileSnapshotsByLog(path: string): (log: string) => SnapshotStore {
+  return (log) => fileSnapshots(log === MAIN_LOG ? path : `${path}.${log}`)
 }

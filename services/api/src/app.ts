@@ -13,8 +13,8 @@ import { ed25519Key } from '@countersign/envelope'
 import { openLog } from '@countersign/event-log'
 import { createServer, logPlace, type Running } from '@countersign/host'
 import { type Clock, mebibytes, systemClock, systemRandom } from '@countersign/kernel'
-import { Replica } from '@countersign/replica'
-import { exampleCatalogue } from '@countersign/schemas'
+import { followLogs } from '@countersign/replica'
+import { catalogue as catalogueWith, exampleJobTopics } from '@countersign/schemas'
 import { createMetrics, type Logger } from '@countersign/telemetry'
 import formbody from '@fastify/formbody'
 import type { ApiConfig } from './config.ts'
@@ -35,10 +35,12 @@ export async function startApi(config: ApiConfig, logger: Logger): Promise<Api> 
   const clock = systemClock
   const random = systemRandom
   const metrics = createMetrics({ process: true })
-  const log = await openLog(logPlace(config), { catalogue: exampleCatalogue, clientId: config.workload })
+  const catalogue = catalogueWith(exampleJobTopics, { logs: config.signalsLogs })
+  const log = await openLog(logPlace(config), { catalogue, clientId: config.workload })
   const { workload, identityUrl, trustedProxies } = config
-  const replica = new Replica({
+  const replica = followLogs({
     log,
+    catalogue,
     rootKeys: [config.rootKey],
     clock,
     logger: logger.child({ component: 'replica' }),
@@ -49,7 +51,7 @@ export async function startApi(config: ApiConfig, logger: Logger): Promise<Api> 
   const boundary: Boundary = createBoundary({
     replica,
     log,
-    catalogue: exampleCatalogue,
+    catalogue,
     key: ed25519Key(config.envelopeKeyId, config.envelopeKey.reveal()),
     workload,
     clock,

@@ -5,8 +5,8 @@ import { openLog } from '@countersign/event-log'
 import { logPlace, type Running } from '@countersign/host'
 import { JourneySink, journeyLog } from '@countersign/journey'
 import { type Clock, systemClock, systemRandom } from '@countersign/kernel'
-import { fileSnapshots, Replica } from '@countersign/replica'
-import { exampleCatalogue } from '@countersign/schemas'
+import { fileSnapshotsByLog, followLogs } from '@countersign/replica'
+import { catalogue as catalogueWith, exampleJobTopics } from '@countersign/schemas'
 import { createMetrics, type Logger, type Metrics, silentLogger } from '@countersign/telemetry'
 import { type AnyAudience, Boundaries } from './boundaries.ts'
 import type { GatewayConfig } from './config.ts'
@@ -28,9 +28,11 @@ export async function startGateway(config: GatewayConfig, logger: Logger): Promi
   const { workload, identityUrl, trustedProxies, insecureCookies, snapshotPath } = config
   const routes = config.routes.leadingTo(identityUrl)
   const trustDomain = config.trustDomain ?? config.issuer ?? ''
-  const log = await openLog(logPlace(config), { catalogue: exampleCatalogue, clientId: workload })
-  const replica = new Replica({
+  const catalogue = catalogueWith(exampleJobTopics, { logs: config.signalsLogs })
+  const log = await openLog(logPlace(config), { catalogue, clientId: workload })
+  const replica = followLogs({
     log,
+    catalogue,
     rootKeys: [config.rootKey],
     clock,
     logger: logger.child({ component: 'replica' }),
@@ -38,13 +40,13 @@ export async function startGateway(config: GatewayConfig, logger: Logger): Promi
     consumer: workload,
     epsilonMs: config.epsilon,
     maxBytes: config.viewSize,
-    ...(snapshotPath !== undefined && { snapshots: fileSnapshots(snapshotPath) }),
+    ...(snapshotPath !== undefined && { snapshots: fileSnapshotsByLog(snapshotPath) }),
   })
   const cookieName = insecureCookies ? 'session' : '__Host-session'
   const base: BoundaryOptions = {
     replica,
     log,
-    catalogue: exampleCatalogue,
+    catalogue,
     key: ed25519Key(config.envelopeKeyId, config.envelopeKey.reveal()),
     workload,
     clock,

@@ -4,8 +4,8 @@ import { type EventLog, type JobConsumer, type JobHandlers, openLog } from '@cou
 import { createServer, logPlace, type Readiness, type Running } from '@countersign/host'
 import { isCountersignError, seconds, systemClock, systemRandom } from '@countersign/kernel'
 import { notFresh } from '@countersign/policy'
-import { fileSnapshots, Replica } from '@countersign/replica'
-import { exampleCatalogue } from '@countersign/schemas'
+import { fileSnapshotsByLog, followLogs } from '@countersign/replica'
+import { catalogue as catalogueWith, exampleJobTopics } from '@countersign/schemas'
 import { createMetrics, type Logger } from '@countersign/telemetry'
 import type { WorkerConfig } from './config.ts'
 import { working } from './handler.ts'
@@ -13,6 +13,8 @@ import { historyFile } from './history-file.ts'
 import { jobClassRoutes } from './job-class-routes.ts'
 import { givenClasses } from './job-classes.ts'
 import { problems } from './problems.ts'
+
+const FOR_ALL_LOGS = seconds(10)
 
 /** A worker at work. */
 export interface Worker extends Running {
@@ -27,10 +29,12 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   const random = systemRandom
   const metrics = createMetrics({ process: true })
   const classes = givenClasses(config)
-  const log = await openLog(logPlace(config), { catalogue: exampleCatalogue, clientId: consumer })
+  const catalogue = catalogueWith(exampleJobTopics, { logs: config.signalsLogs })
+  const log = await openLog(logPlace(config), { catalogue, clientId: consumer })
   const maxStalenessMs = Math.max(...classes.map((rules) => rules.stalenessBudgetMs))
-  const replica = new Replica({
+  const replica = followLogs({
     log,
+    catalogue,
     rootKeys: [config.rootKey],
     clock,
     logger: logger.child({ component: 'replica' }),
@@ -39,13 +43,13 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     epsilonMs,
     maxBytes: config.viewSize,
     progress: { everyMs: config.progressEvery, maxStalenessMs },
-    ...(snapshotPath !== undefined && { snapshots: fileSnapshots(snapshotPath) }),
+    ...(snapshotPath !== undefined && { snapshots: fileSnapshotsByLog(snapshotPath) }),
   })
   const history = historyPath === undefined ? null : historyFile(historyPath)
   const enforcer = createEnforcer({
     replica,
     log,
-    catalogue: exampleCatalogue,
+    catalogue,
     clock,
     random,
     consumer,
@@ -56,6 +60,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     ...(history && { history }),
   })
 
+  const views = replica.byTenant?.views ?? [replica]
   const consumers: JobConsumer[] = []
   const stopping = new AbortController()
 
@@ -81,11 +86,14 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
 
   /** A class has consumers of its own, so that slow work of one does not hold up another. */
   async function consume(): Promise<void> {
-    const proven = (): boolean => replica.freshness().proven
-    while (!(await replica.waitUntil(proven, seconds(60), stopping.signal))) if (stopping.signal.aborted) return
+    // At first all logs are waited for; one that is away then stops its own tenants alone.
+    const all = (): boolean => replica.freshness().proven
+    const any = (): boolean => views.some((view) => view.freshness().proven)
+    await replica.waitUntil(all, FOR_ALL_LOGS, stopping.signal)
+    while (!(await replica.waitUntil(any, seconds(60), stopping.signal))) if (stopping.signal.aborted) return
     for (const rules of classes) {
       const { name, topic } = rules
-      const physical = exampleCatalogue.jobTopic(topic)?.name as string
+      const physical = catalogue.jobTopic(topic)?.name as string
       const eachBatch = enforcer.eachBatch(name, working(clock, rules), { concurrency })
       await join({ group: `${group}.${name}`, topics: [physical] }, eachBatch)
     }
@@ -93,8 +101,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   }
 
   function readiness(): Readiness {
-    const freshness = replica.freshness()
-    const reasons = new Set(classes.map((rules) => notFresh(rules, freshness)))
+    const reasons = new Set(views.flatMap((view) => classes.map((rules) => notFresh(rules, view.freshness()))))
     if (reasons.has(null)) return { ready: true }
     return { ready: false, reasons: [...reasons].filter((reason) => reason !== null) }
   }
