@@ -4,13 +4,14 @@
  * crash between any two steps repeats work that is labelled; it loses none and hides none.
  */
 import type { JobMessage } from '@countersign/event-log'
-import { type AttemptParts, type AttemptResult, attempt, notOwned } from './attempt.ts'
+import { type AttemptParts, type AttemptResult, attempt, labelled, notOwned } from './attempt.ts'
 import { batchInterrupted } from './errors.ts'
 import { Item } from './item.ts'
 import { Ledger } from './ledger.ts'
 import type { Settlement } from './outcomes.ts'
 import type { Pulse } from './pulse.ts'
 import type { Recorder } from './record.ts'
+import type { Cut, GivenBack, Waiting } from './waiting.ts'
 import type { Handler } from './work.ts'
 
 /** A batch as it was delivered. */
@@ -24,6 +25,18 @@ export interface Delivery {
   readonly resolve: (offset: string) => void
   /** Commits what is resolved, if the group's settings say that it is time. */
   readonly commit: () => Promise<void>
+  /** Whether its partition can be paused: a message that has to wait then ends the batch, and is given back. */
+  readonly pausable: boolean
+  /** What of it was given back before. */
+  readonly before: GivenBack | null
+}
+
+/** How far a batch came. */
+export interface Processed {
+  /** Each with its settlement. */
+  readonly items: readonly Item[]
+  /** The message that has to wait, from which on nothing is resolved; null when everything has its state. */
+  readonly cut: Cut | null
 }
 
 export interface BatchParts<T> extends AttemptParts {
@@ -32,54 +45,70 @@ export interface BatchParts<T> extends AttemptParts {
   /** Handlers at once; one key never has two. */
   readonly concurrency: number
   readonly pulse: Pulse
+  readonly waiting: Waiting
 }
 
 /**
- * Brings every message of the batch to a recorded state.
+ * Brings every message of the batch to a recorded state, or those before the first that has to wait.
  *
- * @returns the items, each with its settlement.
  * @throws {ENFORCER_BATCH_INTERRUPTED} when it has to end early, or what the log threw; what has no final
  * record then is delivered again.
  */
-export async function processBatch<T>(parts: BatchParts<T>, delivery: Delivery): Promise<readonly Item[]> {
+export async function processBatch<T>(parts: BatchParts<T>, delivery: Delivery): Promise<Processed> {
   const { topic, partition, messages, redriven } = delivery
   const size = parts.settings.admitAtMost
   const original = redriven ? parts.admission.topic : null
-  const done: Item[] = []
+  const items: Item[] = []
   for (let from = 0; from < messages.length; from += size) {
     const chunk = messages.slice(from, from + size).map((message) => new Item(topic, partition, message, original))
-    await new Chunk(parts, delivery, chunk).process()
-    done.push(...chunk)
+    const cut = await new Chunk(parts, delivery, chunk).process()
+    if (cut) return { items, cut }
+    items.push(...chunk)
   }
-  return done
+  return { items, cut: null }
+}
+
+/** What stands against work now; `wait`: perhaps not for long. */
+interface Refusal {
+  readonly wait: boolean
+  readonly settlement: Settlement
 }
 
 class Chunk<T> {
   readonly #parts: BatchParts<T>
   readonly #items: readonly Item[]
-  readonly #commit: () => Promise<void>
+  readonly #delivery: Delivery
   readonly #ledger: Ledger
+  readonly #begun: number
+  #cut: { readonly item: Item; readonly since: number } | null = null
 
   constructor(parts: BatchParts<T>, delivery: Delivery, items: readonly Item[]) {
     const { settings, admission, recorder, meters } = parts
     const { rules, topic } = admission
     this.#parts = parts
     this.#items = items
-    this.#commit = delivery.commit
+    this.#delivery = delivery
+    this.#begun = settings.clock.monotonic()
     this.#ledger = new Ledger(
       { settings, jobClass: rules.name, topic, recorder, meters, resolve: delivery.resolve },
       items,
     )
+    const { before } = delivery
+    if (before === null) return
+    for (const item of items) {
+      item.recorded = before.recorded.has(item.offset)
+      if (item.offset === before.first) item.attempts = before.attempts
+    }
   }
 
-  async process(): Promise<void> {
+  async process(): Promise<Cut | null> {
     const { pulse } = this.#parts
     this.#throwIfInterrupted()
     const admitted = await this.#admit()
     if (admitted.length > 0) await this.#ledger.admit(admitted, pulse.signal)
     // From here on, what is done is recorded about every beat: a slow batch does not repeat all of it after a crash.
     pulse.onBeat = () => {
-      const saved = this.#ledger.flush().then(() => this.#commit())
+      const saved = this.#ledger.flush().then(() => this.#delivery.commit())
       saved.catch((cause: unknown) => pulse.interrupt('decisions or offsets cannot be saved', cause))
     }
     try {
@@ -88,34 +117,34 @@ class Chunk<T> {
       pulse.onBeat = () => {}
     }
     await this.#ledger.flush()
-    if (!this.#ledger.complete) this.#throwIfInterrupted()
+    if (this.#ledger.complete) return null
+    this.#throwIfInterrupted()
+    if (this.#cut === null) return null
+    const recorded = this.#items.filter((item) => item.recorded).map((item) => item.offset)
+    return { ...this.#cut, recorded: new Set(recorded) }
   }
 
-  /** Judges every item, waiting for the view while the class says so. @returns what may run, in offset order. */
+  /** Judges the items, up to the first that has to wait. @returns what may run, in offset order. */
   async #admit(): Promise<Item[]> {
-    const { settings, admission, meters } = this.#parts
-    const since = settings.clock.monotonic()
     const runnable: Item[] = []
     const refused: (readonly [Item, Settlement])[] = []
-    let open: readonly Item[] = this.#items
-    for (;;) {
-      const waiting: Item[] = []
-      const late = settings.clock.monotonic() - since >= admission.rules.maxWaitMs
-      for (const item of open) {
-        const refusal = this.#refusal(item)
-        if (refusal === null) runnable.push(item)
-        else if (refusal.wait && !late) waiting.push(item)
-        else if (this.#isParked(refusal.settlement)) throw batchInterrupted(NOT_YET)
-        else refused.push([item, refusal.settlement])
+    for (const item of this.#items) {
+      if (item.recorded) continue
+      let refusal = this.#refusal(item)
+      if (refusal?.wait) {
+        const since = this.#waitsSince(item)
+        refusal = await this.#hold(item, since)
+        this.#throwIfInterrupted()
+        if (refusal?.wait) {
+          this.#cutAt(item, since)
+          break
+        }
       }
-      if (waiting.length === 0) break
-      await this.#waitFor(waiting[0] as Item, since)
-      this.#throwIfInterrupted()
-      open = waiting
+      if (refusal === null) runnable.push(item)
+      else refused.push([item, refusal.settlement])
     }
-    if (open !== this.#items) meters.waited(settings.clock.monotonic() - since)
     if (refused.length > 0) await this.#ledger.settle(refused)
-    return runnable.sort((a, b) => a.offset - b.offset)
+    return runnable
   }
 
   async #runAll(items: readonly Item[]): Promise<void> {
@@ -125,7 +154,8 @@ class Chunk<T> {
     const worker = async (): Promise<void> => {
       for (let lane = lanes[next++]; lane; lane = lanes[next++]) {
         for (const item of lane) {
-          if (pulse.check()) return
+          if (pulse.overdue) await pulse.beat()
+          if (pulse.check() || this.#isBehindCut(item)) return
           await this.#run(item)
         }
       }
@@ -140,34 +170,39 @@ class Chunk<T> {
     if (failed) throw failed.reason
   }
 
-  /** Runs one item to its state, or leaves it without one when interrupted. */
+  /** Runs one item to its state, or leaves it without one when interrupted, or when it has to wait. */
   async #run(item: Item): Promise<void> {
-    const { settings, admission, meters, handler, pulse } = this.#parts
+    const { settings, admission, handler, pulse } = this.#parts
     const { rules } = admission
-    let since = settings.clock.monotonic()
+    let since: number | null = null
     while (!pulse.check()) {
       let result: AttemptResult | null = await this.#ownership(item)
       if (result === null) {
         // From the verdict to the call of the handler nothing is awaited.
-        const refusal = this.#refusal(item)
+        let refusal = this.#refusal(item)
+        if (refusal?.wait) {
+          since ??= settings.clock.monotonic()
+          refusal = await this.#hold(item, since)
+          if (pulse.check()) return
+          if (refusal?.wait) return this.#cutAt(item, since)
+          if (refusal === null) continue
+        }
         if (refusal === null) result = await attempt(this.#parts, item, handler, () => pulse.beat())
-        else if (refusal.wait && settings.clock.monotonic() - since < rules.maxWaitMs) {
-          await this.#waitFor(item, since)
-          meters.waited(settings.clock.monotonic() - since)
-          continue
-        } else if (this.#isParked(refusal.settlement)) return pulse.interrupt(NOT_YET)
         else result = refusal.settlement
       }
       if (result === 'released') return
-      if (result !== 'retry') return this.#ledger.settle([[item, labelled(item, result)]])
+      if (result !== 'retry') {
+        if (this.#isParked(result)) return this.#giveBack(item)
+        return this.#ledger.settle([[item, labelled(item, result, rules)]])
+      }
       const backoff = Math.min(rules.backoffMaxMs, rules.backoffMs * 2 ** (item.attempts - 1))
       await settings.clock.sleep(backoff, pulse.signal)
-      since = settings.clock.monotonic()
+      since = null
     }
   }
 
   /** What stands against running it now; in an observed class nothing but an unreadable payload does. */
-  #refusal(item: Item): { readonly wait: boolean; readonly settlement: Settlement } | null {
+  #refusal(item: Item): Refusal | null {
     const { admission } = this.#parts
     const verdict = admission.judge(item)
     if (verdict !== null && this.#isParked(verdict.settlement) && !admission.rules.observe)
@@ -198,10 +233,47 @@ class Chunk<T> {
     }
   }
 
-  async #waitFor(item: Item, since: number): Promise<void> {
-    const { settings, admission, pulse } = this.#parts
-    const left = admission.rules.maxWaitMs - (settings.clock.monotonic() - since)
-    await settings.replica.waitUntil(() => this.#refusal(item)?.wait !== true, Math.max(0, left), pulse.signal)
+  /**
+   * Holds the batch for one that has to wait: shortly where its partition can be paused, else as long as its class says.
+   * @returns what stands against it then; one that still waits is to be given back.
+   */
+  async #hold(item: Item, since: number): Promise<Refusal | null> {
+    const { settings, admission, pulse, meters, waiting } = this.#parts
+    const { pausable } = this.#delivery
+    const { clock, replica } = settings
+    const begun = clock.monotonic()
+    const left = Math.max(0, admission.rules.maxWaitMs - (begun - since))
+    const ms = pausable ? Math.min(left, waiting.holdMs) : left
+    if (ms > 0) await replica.waitUntil(() => this.#refusal(item)?.wait !== true, ms, pulse.signal)
+    const refusal = this.#refusal(item)
+    if (!refusal?.wait || !pausable) meters.waited(clock.monotonic() - begun)
+    const late = clock.monotonic() - since >= admission.rules.maxWaitMs
+    if (!refusal?.wait || !late) return refusal
+    if (!this.#isParked(refusal.settlement)) return { ...refusal, wait: false }
+    if (!pausable) throw batchInterrupted(NOT_YET)
+    return refusal
+  }
+
+  /** When the wait of this message began: at an earlier delivery, or with this one. */
+  #waitsSince(item: Item): number {
+    const { before } = this.#delivery
+    const again = before !== null && item.offset >= before.first && item.offset <= before.last
+    return again ? before.since : this.#begun
+  }
+
+  #isBehindCut(item: Item): boolean {
+    return this.#cut !== null && item.offset >= this.#cut.item.offset
+  }
+
+  /** Read from where it would be parked, and found in its course not to be judgeable yet. */
+  #giveBack(item: Item): void {
+    if (this.#delivery.pausable) this.#cutAt(item, this.#parts.settings.clock.monotonic())
+    else this.#parts.pulse.interrupt(NOT_YET)
+  }
+
+  /** Several handlers at once may find so: the first message in order counts. */
+  #cutAt(item: Item, since: number): void {
+    if (this.#cut === null || item.offset < this.#cut.item.offset) this.#cut = { item, since }
   }
 
   #throwIfInterrupted(): void {
@@ -222,12 +294,4 @@ function lanesOf(items: readonly Item[]): Item[][] {
     else lanes.set(key, [item])
   }
   return [...lanes.values()]
-}
-
-/** Says of work that was tried before it was refused that it may have had effects. */
-function labelled(item: Item, settlement: Settlement): Settlement {
-  const tried = item.attempts > 0 && (settlement.outcome === 'denied' || settlement.outcome === 'parked')
-  if (!tried || settlement.reason === 'revoked_while_running') return settlement
-  const label = `attempt ${item.attempts} may have had effects`
-  return { ...settlement, detail: settlement.detail === null ? label : `${settlement.detail}; ${label}` }
 }

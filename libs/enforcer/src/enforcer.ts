@@ -2,16 +2,19 @@
 import { Opener } from '@countersign/envelope'
 import type { EachBatchPayload, EachMessagePayload, JobMessage } from '@countersign/event-log'
 import { Admission } from './admission.ts'
-import { processBatch } from './batch.ts'
-import { batchInterrupted, miswired } from './errors.ts'
+import { type ConsumeOptions, consuming } from './consuming.ts'
+import { ALONE, ITSELF, ofBatch, ofMessage, type Source } from './delivered.ts'
+import { miswired } from './errors.ts'
 import { recordView } from './history.ts'
 import { Item } from './item.ts'
 import { Meters } from './meters.ts'
 import type { EnforcerOptions, Settings } from './options.ts'
 import { EXECUTED, type Settlement } from './outcomes.ts'
-import { type Membership, Pulse } from './pulse.ts'
+import type { ClassParts } from './parts.ts'
+import { type Pulse, STOPPING } from './pulse.ts'
 import { Recorder } from './record.ts'
 import { RunningWork } from './running.ts'
+import { Waiting } from './waiting.ts'
 import type { Handler } from './work.ts'
 
 /** A message that no group delivered. */
@@ -30,24 +33,40 @@ export interface Probe extends Settlement {
   readonly observed: boolean
 }
 
+/** A handler for each class, by its name, or by a logical topic that has exactly one; one class for a topic. */
+export type Handlers = Readonly<Record<string, Handler<never>>>
+
 /** Decides, runs and records work around ordinary handlers. */
 export interface Enforcer {
   /**
-   * A kafkajs `eachMessage` handler: two records per message, so prefer `eachBatch` where there is load.
+   * A kafkajs `eachMessage` handler: two records per message, so prefer `eachBatch` where there is load. It returns when
+   * the message has its state, or when its partition is paused until it can be judged: `message.offset` is then one less,
+   * so that kafkajs resolves what is before it.
    * @param jobClass name of a class, or a logical topic that has exactly one.
    * @throws {ENFORCER_CLASS_UNKNOWN}
    */
-  eachMessage<T = unknown>(jobClass: string, handler: Handler<T>): (payload: EachMessagePayload) => Promise<void>
+  eachMessage<T = unknown>(
+    jobClass: string,
+    handler: Handler<T>,
+    options?: Omit<ConsumeOptions, 'concurrency'>,
+  ): (payload: EachMessagePayload) => Promise<void>
+  /** For a consumer of several topics. @throws {ENFORCER_CLASS_UNKNOWN} @throws {ENFORCER_CLASS_REPEATED} */
+  eachMessage(
+    handlers: Handlers,
+    options?: Omit<ConsumeOptions, 'concurrency'>,
+  ): (payload: EachMessagePayload) => Promise<void>
   /**
-   * A kafkajs `eachBatch` handler: one admitted and one final record per batch.
-   * @param options `concurrency`: handlers at once, default 1; work of one key keeps its order.
+   * A kafkajs `eachBatch` handler: one admitted and one final record per batch. It resolves what has its state, whatever
+   * `eachBatchAutoResolve` says, and pauses a partition until its next message can be judged.
    * @throws {ENFORCER_CLASS_UNKNOWN}
    */
   eachBatch<T = unknown>(
     jobClass: string,
     handler: Handler<T>,
-    options?: { readonly concurrency?: number },
+    options?: ConsumeOptions,
   ): (payload: EachBatchPayload) => Promise<void>
+  /** For a consumer of several topics. @throws {ENFORCER_CLASS_UNKNOWN} @throws {ENFORCER_CLASS_REPEATED} */
+  eachBatch(handlers: Handlers, options?: ConsumeOptions): (payload: EachBatchPayload) => Promise<void>
   /**
    * The same for one message from anywhere else.
    * @returns its recorded state. @throws {ENFORCER_BATCH_INTERRUPTED} when it has none: deliver it again.
@@ -73,78 +92,64 @@ export interface Enforcer {
  */
 export function createEnforcer(options: EnforcerOptions): Enforcer {
   const settings = settingsOf(options)
-  const { replica, clock, logger, metrics, history, consumer } = settings
+  const { replica, clock, metrics, history, consumer } = settings
   const opener = new Opener()
-  const running = new RunningWork()
-  const classes = new Map<string, { admission: Admission; recorder: Recorder; meters: Meters }>()
+  const running = new RunningWork(settings)
+  const classes = new Map<string, ClassParts>()
   for (const rules of settings.classes) {
     if (classes.has(rules.name)) throw miswired('ENFORCER_CLASS_REPEATED', `class ${rules.name} is given twice`)
     const admission = new Admission(settings, rules, opener)
     const meters = new Meters(metrics, rules.name)
     meters.runningFrom(() => running.count(rules.name))
-    classes.set(rules.name, { admission, recorder: new Recorder(settings, admission), meters })
+    const recorder = new Recorder(settings, admission)
+    const waiting = new Waiting(settings, admission, meters)
+    classes.set(rules.name, { settings, running, admission, recorder, meters, waiting })
   }
   const active = new Map<Pulse, Promise<unknown>>()
   let stopping = false
+  const consumption = { active, isStopping: () => stopping }
 
   // Before the listeners below, so that a signal is told before what it ends.
   const endHistory = history ? recordView(history, replica, clock, consumer) : () => {}
   const offSignal = replica.onSignal(() => running.viewChanged())
   const offCheckpoint = replica.onCheckpoint(() => running.viewChanged())
 
-  function classFor(name: string): { admission: Admission; recorder: Recorder; meters: Meters } {
+  function classFor(name: string): ClassParts {
     const byTopic = [...classes.values()].filter(({ admission }) => admission.rules.topic === name)
     const found = classes.get(name) ?? (byTopic.length === 1 ? byTopic[0] : undefined)
     if (!found) throw miswired('ENFORCER_CLASS_UNKNOWN', `${name} is no class, and no topic with exactly one`)
     return found
   }
 
-  function prepare<T>(name: string, handler: Handler<T>, concurrency: number) {
-    const parts = { settings, running, handler, concurrency, ...classFor(name) }
-    const { rules } = parts.admission
-    return async (source: Source): Promise<readonly Item[]> => {
-      const { topic } = source
-      if (settings.catalogue.logicalOf(topic) !== rules.topic) {
-        throw miswired('ENFORCER_TOPIC_MISMATCH', `class ${rules.name} is for ${rules.topic}, not for ${topic}`)
-      }
-      if (stopping) throw batchInterrupted('the consumer is stopping')
-      const pulse = new Pulse(source.membership, clock, settings.heartbeatMs)
-      const role = settings.catalogue.byName(topic)?.role
-      const redriven = role === 'park' || role === 'dead'
-      const work = processBatch({ ...parts, pulse }, { ...source, redriven })
-      active.set(pulse, work)
-      try {
-        return await work
-      } catch (error) {
-        logger.warn({ class: rules.name, topic, partition: source.partition, error }, 'batch given back')
-        throw error
-      } finally {
-        pulse.finish()
-        active.delete(pulse)
-      }
+  /** @returns what takes the deliveries of each logical topic. */
+  function routes(handlers: Handlers, options?: ConsumeOptions): (source: Source) => Promise<unknown> {
+    const byTopic = new Map<string, (source: Source) => Promise<unknown>>()
+    for (const [name, handler] of Object.entries(handlers)) {
+      const parts = classFor(name)
+      const { topic } = parts.admission.rules
+      if (byTopic.has(topic)) throw miswired('ENFORCER_CLASS_REPEATED', `two classes for ${topic} in one consumer`)
+      byTopic.set(topic, consuming(parts, handler, consumption, options))
+    }
+    return async (source) => {
+      const take = byTopic.get(settings.catalogue.logicalOf(source.topic) ?? '')
+      if (take) return take(source)
+      throw miswired('ENFORCER_TOPIC_MISMATCH', `${source.topic} is of none of ${Object.keys(handlers).join(', ')}`)
     }
   }
 
   return {
-    eachMessage(name, handler) {
-      const process = prepare(name, handler, 1)
-      return async ({ topic, partition, message, heartbeat }) => {
-        const membership = { ...ALONE, heartbeat }
-        await process({ topic, partition, messages: [message], membership, ...ITSELF })
-      }
+    eachMessage(first: string | Handlers, second?: Handler<never> | ConsumeOptions, third?: ConsumeOptions) {
+      const take = routes(...given(first, second, third))
+      return async (payload: EachMessagePayload) => void (await take(ofMessage(payload)))
     },
-    eachBatch(name, handler, { concurrency = 1 } = {}) {
-      const process = prepare(name, handler, Math.max(1, Math.floor(concurrency)))
-      return async (payload) => {
-        const { topic, partition, messages } = payload.batch
-        const resolve = (offset: string): void => payload.resolveOffset(offset)
-        const commit = (): Promise<void> => payload.commitOffsetsIfNecessary()
-        await process({ topic, partition, messages, membership: payload, resolve, commit })
-      }
+    eachBatch(first: string | Handlers, second?: Handler<never> | ConsumeOptions, third?: ConsumeOptions) {
+      const take = routes(...given(first, second, third))
+      return async (payload: EachBatchPayload) => void (await take(ofBatch(payload)))
     },
     async run(name, { topic, partition, ...job }, handler) {
       const messages = [messageOf(job, clock.now())]
-      const items = await prepare(name, handler, 1)({ topic, partition, messages, membership: ALONE, ...ITSELF })
+      const take = consuming(classFor(name), handler, consumption)
+      const items = await take({ topic, partition, messages, membership: ALONE, ...ITSELF, group: null })
       return items[0]?.settlement as Settlement
     },
     probe(name, job) {
@@ -155,7 +160,8 @@ export function createEnforcer(options: EnforcerOptions): Enforcer {
     },
     async stop(graceMs = 10_000) {
       stopping = true
-      for (const pulse of active.keys()) pulse.interrupt('the consumer is stopping')
+      for (const { waiting } of classes.values()) waiting.stop()
+      for (const pulse of active.keys()) pulse.interrupt(STOPPING)
       const ended = Promise.allSettled(active.values())
       const grace = new AbortController()
       await Promise.race([ended, clock.sleep(graceMs, grace.signal)])
@@ -169,20 +175,14 @@ export function createEnforcer(options: EnforcerOptions): Enforcer {
   }
 }
 
-interface Source {
-  readonly topic: string
-  readonly partition: number
-  readonly messages: readonly JobMessage[]
-  readonly membership: Membership
-  readonly resolve: (offset: string) => void
-  readonly commit: () => Promise<void>
+function given(
+  first: string | Handlers,
+  second?: Handler<never> | ConsumeOptions,
+  third?: ConsumeOptions,
+): [Handlers, ConsumeOptions | undefined] {
+  if (typeof first === 'string') return [{ [first]: second as Handler<never> }, third]
+  return [first, second as ConsumeOptions | undefined]
 }
-
-/** One message has no offsets to tell: returning resolves it, throwing does not. */
-const ITSELF = { resolve: (): void => {}, commit: async (): Promise<void> => {} }
-
-/** Membership of a message without a group, or of one whose group says no more. */
-const ALONE: Membership = { heartbeat: async () => {}, isRunning: () => true, isStale: () => false }
 
 function messageOf(job: Omit<PlainJob, 'topic' | 'partition'>, now: number): JobMessage {
   const bytes = (b: Uint8Array | null): Buffer | null => b && Buffer.from(b.buffer, b.byteOffset, b.byteLength)
@@ -197,7 +197,9 @@ function messageOf(job: Omit<PlainJob, 'topic' | 'partition'>, now: number): Job
 function settingsOf(options: EnforcerOptions): Settings {
   const decisions = options.catalogue.entries.find((entry) => entry.role === 'decisions')
   if (!decisions) throw miswired('ENFORCER_TOPIC_UNKNOWN', 'the catalogue has no decisions topic')
-  const { epsilonMs = 250, recordWithinMs = 20_000, heartbeatMs = 1_000, admitAtMost = 256 } = options
+  const { epsilonMs = 250, recordWithinMs = 20_000, heartbeatMs = 1_000, holdMs = 50, admitAtMost = 256 } = options
+  const { endWithinMs = 10_000 } = options
   const { name: topic, partitions } = decisions
-  return { ...options, epsilonMs, recordWithinMs, heartbeatMs, admitAtMost, decisions: { topic, partitions } }
+  const waits = { recordWithinMs, heartbeatMs, holdMs, endWithinMs }
+  return { ...options, epsilonMs, ...waits, admitAtMost, decisions: { topic, partitions } }
 }

@@ -12,20 +12,33 @@ export interface Membership {
   isStale(): boolean
 }
 
+/** Why a batch ends early, and nothing is wrong with it. */
+export const STOPPING = 'the consumer is stopping'
+export const MOVED = 'the position was changed'
+export const REBALANCING = 'the group is rebalancing'
+
 /** Given, since an abort without a reason makes an exception with a stack, for every batch. */
 const FINISHED = 'finished'
 
 export class Pulse {
   interruption: EnforcerError | null = null
+  /** Why it was interrupted, in the words given. */
+  why: string | null = null
   /** Called after each beat. */
   onBeat: () => void = () => {}
   readonly #membership: Membership
+  readonly #clock: Clock
+  readonly #everyMs: number
+  #lastBeat: number
   readonly #interrupted = new AbortController()
   readonly #finished = new AbortController()
 
   constructor(membership: Membership, clock: Clock, everyMs: number) {
     this.#membership = membership
-    void this.#run(clock, everyMs)
+    this.#clock = clock
+    this.#everyMs = everyMs
+    this.#lastBeat = clock.monotonic()
+    void this.#run()
   }
 
   /** Aborts when interrupted; ends waits, not handlers. */
@@ -35,23 +48,33 @@ export class Pulse {
 
   interrupt(why: string, cause?: unknown): void {
     if (this.interruption) return
+    this.why = why
     this.interruption = batchInterrupted(why, cause)
     this.#interrupted.abort(this.interruption)
   }
 
   /** @returns why nothing more may start, or null; asks the group, too. */
   check(): EnforcerError | null {
-    if (!this.interruption && !this.#membership.isRunning()) this.interrupt('the consumer is stopping')
-    if (!this.interruption && this.#membership.isStale()) this.interrupt('the position was changed')
+    if (!this.interruption && !this.#membership.isRunning()) this.interrupt(STOPPING)
+    if (!this.interruption && this.#membership.isStale()) this.interrupt(MOVED)
     return this.interruption
+  }
+
+  /**
+   * Whether beats were missed: the event loop was blocked, and the timer has not had its turn. The group may have given
+   * the partition to another meanwhile, so ask it before anything else is started.
+   */
+  get overdue(): boolean {
+    return this.#clock.monotonic() - this.#lastBeat > 2 * this.#everyMs
   }
 
   /** One beat now. A member that is no longer one is interrupted. */
   async beat(): Promise<void> {
+    this.#lastBeat = this.#clock.monotonic()
     try {
       await this.#membership.heartbeat()
     } catch (cause) {
-      this.interrupt('the group is rebalancing', cause)
+      this.interrupt(REBALANCING, cause)
     }
   }
 
@@ -59,10 +82,10 @@ export class Pulse {
     this.#finished.abort(FINISHED)
   }
 
-  async #run(clock: Clock, everyMs: number): Promise<void> {
+  async #run(): Promise<void> {
     const { signal } = this.#finished
     for (;;) {
-      await clock.sleep(everyMs, signal)
+      await this.#clock.sleep(this.#everyMs, signal)
       if (signal.aborted) return
       await this.beat()
       if (signal.aborted) return

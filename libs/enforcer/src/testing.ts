@@ -207,6 +207,9 @@ export class FakeBatch implements EachBatchPayload {
   running = true
   stale = false
   heartbeatFault: Error | null = null
+  /** Whether its partition is paused now, and how often it was. */
+  paused = false
+  pauses = 0
 
   constructor(messages: JobMessage[], topic: string = TOPIC, partition: number = 3) {
     this.batch = { topic, partition, messages }
@@ -222,7 +225,22 @@ export class FakeBatch implements EachBatchPayload {
   }
 
   pause(): () => void {
-    return () => {}
+    this.paused = true
+    this.pauses++
+    return () => {
+      this.paused = false
+    }
+  }
+
+  /** What the group delivers next of this batch: everything behind what was resolved. */
+  rest(): FakeBatch {
+    const { messages, topic, partition } = this.batch
+    const done = Number(this.resolved.at(-1) ?? -1)
+    return new FakeBatch(
+      messages.filter(({ offset }) => Number(offset) > done),
+      topic,
+      partition,
+    )
   }
 
   async commitOffsetsIfNecessary(): Promise<void> {

@@ -15,9 +15,19 @@ export async function runBatch(
 ): Promise<void> {
   if (handlers.eachBatch) return handlers.eachBatch({ batch, ...control })
   const { topic, partition } = batch
+  let paused = false
+  const pause = (): (() => void) => {
+    const resume = control.pause()
+    paused = true
+    return resume
+  }
   for (const message of batch.messages) {
     if (!control.isRunning() || control.isStale()) return
-    await handlers.eachMessage?.({ topic, partition, message, heartbeat: control.heartbeat, pause: control.pause })
-    control.resolveOffset(message.offset)
+    const { offset } = message
+    await handlers.eachMessage?.({ topic, partition, message, heartbeat: control.heartbeat, pause })
+    // Lowered: given back.
+    if (message.offset !== offset) return
+    control.resolveOffset(offset)
+    if (paused) return
   }
 }

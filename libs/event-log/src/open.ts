@@ -1,5 +1,6 @@
 /** Opens the log that settings name. */
 import { type Clock, seconds } from '@countersign/kernel'
+import type { KafkaConnection } from './kafka/client.ts'
 import type { KafkaCatalogue } from './kafka/registry.ts'
 import type { EventLog } from './port.ts'
 
@@ -8,7 +9,10 @@ export type LogPlace =
   /** File of the embedded log. */
   | { readonly logPath: string }
   /** Topics and schemas must exist there. */
-  | { readonly kafkaBrokers: readonly string[]; readonly registryUrl: string }
+  | ({ readonly kafkaBrokers: readonly string[]; readonly registryUrl: string } & LogAccess)
+
+/** How brokers let a client in, as kafkajs takes it. */
+export type LogAccess = Readonly<Pick<KafkaConnection, 'ssl' | 'sasl'>>
 
 export interface OpenLogOptions {
   readonly catalogue: KafkaCatalogue
@@ -31,6 +35,6 @@ export async function openLog(place: LogPlace, { clientId, windowMs, ...options 
     return openSqliteLog({ path: place.logPath, ...(windowMs !== undefined && { windowMs }), ...options })
   }
   const { openKafkaLog } = await import('./kafka/index.ts')
-  const { kafkaBrokers: brokers, registryUrl } = place
-  return openKafkaLog({ brokers, registryUrl, clientId, registryDeadlineMs: REGISTRY_DEADLINE, ...options })
+  const { kafkaBrokers: brokers, ...access } = place
+  return openKafkaLog({ brokers, ...access, clientId, registryDeadlineMs: REGISTRY_DEADLINE, ...options })
 }

@@ -81,8 +81,10 @@ export interface JobMessage {
 export interface EachMessagePayload {
   topic: string
   partition: number
+  /** A handler that sets `offset` to one less, pauses and returns gives the message back: it comes again when resumed. */
   message: JobMessage
   heartbeat(): Promise<void>
+  /** Hands out nothing of this partition, from the next message on, until the function it returns is called. */
   pause(): () => void
 }
 
@@ -91,6 +93,7 @@ export interface EachBatchPayload {
   batch: { topic: string; partition: number; messages: JobMessage[] }
   resolveOffset(offset: string): void
   heartbeat(): Promise<void>
+  /** Hands out nothing more of this partition until the function it returns is called. Others go on. */
   pause(): () => void
   commitOffsetsIfNecessary(): Promise<void>
   isRunning(): boolean

@@ -262,6 +262,99 @@ export const jobCases: readonly Case[] = [
     },
   },
   {
+    name: 'hands out nothing of a paused partition, goes on with the others, and then in order',
+    async check(probe) {
+      const { log, topic } = await probe.topic(2)
+      const put = (from: number): Promise<unknown> =>
+        log.append(
+          topic,
+          [0, 1].flatMap((partition) => records(3, `${partition}.${from}`, { partition })),
+        )
+      await put(0)
+      const seen: string[][] = [[], []]
+      let resume: (() => void) | null = null
+      let handed = 0
+      await consume(probe, log, newGroup(), topic, {
+        async eachBatch({ batch, pause, resolveOffset }) {
+          const { partition, messages } = batch
+          if (partition === 0) handed++
+          for (const { value, offset } of messages) {
+            if (partition === 0 && resume === null && offset === '1') {
+              resume = pause()
+              return
+            }
+            seen[partition]?.push(text(value) ?? '')
+            resolveOffset(offset)
+          }
+        },
+      })
+      await probe.until('one partition is paused', () => resume !== null && seen[1]?.length === 3)
+      await put(3)
+      await probe.until('the other goes on', () => seen[1]?.length === 6)
+      assert.deepEqual([handed, seen[0]], [1, numbers(1, '0.0')])
+      ;(resume as unknown as () => void)()
+      await probe.until('the rest came', () => seen[0]?.length === 6)
+      assert.deepEqual(seen[0], [...numbers(3, '0.0'), ...numbers(3, '0.3')])
+    },
+  },
+  {
+    name: 'hands a message again that was given back with its partition paused, before those behind it',
+    async check(probe) {
+      const { log, topic } = await probe.topic()
+      await log.append(topic, records(4))
+      const seen: string[] = []
+      let resume: (() => void) | null = null
+      await consume(
+        probe,
+        log,
+        newGroup(),
+        topic,
+        each((value, { message, pause }) => {
+          seen.push(value)
+          if (value !== '1' || resume !== null) return
+          resume = pause()
+          message.offset = String(Number(message.offset) - 1)
+        }),
+      )
+      await probe.until('it was given back', () => resume !== null)
+      await systemClock.sleep(600)
+      assert.deepEqual(seen, ['0', '1'])
+      ;(resume as unknown as () => void)()
+      await probe.until('the last came', () => seen.includes('3'))
+      assert.deepEqual(seen, ['0', '1', '1', '2', '3'])
+    },
+  },
+  {
+    name: 'hands what waits in a paused partition to who has it next',
+    async check(probe) {
+      const { log, topic } = await probe.topic()
+      const group = newGroup()
+      await log.append(topic, records(4))
+      let paused = false
+      const leaving = await consume(probe, log, group, topic, {
+        async eachBatch({ batch, pause, resolveOffset }) {
+          resolveOffset(batch.messages[0]?.offset ?? '')
+          pause()
+          paused = true
+        },
+      })
+      await probe.until('it is paused', () => paused)
+      const seen: string[] = []
+      const other = await probe.log()
+      const joined = consume(
+        probe,
+        other,
+        group,
+        topic,
+        each((value) => void seen.push(value)),
+      )
+      await leaving.stop()
+      await joined
+      await probe.until('the rest came', () => seen.includes('3'))
+      assert.deepEqual(seen, ['1', '2', '3'])
+    },
+  },
+  {
     name: 'keeps its partitions while a handler takes longer than the session',
     async check(probe) {
       const { log, topic } = await probe.topic()
