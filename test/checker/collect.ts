@@ -17,6 +17,8 @@ import {
   envelopeClaimsV1Codec,
   epochClaimCodec,
   ORIGIN_HEADER,
+  PARKED_AT_HEADER,
+  REASON_HEADER,
   readDecisions,
   SIGNATURE_HEADER,
   type Signal,
@@ -247,7 +249,7 @@ export class Collector {
     else if (role === 'signals') this.ledger.add(record)
     else if (role === 'park' || role === 'dead') {
       const origin = header(record, ORIGIN_HEADER)
-      if (origin) this.setAside.push({ kind: role, origin: Buffer.from(origin).toString() })
+      if (origin) this.setAside.push(setAsideFact(role, Buffer.from(origin).toString(), record))
     } else if (role === 'decisions') {
       const batch = readDecisions(record.value, this.#schemas)
       if (batch) this.decisions.push(...decisionFacts(record, batch))
@@ -281,14 +283,34 @@ function producedFact(record: LogRecord): Produced {
     offset,
     at: record.timestamp,
     eventId: chain?.[0] ? hex(chain[0].event.id) : null,
+    key: record.key && hex(record.key),
+    content: contentOf(record),
     identity: chain && identityOf(chain),
   }
+}
+
+function setAsideFact(kind: SetAside['kind'], origin: string, record: LogRecord): SetAside {
+  const { key, value } = record
+  return { kind, origin, content: key === null && value === null ? null : contentOf(record) }
+}
+
+const OF_THE_COPY: ReadonlySet<string> = new Set([ORIGIN_HEADER, REASON_HEADER, PARKED_AT_HEADER])
+
+function contentOf({ key, value, headers }: LogRecord): string {
+  const part = (bytes: Uint8Array | null): string => (bytes === null ? 'null' : hex(bytes))
+  const kept = headers.filter(([name]) => !OF_THE_COPY.has(name)).map(([name, bytes]) => `${name}=${hex(bytes)}`)
+  return createHash('sha256')
+    .update([part(key), part(value), ...kept.sort()].join('\n'))
+    .digest('hex')
+    .slice(0, 32)
 }
 
 function decisionFacts(record: LogRecord, batch: DecisionBatch): DecisionFact[] {
   const shared = {
     consumer: batch.consumer,
     class: batch.job_class,
+    record: hex(batch.id),
+    recordedIn: record.partition,
     phase: batch.phase,
     topic: batch.topic,
     partition: batch.partition,

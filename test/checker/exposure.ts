@@ -1,7 +1,7 @@
 /** Exposure and outcome figures from the same facts the promises are judged from. */
 
+import { finals } from './evidence.ts'
 import type { Facts } from './history.ts'
-import { finals } from './promises.ts'
 
 /** Percentiles of a set of milliseconds; zeros with n = 0 when empty. */
 export interface Spread {

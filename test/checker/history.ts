@@ -36,7 +36,20 @@ export interface Produced {
   readonly offset: number
   readonly at: number
   readonly eventId: string | null
+  /** Hexadecimal; work of one key has an order. */
+  readonly key: string | null
+  /** Digest of key, value and headers, in any order of headers. */
+  readonly content: string
   readonly identity: ProducedIdentity | null
+}
+
+/** A message whose sender knows that it may not run. */
+export interface Flawed {
+  readonly topic: string
+  readonly partition: number
+  readonly offset: number
+  /** What is wrong with it. */
+  readonly flaw: string
 }
 
 /** The parts of an envelope chain that decide. Keys and ids are hexadecimal. */
@@ -77,6 +90,10 @@ export interface RevocationFact {
 export interface DecisionFact {
   readonly consumer: string
   readonly class: string
+  /** Id of the record; one that was appended twice has it twice. */
+  readonly record: string
+  /** Partition of the decisions topic it stands in. */
+  readonly recordedIn: number
   readonly phase: 'admitted' | 'final'
   readonly topic: string
   readonly partition: number
@@ -107,6 +124,8 @@ export interface ClassFact {
 export interface SetAside {
   readonly kind: 'park' | 'dead'
   readonly origin: string
+  /** As of what was produced, without what the copy says of itself; null where the body was left behind as too large. */
+  readonly content: string | null
 }
 
 /** One checkpoint of whoever held the epoch, in log order. */
@@ -127,6 +146,8 @@ export interface CheckpointFact {
 /** Everything one run left behind. */
 export interface Facts {
   readonly produced: readonly Produced[]
+  /** Null when senders did not say: then nothing rests on it. */
+  readonly flawed: readonly Flawed[] | null
   /** Every genuine signal that ever stood on the log. */
   readonly signals: readonly SignalFact[]
   /** Checkpoints signed although the log had long lost a signal that they should have counted. */

@@ -18,12 +18,14 @@ function good(): Facts {
     position: { logId: 'log', offset: 1 },
     targets: [{ key, version: 500 }],
   }
-  const produced = { topic: 'jobs', partition: 0, at: 1_000, identity }
+  const produced = { topic: 'jobs', partition: 0, at: 1_000, key: 'aa', content: 'whole', identity }
   const decision = {
     consumer: 'w',
     class: 'c',
     topic: 'jobs',
     partition: 0,
+    recordedIn: 0,
+    record: 'r',
     viewOffset: 0,
     asOf: 1_000,
     reason: 'allowed',
@@ -34,6 +36,7 @@ function good(): Facts {
       { ...produced, offset: 0, eventId: 'e0' },
       { ...produced, offset: 1, eventId: 'e1' },
     ],
+    flawed: [],
     signals: [
       { offset: 3, id: 's', key, effect: 'reason:suspension', fallback: 'suspension', floor: 2_000, at: 2_000 },
     ],
@@ -89,6 +92,7 @@ function good(): Facts {
 }
 
 const start = { type: 'start', consumer: 'w', class: 'c', eventId: 'e1', attempt: 1, ageMs: 100 } as const
+const end = { type: 'end', consumer: 'w', class: 'c', attempt: 1, outcome: 'done' } as const
 const done = { type: 'end', consumer: 'w', class: 'c', eventId: 'e1', attempt: 1, at: 9_000, outcome: 'done' } as const
 
 /** Each breaks one promise. */
@@ -129,6 +133,30 @@ const broken: Record<string, (f: Facts) => Facts> = {
       { ...checkpoint, offset: 9, covers: 2, digest: 'd2', sequence: 3, asOf: 800, sentAt: 2_900 },
     ],
   }),
+  'only-what-was-sealed': (f) => ({
+    ...f,
+    flawed: [{ topic: 'jobs', partition: 0, offset: 0, flaw: 'the signature is another' }],
+  }),
+  'in-order': (f) => ({
+    ...f,
+    // The second of the key ran first.
+    consumers: [{ ...start, at: 1_150, asOf: 1_000, viewOffset: 2 }, ...f.consumers],
+  }),
+  'ended-where-known': (f) => ({
+    ...f,
+    consumers: [...f.consumers, { ...end, eventId: 'e0', at: 2_200 }],
+  }),
+  'dead-for-cause': (f) => ({
+    ...f,
+    decisions: f.decisions.map((d) =>
+      d.outcome === 'denied' ? { ...d, outcome: 'dead_lettered', reason: 'handler_failed' } : d,
+    ),
+  }),
+  'one-statement': (f) => ({
+    ...f,
+    decisions: [...f.decisions, { ...(f.decisions[1] as Facts['decisions'][number]), recordedIn: 5 }],
+  }),
+  'copied-whole': (f) => ({ ...f, setAside: [{ kind: 'dead', origin: 'jobs/0/1', content: 'changed' }] }),
 }
 
 describe('the checker', () => {
@@ -156,6 +184,41 @@ describe('the checker', () => {
     const judged = (f: Facts) => check(f).find((v) => v.id === 'stopped-where-known')?.held
     expect(judged(logout(1_700))).toBe(true)
     expect(judged(logout(1_800))).toBe(false)
+  })
+
+  it.each<[string, (f: Facts) => Facts]>([
+    [
+      'what runs after its end',
+      (f) => ({
+        ...f,
+        produced: f.produced.map((p) => ({ ...p, identity: p.identity && { ...p.identity, exp: 900 } })),
+      }),
+    ],
+    ['what nobody sealed', (f) => ({ ...f, produced: f.produced.filter(({ eventId }) => eventId !== 'e0') })],
+  ])('sees %s', (_, breakIt) => {
+    expect(check(breakIt(good())).find((v) => v.id === 'only-what-was-sealed')?.held).toBe(false)
+  })
+
+  it('asks for no order of what was parked, and of a retried send where it came first', () => {
+    const early = { ...start, at: 1_150, asOf: 1_000, viewOffset: 2 }
+    const held = (change: Partial<Facts>): boolean | undefined => {
+      const f = good()
+      return check({ ...f, consumers: [early, ...f.consumers], ...change }).find((v) => v.id === 'in-order')?.held
+    }
+    expect(held({})).toBe(false)
+    expect(held({ setAside: [{ kind: 'park', origin: 'jobs/0/0', content: 'whole' }] })).toBe(true)
+    const [first, second] = good().produced as [Facts['produced'][number], Facts['produced'][number]]
+    expect(held({ produced: [{ ...second, offset: 0 }, { ...first, offset: 1 }, second] })).toBe(true)
+  })
+
+  it('sees one record that says two things of a message', () => {
+    const f = good()
+    const twice = {
+      ...(f.decisions[1] as Facts['decisions'][number]),
+      outcome: 'denied',
+      reason: 'revoked_logout',
+    } as const
+    expect(check({ ...f, decisions: [...f.decisions, twice] }).find((v) => v.id === 'one-statement')?.held).toBe(false)
   })
 
   it('measures exposure from the append and counts outcomes once', () => {

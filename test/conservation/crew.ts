@@ -106,37 +106,31 @@ export class Crew {
   readonly #make: () => Worker
   readonly #spares: Worker[] = []
   readonly #all = new Set<Worker>()
+  readonly #atLeast: number
 
   /** @param env more of the environment of each worker, such as faults planted into its code. */
-  constructor(place: Place & { readonly rootKey: string }, env: Readonly<Record<string, string>>, spares: number) {
+  constructor(place: Place & { readonly rootKey: string }, env: Readonly<Record<string, string>>, atLeast: number) {
+    this.#atLeast = atLeast
     this.#make = () => {
       const worker = new Worker(place, env)
       this.#all.add(worker)
       void worker.gone.then(() => this.#all.delete(worker))
       return worker
     }
-    for (let i = 0; i < spares; i++) this.#spares.push(this.#make())
+    for (let i = 0; i <= atLeast; i++) this.#spares.push(this.#make())
   }
 
   /** A worker that is ready; another one is made in its stead. */
   async take(): Promise<Worker> {
     const worker = this.#spares.shift() ?? this.#make()
+    if (this.#spares.length < this.#atLeast) this.#spares.push(this.#make())
     await worker.ready
     return worker
-  }
-
-  /** Makes one more ahead of need. */
-  prepare(): void {
-    this.#spares.push(this.#make())
   }
 
   /** Takes back who has left in good order. */
   giveBack(worker: Worker): void {
     this.#spares.unshift(worker)
-  }
-
-  get spares(): number {
-    return this.#spares.length
   }
 
   async end(): Promise<void> {

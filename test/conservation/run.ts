@@ -3,12 +3,15 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Appended, NewRecord } from '@countersign/event-log'
+import { isCountersignError } from '@countersign/kernel'
 import { SeededRandom } from '@countersign/kernel/testing'
-import type { ConsumerEvent, Facts, RevocationFact, Verdict } from '../checker/history.ts'
-import { check, finals } from '../checker/promises.ts'
+import { finals } from '../checker/evidence.ts'
+import type { ConsumerEvent, Facts, Flawed, RevocationFact, Verdict } from '../checker/history.ts'
+import { check } from '../checker/promises.ts'
 import type { Worker } from './crew.ts'
 import { People, type Sealed } from './people.ts'
-import { type Burst, type Flaw, PEOPLE, type PlannedRevocation, planOf } from './plan.ts'
+import { type Burst, PEOPLE, type PlannedRevocation, planOf } from './plan.ts'
 import type { Shift } from './shift.ts'
 import type { Site } from './site.ts'
 import { classesOf, EPSILON_MS } from './topics.ts'
@@ -64,8 +67,7 @@ class Run {
   readonly #working = new Set<Worker>()
   readonly #histories: string[] = []
   readonly #revocations: RevocationFact[] = []
-  /** By place of the message. */
-  readonly #flaws = new Map<string, Flaw>()
+  readonly #flawed: Flawed[] = []
   readonly #sent: string[] = []
   #from: ReadonlyMap<string, number> = new Map()
   #signalsFrom = 0
@@ -116,6 +118,7 @@ class Run {
     const mine = (place: string): boolean => this.#isMine(place)
     return {
       produced: collector.produced.filter((p) => mine(placeOf(p))),
+      flawed: this.#flawed,
       signals: signals.slice(this.#signalsFrom),
       unvouched: [...unvouched],
       checkpoints: checkpoints.slice(this.#checkpointsFrom),
@@ -170,7 +173,6 @@ class Run {
   async #dismiss(worker: Worker): Promise<void> {
     this.#working.delete(worker)
     if (await worker.leave()) this.#site.crew.giveBack(worker)
-    else this.#site.crew.prepare()
   }
 
   async #visit(forMs: number): Promise<void> {
@@ -207,19 +209,31 @@ class Run {
   }
 
   async #append(sealed: readonly Sealed[]): Promise<void> {
-    const { log, catalogue } = this.#site
+    const { catalogue } = this.#site
     for (const [logical, group] of Map.groupBy(sealed, (one) => one.logical)) {
       const topic = catalogue.jobTopic(logical)
       if (!topic) continue
-      const appended = await log.append(
+      const appended = await this.#appendUntilDone(
         topic.name,
         group.map(({ record }) => record),
       )
       for (const [i, { partition, offset }] of appended.entries()) {
-        const place = placeOf({ topic: topic.name, partition, offset })
-        this.#sent.push(place)
+        const where = { topic: topic.name, partition, offset }
+        this.#sent.push(placeOf(where))
         const flaw = group[i]?.flaw
-        if (flaw) this.#flaws.set(place, flaw)
+        if (flaw) this.#flawed.push({ ...where, flaw })
+      }
+    }
+  }
+
+  /** As a producer that wants an answer does: a try that may have arrived is repeated, too. */
+  async #appendUntilDone(topic: string, records: readonly NewRecord[]): Promise<readonly Appended[]> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#site.log.append(topic, records)
+      } catch (error) {
+        if (!isCountersignError(error) || !error.retriable || attempt === 5) throw error
+        await sleep(100 * attempt)
       }
     }
   }

@@ -13,7 +13,7 @@ import { Watcher } from './watcher.ts'
 /** What the local stack allows; a broker as it is shipped allows no less than six seconds. */
 const SESSION_MS = 1_200
 const WINDOW_MS = 3_600_000
-const SPARES = 3
+const SPARES = 2
 
 export interface SiteOptions {
   readonly brokers: readonly string[]

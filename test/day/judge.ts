@@ -9,9 +9,10 @@ import { exampleCatalogue } from '@countersign/schemas'
 import { signalId } from '@countersign/session-store'
 import { jobClasses } from '@countersign/worker'
 import { collect } from '../checker/collect.ts'
+import { finals } from '../checker/evidence.ts'
 import { exposures, type Spread, spread } from '../checker/exposure.ts'
 import type { ConsumerEvent, Facts, RevocationFact, Verdict } from '../checker/history.ts'
-import { check, finals } from '../checker/promises.ts'
+import { check } from '../checker/promises.ts'
 import type { Told } from './revocations.ts'
 import type { Site } from './site.ts'
 
@@ -41,7 +42,7 @@ async function factsOf(site: Site, log: EventLog, told: readonly Told[]): Promis
   const consumers = site.workers.flatMap(({ spec }) => historyOf(join(site.folder, `${spec.name}.history.jsonl`)))
   const ids = new Set(topics.signals.map((s) => s.id))
   const revocations = told.flatMap((t) => revocationFact(t, ids))
-  return { ...topics, consumers, revocations, classes: jobClasses(), epsilonMs: EPSILON_MS }
+  return { ...topics, flawed: null, consumers, revocations, classes: jobClasses(), epsilonMs: EPSILON_MS }
 }
 
 /** Every ring that was ever in force, verified by the root the run began with. */

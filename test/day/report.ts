@@ -1,8 +1,8 @@
 /** The table at the end of the day, in plain words. */
 
+import { finals } from '../checker/evidence.ts'
 import { outcomes, type Spread } from '../checker/exposure.ts'
 import type { DecisionFact, Facts, Verdict } from '../checker/history.ts'
-import { finals } from '../checker/promises.ts'
 import { figuresOf } from './judge.ts'
 
 /** What `--json` prints. */

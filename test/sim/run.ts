@@ -3,8 +3,9 @@ import { type KeyRing, verifyBundle } from '@countersign/envelope'
 import { readRecord, SIGNALS_TOPIC } from '@countersign/replica'
 import { type SessionStore, signalId } from '@countersign/session-store'
 import { collect, SignalsLedger } from '../checker/collect.ts'
+import { finals } from '../checker/evidence.ts'
 import type { Facts, RevocationFact, Verdict } from '../checker/history.ts'
-import { check, finals } from '../checker/promises.ts'
+import { check } from '../checker/promises.ts'
 import { type Befallen, Chaos } from './chaos.ts'
 import { SimProcess } from './process.ts'
 import { CLASSES, EPSILON_MS, Site, TOPICS } from './site.ts'
@@ -91,6 +92,7 @@ async function factsOf(
   const revocations = await Promise.all(workload.asked.map((asked) => revocationFact(store, asked, chaos.harmed)))
   return {
     ...topics,
+    flawed: null,
     // After the log was harmed offsets of two histories mix; what a consumer told of itself still counts.
     signals: ledger.signals.map((s) => (s.at >= chaos.logHarmedAt ? { ...s, offset: Number.POSITIVE_INFINITY } : s)),
     checkpoints: ledger.checkpoints,
