@@ -6,6 +6,7 @@ export type EnforcerErrorCode =
   | 'ENFORCER_CLASS_REPEATED'
   | 'ENFORCER_TOPIC_UNKNOWN'
   | 'ENFORCER_TOPIC_MISMATCH'
+  | 'ENFORCER_TOKENS_INVALID'
   | 'ENFORCER_BATCH_INTERRUPTED'
   | 'ENFORCER_WORK_REJECTED'
   | 'ENFORCER_WORK_REVOKED'
@@ -13,6 +14,8 @@ export type EnforcerErrorCode =
   | 'ENFORCER_WORK_TIMED_OUT'
   | 'ENFORCER_WORK_OVER'
   | 'ENFORCER_EFFECT_REFUSED'
+  | 'ENFORCER_DERIVE_REFUSED'
+  | 'ENFORCER_DERIVE_INVALID'
 
 export class EnforcerError extends CountersignError<EnforcerErrorCode> {}
 
@@ -87,6 +90,16 @@ export function workOver(): EnforcerError {
   })
 }
 
+/** Thrown by `work.derive` when nothing may be derived of this work now. @param reason a code, such as `revoked_suspension`. */
+export function deriveRefused(reason: string, retriable: boolean): EnforcerError {
+  return new EnforcerError({
+    code: 'ENFORCER_DERIVE_REFUSED',
+    retriable,
+    publicMessage: 'no further work can be derived of this work now',
+    detail: { reason },
+  })
+}
+
 /** Ends a batch early; what has no final decision is delivered again. */
 export function batchInterrupted(why: string, cause?: unknown): EnforcerError {
   return new EnforcerError({
@@ -99,7 +112,12 @@ export function batchInterrupted(why: string, cause?: unknown): EnforcerError {
 
 /** A mistake in how classes, topics and handlers are put together. */
 export function miswired(
-  code: 'ENFORCER_CLASS_UNKNOWN' | 'ENFORCER_CLASS_REPEATED' | 'ENFORCER_TOPIC_UNKNOWN' | 'ENFORCER_TOPIC_MISMATCH',
+  code:
+    | 'ENFORCER_CLASS_UNKNOWN'
+    | 'ENFORCER_CLASS_REPEATED'
+    | 'ENFORCER_TOPIC_UNKNOWN'
+    | 'ENFORCER_TOPIC_MISMATCH'
+    | 'ENFORCER_TOKENS_INVALID',
   publicMessage: string,
 ): EnforcerError {
   return new EnforcerError({ code, retriable: false, publicMessage })

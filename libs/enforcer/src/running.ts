@@ -14,7 +14,7 @@ export interface Judged {
   /** Null only in observed classes. */
   readonly opened: OpenedEnvelope | null
   /** What enforcement would have done, in an observed class. */
-  observed: Settlement | null
+  observed: { readonly reason: string } | null
   /** Of all attempts so far. */
   effects: EffectNote | null
 }

@@ -97,6 +97,11 @@ export const METRICS = {
     help: 'Effects judged again before they were committed.',
     labels: ['class', 'result'],
   },
+  countersign_request_decisions_total: {
+    kind: 'counter',
+    help: 'Decisions on HTTP requests.',
+    labels: ['class', 'outcome', 'reason'],
+  },
   countersign_handlers_running: { kind: 'gauge', help: 'Handlers running now.', labels: ['class'] },
   countersign_partitions_waiting: {
     kind: 'gauge',
