@@ -2,7 +2,7 @@
  * Judges one message: header, freshness, opening, position, rules, payload. Synchronous, so that nothing
  * can happen between the verdict and what is done on its account.
  */
-import type { KeyRing, OpenContext, Opener } from '@countersign/envelope'
+import type { KeyRing, OpenContext, OpenedEnvelope, Opener } from '@countersign/envelope'
 import { type Decision, type FreshnessReason, type JobClassRules, notFresh, type Phase } from '@countersign/policy'
 import { type Codec, type JobTopicNames, unframe } from '@countersign/schemas'
 import type { ConsumerView } from './consumer-view.ts'
@@ -77,9 +77,14 @@ export class Admission {
   /** @param view of the log that owns its tenant. */
   #judgeBy(view: ConsumerView, item: Item): Verdict {
     const freshness = view.freshness()
-    item.freshness = freshness
-    item.viewOffset = view.position().offset
+    const { offset } = view.position()
     const ring = view.ring()
+    item.freshness = freshness
+    if (item.allowedBy === view.view && item.viewOffset === offset && item.ring === ring && this.#stillAllowed(item)) {
+      return null
+    }
+    item.viewOffset = offset
+    item.allowedBy = null
     if (ring === null || ring !== item.ring) {
       // Keys come over the log as well: a view that is not fresh may lack the key, or still trust one that is gone.
       const reason = ring === null ? 'view_not_proven' : notFresh(this.rules, freshness)
@@ -91,15 +96,22 @@ export class Admission {
       item.ring = ring
       item.view = view
     }
-    const decision = this.decide(item, 'queued')
+    const decision = decideNow(this.#settings, this.rules, item.opened as OpenedEnvelope, 'queued', freshness)
     if (decision.outcome === 'allow') {
       item.scopes = decision.scopes
+      item.allowedBy = view.view
       return null
     }
     const { outcome, reason, rule, detail } = decision
     if (outcome === 'deny') return { wait: false, settlement: { outcome: 'denied', reason, rule, detail } }
     const wait = outcome === 'wait' && (reason === 'view_behind' || this.#mayWait(view))
     return { wait, settlement: { outcome: 'parked', reason, rule, detail } }
+  }
+
+  /** While nothing has been folded since a view allowed it, only time can have changed the verdict. */
+  #stillAllowed({ opened, freshness }: Item): boolean {
+    if (opened === null || freshness === null) return false
+    return notFresh(this.rules, freshness) === null && this.#settings.clock.now() < opened.claims.exp
   }
 
   #context(item: Item, ring: KeyRing): OpenContext {

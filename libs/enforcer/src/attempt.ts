@@ -5,12 +5,12 @@ import type { Admission } from './admission.ts'
 import { isThenable } from './effects.ts'
 import type { EndEvent } from './history.ts'
 import type { Item } from './item.ts'
+import { eventOf, identityWith, JobWork } from './job-work.ts'
 import type { Meters } from './meters.ts'
 import type { Settings } from './options.ts'
 import { EXECUTED, refusalSettlement, type Settlement, workSettlement } from './outcomes.ts'
-import { recheck } from './recheck.ts'
 import { GIVEN_UP, type Run, type RunningWork } from './running.ts'
-import { type Handler, type Identity, identityOf, UNVERIFIED, type Work, type WorkEvent } from './work.ts'
+import type { Handler } from './work.ts'
 
 /** What attempts of one job class need. */
 export interface AttemptParts {
@@ -33,33 +33,56 @@ interface End {
 }
 
 /**
- * Runs the handler once. Up to the call of the handler it is synchronous, so that the verdict its caller
- * has just reached still holds.
+ * Runs the handler once. Up to the call of the handler it is synchronous, so that the verdict its caller has just
+ * reached still holds; a handler that ends at once has its result at once, and costs no promise.
  */
-export async function attempt<T>(
+export function attempt<T>(
   parts: AttemptParts,
   item: Item,
   handler: Handler<T>,
   heartbeat: () => Promise<void>,
-): Promise<AttemptResult> {
-  const { running, meters, admission } = parts
-  const run = running.begin(item, admission)
+): AttemptResult | Promise<AttemptResult> {
+  const run = parts.running.begin(item, parts.admission)
   item.attempts++
   tellStart(parts, item)
+  let returned: unknown
   let end: End = WELL
   try {
-    const returned: unknown = handler(workOf(parts, item, run, heartbeat))
+    returned = handler(new JobWork(parts, item, run, heartbeat))
+  } catch (error) {
+    end = { failed: true, error, hung: false }
+  }
+  return isThenable(returned) || run.hasEffects
+    ? attemptOn(parts, item, run, returned, end)
+    : ended(parts, item, run, end)
+}
+
+async function attemptOn(
+  parts: AttemptParts,
+  item: Item,
+  run: Run,
+  returned: unknown,
+  begun: End,
+): Promise<AttemptResult> {
+  const { running } = parts
+  let end = begun
+  try {
     if (isThenable(returned)) await running.ended(run, returned)
   } catch (error) {
     end = { failed: true, error, hung: error === GIVEN_UP }
   }
   if (run.hasEffects && !end.hung) end = await withCommits(running, run, end)
+  return ended(parts, item, run, end)
+}
+
+function ended(parts: AttemptParts, item: Item, run: Run, end: End): AttemptResult {
+  const { running, meters } = parts
   running.end(run)
   const result = resultOf(parts, item, run, end)
   const done = result === EXECUTED
-  const outcome = done ? 'done' : run.ended || run.refused ? 'aborted' : 'failed'
-  meters.attempted(end.hung ? 'hung' : outcome)
-  tellEnd(parts, item, outcome)
+  if (done && !end.hung) meters.done()
+  else meters.attempted(end.hung ? 'hung' : done ? 'done' : run.ended || run.refused ? 'aborted' : 'failed')
+  tellEnd(parts, item, done ? 'done' : run.ended || run.refused ? 'aborted' : 'failed')
   return result
 }
 
@@ -126,40 +149,13 @@ export async function notOwned(parts: AttemptParts, item: Item): Promise<Settlem
   const { settings, admission } = parts
   const { name: jobClass, observe } = admission.rules
   if (!settings.ownership || item.opened === null) return null
-  const question = { jobClass, identity: identity(item), value: item.value, event: eventOf(parts, item) }
+  const event = eventOf(parts, item, item.attempts)
+  const question = { jobClass, identity: identityWith(item, item.scopes), value: item.value, event }
   if (await settings.ownership(question)) return null
   const settlement = workSettlement('object_not_owned', 'ownership', null)
   if (!observe) return settlement
   item.observed ??= settlement
   return null
-}
-
-function workOf<T>(parts: AttemptParts, item: Item, run: Run, heartbeat: () => Promise<void>): Work<T> {
-  const { opened, header } = item
-  return {
-    identity: identity(item),
-    value: item.value as T,
-    get signal() {
-      return run.signal
-    },
-    event: eventOf(parts, item),
-    key: item.message.key,
-    envelope: opened === null || header === null ? null : { header, opened },
-    recheck: () => recheck(run),
-    commitIfAllowed: (commit) => run.effects.commit(parts, run, commit),
-    noEffect: () => run.effects.nothing(run),
-    heartbeat,
-  }
-}
-
-function identity(item: Item): Identity {
-  return item.opened === null ? UNVERIFIED : identityOf(item.opened, item.scopes)
-}
-
-function eventOf({ admission }: AttemptParts, item: Item): WorkEvent {
-  const { topic, partition, offset } = item
-  const id = item.workId.toString('hex')
-  return { id, logical: admission.rules.topic, topic, partition, offset, attempt: item.attempts }
 }
 
 /** A name is all the record keeps of a foreign error: its message may quote what it failed on. */
@@ -186,7 +182,8 @@ function tellStart({ settings, admission }: AttemptParts, item: Item): void {
 
 function tellEnd({ settings, admission }: AttemptParts, item: Item, outcome: EndEvent['outcome']): void {
   const { history, consumer, clock } = settings
+  if (!history) return
   const eventId = item.workId.toString('hex')
   const { name } = admission.rules
-  history?.record({ type: 'end', consumer, class: name, eventId, attempt: item.attempts, at: clock.now(), outcome })
+  history.record({ type: 'end', consumer, class: name, eventId, attempt: item.attempts, at: clock.now(), outcome })
 }

@@ -8,7 +8,7 @@ import { type AttemptParts, type AttemptResult, attempt, labelled, notOwned } fr
 import { batchInterrupted } from './errors.ts'
 import { Item } from './item.ts'
 import { Ledger } from './ledger.ts'
-import type { Settlement } from './outcomes.ts'
+import { EXECUTED, type Settlement } from './outcomes.ts'
 import type { Pulse } from './pulse.ts'
 import type { Recorder } from './record.ts'
 import type { Cut, GivenBack, Waiting } from './waiting.ts'
@@ -80,6 +80,7 @@ class Chunk<T> {
   readonly #delivery: Delivery
   readonly #ledger: Ledger
   readonly #begun: number
+  readonly #beat = (): Promise<void> => this.#parts.pulse.beat()
   #cut: { readonly item: Item; readonly since: number } | null = null
 
   constructor(parts: BatchParts<T>, delivery: Delivery, items: readonly Item[]) {
@@ -156,7 +157,9 @@ class Chunk<T> {
         for (const item of lane) {
           if (pulse.overdue) await pulse.beat()
           if (pulse.check() || this.#isBehindCut(item)) return
-          await this.#run(item)
+          const result = this.#start(item)
+          if (result === EXECUTED) this.#ledger.settleExecuted(item)
+          else await this.#finish(item, result)
         }
       }
     }
@@ -170,35 +173,52 @@ class Chunk<T> {
     if (failed) throw failed.reason
   }
 
-  /** Runs one item to its state, or leaves it without one when interrupted, or when it has to wait. */
-  async #run(item: Item): Promise<void> {
-    const { settings, admission, handler, pulse } = this.#parts
+  /** The usual course takes no promise: it is judged, nothing stands against it, and its handler ends at once. */
+  #start(item: Item): AttemptResult | Promise<AttemptResult | null> {
+    const { settings } = this.#parts
+    if (settings.ownership) return this.#attempt(item)
+    // From the verdict to the call of the handler nothing is awaited.
+    const refusal = this.#refusal(item)
+    if (refusal === null) return attempt(this.#parts, item, this.#parts.handler, this.#beat)
+    return refusal.wait ? this.#attempt(item) : refusal.settlement
+  }
+
+  /** Brings one item to its state, or leaves it without one when interrupted, or when it has to wait. */
+  async #finish(item: Item, started: AttemptResult | Promise<AttemptResult | null>): Promise<void> {
+    const { settings, admission, pulse } = this.#parts
     const { rules } = admission
-    let since: number | null = null
-    while (!pulse.check()) {
-      let result: AttemptResult | null = await this.#ownership(item)
-      if (result === null) {
-        // From the verdict to the call of the handler nothing is awaited.
-        let refusal = this.#refusal(item)
-        if (refusal?.wait) {
-          since ??= settings.clock.monotonic()
-          refusal = await this.#hold(item, since)
-          if (pulse.check()) return
-          if (refusal?.wait) return this.#cutAt(item, since)
-          if (refusal === null) continue
-        }
-        if (refusal === null) result = await attempt(this.#parts, item, handler, () => pulse.beat())
-        else result = refusal.settlement
-      }
-      if (result === 'released') return
+    for (let result = await started; result !== null && result !== 'released'; result = await this.#attempt(item)) {
       if (result !== 'retry') {
         if (this.#isParked(result)) return this.#giveBack(item)
         return this.#ledger.settle([[item, labelled(item, result, rules)]])
       }
       const backoff = Math.min(rules.backoffMaxMs, rules.backoffMs * 2 ** (item.attempts - 1))
       await settings.clock.sleep(backoff, pulse.signal)
-      since = null
+      if (pulse.check()) return
     }
+  }
+
+  /** One attempt, or what stands against it for good. @returns null when interrupted, or when it has to wait. */
+  async #attempt(item: Item): Promise<AttemptResult | null> {
+    const { settings, handler, pulse } = this.#parts
+    let since: number | null = null
+    while (!pulse.check()) {
+      const notOwned = await this.#ownership(item)
+      if (notOwned !== null) return notOwned
+      // From the verdict to the call of the handler nothing is awaited.
+      let refusal = this.#refusal(item)
+      if (refusal === null) return attempt(this.#parts, item, handler, this.#beat)
+      if (!refusal.wait) return refusal.settlement
+      since ??= settings.clock.monotonic()
+      refusal = await this.#hold(item, since)
+      if (pulse.check()) return null
+      if (refusal?.wait) {
+        this.#cutAt(item, since)
+        return null
+      }
+      if (refusal !== null) return refusal.settlement
+    }
+    return null
   }
 
   /** What stands against running it now; in an observed class nothing but an unreadable payload does. */

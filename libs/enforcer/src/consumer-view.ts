@@ -3,7 +3,7 @@ import type { ByTenant, SignalsView } from '@countersign/replica'
 
 /** What an enforcer needs of the view this consumer keeps; a `Replica` is one. */
 export interface ConsumerView extends Pick<SignalsView, 'floors' | 'freshness' | 'position' | 'reached' | 'ring'> {
-  /** For digests only; asked when there is a history sink. */
+  /** The same object at the same position: nothing was folded in between, so a verdict by its floors stands. */
   readonly view: { digest(): Buffer }
   /** Calls `fn` after each signal that took something anew. @returns a function that ends it. */
   onSignal(fn: (found: AppliedSignal) => void): () => void

@@ -1,7 +1,7 @@
 /** The decision on an opened envelope at this moment, the same for a job, for a running handler and for an HTTP request. */
 import type { OpenedEnvelope } from '@countersign/envelope'
 import type { Clock } from '@countersign/kernel'
-import { type Decision, decide, type JobClassRules, type Phase } from '@countersign/policy'
+import { type Decision, decide, type JobClassRules, type Phase, type ViewFreshness } from '@countersign/policy'
 import { type ConsumerView, viewOfTenant } from './consumer-view.ts'
 
 /** What this consumer decides by. */
@@ -11,12 +11,17 @@ export interface Deciding {
   readonly epsilonMs: number
 }
 
-/** Synchronous: nothing can happen between the verdict and what is done on its account. */
+/**
+ * Synchronous: nothing can happen between the verdict and what is done on its account.
+ *
+ * @param freshness of the view of its tenant, where the caller has just asked.
+ */
 export function decideNow(
   { replica, clock, epsilonMs }: Deciding,
   rules: JobClassRules,
   envelope: OpenedEnvelope,
   phase: Phase,
+  freshness?: ViewFreshness,
 ): Decision {
   const { iat, tctx } = envelope.claims
   const view = viewOfTenant(replica, tctx.tenant)
@@ -25,7 +30,7 @@ export function decideNow(
     rules,
     envelope,
     view,
-    freshness: view.freshness(),
+    freshness: freshness ?? view.freshness(),
     reached: phase === 'running' ? 'reached' : isElsewhere ? 'elsewhere' : view.reached(tctx.position, iat),
     now: clock.now(),
     epsilonMs,

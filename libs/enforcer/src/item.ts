@@ -13,8 +13,6 @@ export class Item {
   readonly topic: string
   readonly partition: number
   readonly offset: number
-  /** Where the event was first read: `topic/partition/offset`. */
-  readonly origin: string
   readonly originPartition: number
   /** The envelope as received, or what is wrong with there being one. */
   readonly header: Buffer | null
@@ -30,6 +28,8 @@ export class Item {
   scopes: readonly string[] = []
   freshness: ViewFreshness | null = null
   viewOffset = -1
+  /** The view object that allowed it at `viewOffset`. */
+  allowedBy: object | null = null
   attempts = 0
   /** What its handlers say they have committed. */
   effects: EffectNote | null = null
@@ -37,6 +37,7 @@ export class Item {
   observed: Settlement | null = null
   settlement: Settlement | null = null
   recorded = false
+  readonly #origin: string | null
   #workId: Buffer | null = null
 
   /** @param original where the event was first read, if `topic` holds copies: only there does a header say where. */
@@ -46,11 +47,16 @@ export class Item {
     this.partition = partition
     this.offset = Number(message.offset)
     const earlier = original && originHeader(message, original)
-    this.origin = earlier?.[0] ?? `${topic}/${partition}/${this.offset}`
+    this.#origin = earlier?.[0] ?? null
     this.originPartition = earlier ? Number(earlier[2]) : partition
     const found = headerOf(message.headers)
     this.header = found.ok ? found.bytes : null
     this.headerFault = found.ok ? null : faultSettlement(found.code)
+  }
+
+  /** Where the event was first read: `topic/partition/offset`. */
+  get origin(): string {
+    return this.#origin ?? `${this.topic}/${this.partition}/${this.offset}`
   }
 
   /** Null when the envelope could not be opened. */

@@ -8,7 +8,7 @@ import { appendDurably } from './durable.ts'
 import type { Item } from './item.ts'
 import type { Meters } from './meters.ts'
 import type { Settings } from './options.ts'
-import type { Settlement } from './outcomes.ts'
+import { EXECUTED, type Settlement } from './outcomes.ts'
 import type { Recorder } from './record.ts'
 import { setAsideCopy, setAsideStub } from './set-aside.ts'
 
@@ -57,6 +57,12 @@ export class Ledger {
     }
   }
 
+  /** Gives one the state of work that was done, which needs no copy. */
+  settleExecuted(item: Item): void {
+    item.settlement = EXECUTED
+    this.#parts.meters.executed()
+  }
+
   /** Makes every state reached so far durable, then resolves offsets. Calls do not overlap. */
   flush(): Promise<void> {
     const before = this.#flushing.catch(() => {})
@@ -76,11 +82,12 @@ export class Ledger {
   async #append(phase: 'admitted' | 'final', items: readonly Item[], giveUp?: AbortSignal): Promise<void> {
     const { settings, recorder } = this.#parts
     // One record, but for copies of events that were first read from several partitions, and for tenants of several logs.
-    const byOrigin = [...Map.groupBy(items, (item) => item.originPartition).values()]
+    const [first] = items
+    const isOne = items.every((item) => item.originPartition === first?.originPartition)
+    const byOrigin = isOne ? [items] : [...Map.groupBy(items, (item) => item.originPartition).values()]
     const byLog = (group: readonly Item[]): readonly Item[][] => [...Map.groupBy(group, (item) => item.view).values()]
     const groups = settings.replica.byTenant ? byOrigin.flatMap(byLog) : byOrigin
     const records = groups.map((group) => recorder.record(phase, group))
-    if (records.length === 0) return
     try {
       await appendDurably(settings, settings.decisions.topic, records, giveUp)
     } catch (error) {

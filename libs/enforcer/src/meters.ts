@@ -7,17 +7,33 @@ export class Meters {
   readonly #metrics: Metrics | undefined
   readonly #class: string
   readonly #cells = new Map<string, Cell>()
+  #executed: Cell | null = null
+  #done: Cell | null = null
 
   constructor(metrics: Metrics | undefined, jobClass: string) {
     this.#metrics = metrics
     this.#class = jobClass
   }
 
+  /** Executed at the first attempt, as most work is. */
+  executed(): void {
+    this.#executed ??= this.#decided('executed', 'allowed')
+    this.#executed.add()
+  }
+
+  /** An attempt that ended well. */
+  done(): void {
+    this.#done ??= this.#attempted('done')
+    this.#done.add()
+  }
+
+  /** @param messages in a batch as it was given to the enforcer. */
+  batch(messages: number): void {
+    this.#metrics?.observe('countersign_batch_size', { class: this.#class }, messages)
+  }
+
   decided(outcome: string, reason: string): void {
-    this.#cell(`decided ${outcome} ${reason}`, (m) => {
-      const labels = { class: this.#class, outcome, reason }
-      return m.counter('countersign_decisions_total', labels)
-    }).add()
+    this.#decided(outcome, reason).add()
   }
 
   fault(code: string): void {
@@ -27,9 +43,7 @@ export class Meters {
   }
 
   attempted(result: string): void {
-    this.#cell(`attempt ${result}`, (m) =>
-      m.counter('countersign_attempts_total', { class: this.#class, result }),
-    ).add()
+    this.#attempted(result).add()
   }
 
   effect(result: 'committed' | 'refused' | 'failed' | 'late'): void {
@@ -46,6 +60,19 @@ export class Meters {
 
   waitingFrom(read: () => number): void {
     this.#metrics?.gaugeFrom('countersign_partitions_waiting', { class: this.#class }, read)
+  }
+
+  #decided(outcome: string, reason: string): Cell {
+    return this.#cell(`decided ${outcome} ${reason}`, (m) => {
+      const labels = { class: this.#class, outcome, reason }
+      return m.counter('countersign_decisions_total', labels)
+    })
+  }
+
+  #attempted(result: string): Cell {
+    return this.#cell(`attempt ${result}`, (m) =>
+      m.counter('countersign_attempts_total', { class: this.#class, result }),
+    )
   }
 
   #cell(key: string, make: (metrics: Metrics) => Cell): Cell {
