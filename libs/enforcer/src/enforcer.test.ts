@@ -129,7 +129,7 @@ describe('kafkajs', () => {
 
 describe('the table of outcomes', () => {
   it('has a state for every fault of opening', () => {
-    expect(Object.keys(FAULT_OUTCOMES)).toHaveLength(23)
+    expect(Object.keys(FAULT_OUTCOMES)).toHaveLength(28)
     expect(new Set(Object.values(FAULT_OUTCOMES))).toEqual(new Set(['denied', 'dead_lettered']))
   })
 })

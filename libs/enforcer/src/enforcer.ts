@@ -4,6 +4,7 @@ import type { EachBatchPayload, EachMessagePayload, JobMessage } from '@counters
 import { Admission } from './admission.ts'
 import { type ConsumeOptions, consuming } from './consuming.ts'
 import { ALONE, ITSELF, ofBatch, ofMessage, type Source } from './delivered.ts'
+import { Deriver } from './deriving.ts'
 import { miswired } from './errors.ts'
 import { recordView } from './history.ts'
 import { Item } from './item.ts'
@@ -201,5 +202,6 @@ function settingsOf(options: EnforcerOptions): Settings {
   const { endWithinMs = 10_000 } = options
   const { name: topic, partitions } = decisions
   const waits = { recordWithinMs, heartbeatMs, holdMs, endWithinMs }
-  return { ...options, epsilonMs, ...waits, admitAtMost, decisions: { topic, partitions } }
+  const deriver = options.deriving ? new Deriver(options, options.deriving) : null
+  return { ...options, epsilonMs, ...waits, admitAtMost, deriver, decisions: { topic, partitions } }
 }

@@ -2,6 +2,7 @@
 
 export type { AppliedSignal, ConsumerView, PassedCheckpoint } from './consumer-view.ts'
 export type { ConsumeOptions, NextOffset } from './consuming.ts'
+export type { Derived, DerivedJob, DerivingOptions } from './deriving.ts'
 export type { CommitIfAllowed, Permit } from './effects.ts'
 export { createEnforcer, type Enforcer, type Handlers, type PlainJob, type Probe } from './enforcer.ts'
 export { EffectRefusedError, EnforcerError, type EnforcerErrorCode, PermanentError } from './errors.ts'
@@ -19,4 +20,10 @@ export type { EnforcerOptions, Ownership } from './options.ts'
 export { type DecisionReason, FAULT_OUTCOMES, type Settlement, WORK_OUTCOMES, type WorkReason } from './outcomes.ts'
 export type { Recheck } from './recheck.ts'
 export { type Started, type StartOptions, type StartPlace, startEnforcer } from './start.ts'
+export {
+  type IdentitySuccessorsOptions,
+  identitySuccessors,
+  type SuccessorAnswer,
+  type Successors,
+} from './successors.ts'
 export type { Handler, Identity, Work, WorkEvent } from './work.ts'

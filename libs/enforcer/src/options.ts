@@ -5,6 +5,7 @@ import type { JobClassRules } from '@countersign/policy'
 import type { Catalogue } from '@countersign/schemas'
 import type { Logger, Metrics } from '@countersign/telemetry'
 import type { ConsumerView } from './consumer-view.ts'
+import type { Deriver, DerivingOptions } from './deriving.ts'
 import type { HistorySink } from './history.ts'
 import type { Identity, WorkEvent } from './work.ts'
 
@@ -46,6 +47,8 @@ export interface EnforcerOptions {
   readonly endWithinMs?: number
   /** Most messages admitted by one record. @defaultValue 256 */
   readonly admitAtMost?: number
+  /** For handlers that start further work. @defaultValue none: `work.derive` throws */
+  readonly deriving?: DerivingOptions
 }
 
 /** The part of the options that has defaults, filled in, and where decisions go. */
@@ -56,5 +59,6 @@ export interface Settings extends EnforcerOptions {
   readonly holdMs: number
   readonly endWithinMs: number
   readonly admitAtMost: number
+  readonly deriver: Deriver | null
   readonly decisions: { readonly topic: string; readonly partitions: number }
 }

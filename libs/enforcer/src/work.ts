@@ -1,6 +1,7 @@
 /** What a handler is given. Identity is plain data: no credential, nothing that could be presented anywhere. */
 import type { OpenedEnvelope } from '@countersign/envelope'
 import type { Actor, CredentialKind, PrincipalKind } from '@countersign/schemas'
+import type { Derived, DerivedJob } from './deriving.ts'
 import type { CommitIfAllowed } from './effects.ts'
 import type { Recheck } from './recheck.ts'
 
@@ -71,6 +72,21 @@ export interface Work<T> {
   readonly commitIfAllowed: CommitIfAllowed
   /** For classes with `effect: 'rechecked'`: there is nothing to commit, such as for an event worked on before. */
   noEffect(): void
+  /** Who earlier steps that this work relies on were for, in the order its envelope names them; empty for most. */
+  readonly earlier: readonly Identity[]
+  /**
+   * Starts further work for the next actor: judged again, sealed with this work's envelope inside, appended. It has no scope
+   * and no time more, relies on all that this does, and ends with it. Needs `deriving`.
+   *
+   * @returns where it stands, once durable. Derives of one tick and topic are one append.
+   * @throws {ENFORCER_DERIVE_REFUSED} this work is not allowed any more, this consumer cannot tell, or its key may not sign.
+   * @throws {ENFORCER_DERIVE_INVALID} no such topic, a value that does not fit, a scope more, or a fourth derivation.
+   * @throws {ENFORCER_WORK_STOPPED} {ENFORCER_WORK_TIMED_OUT} {ENFORCER_WORK_REVOKED} when told to end. {ENFORCER_WORK_OVER}
+   * after the end. Throws what the log throws: the job may then appear; tried again, the handler uses the same event id.
+   */
+  derive(job: DerivedJob): Promise<Derived>
+  /** This work's envelope, and what it relies on, for a later step of the workflow to rely on: keep it with its record. */
+  evidence(): Buffer
   /** Tells the group that this member lives. Called anyway about every second while work runs. */
   heartbeat(): Promise<void>
 }
