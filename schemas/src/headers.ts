@@ -16,3 +16,5 @@ export const PARKED_AT_HEADER = 'countersign-parked-at'
 export const CORRELATION_HEADER = 'countersign-correlation'
 /** W3C Trace Context §3.2. */
 export const TRACEPARENT_HEADER = 'traceparent'
+/** W3C Trace Context §3.3; only beside a `traceparent`. */
+export const TRACESTATE_HEADER = 'tracestate'

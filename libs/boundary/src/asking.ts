@@ -1,5 +1,6 @@
 /** One question to identity over HTTP, within a time. */
 import type { Clock } from '@countersign/kernel'
+import { tracedCall } from '@countersign/telemetry'
 import { type Denial, denied } from './denial.ts'
 import { readCapped } from './reading.ts'
 
@@ -23,7 +24,11 @@ export async function ask(
   const abort = new AbortController()
   const cancel = clock.after(timeoutMs, () => abort.abort())
   try {
-    const response = await send(endpoint, { method: 'POST', redirect: 'error', signal: abort.signal, ...question })
+    const { body } = question
+    const response = await tracedCall('POST', endpoint, (trace) => {
+      const headers = { ...question.headers, ...trace }
+      return send(endpoint, { method: 'POST', redirect: 'error', signal: abort.signal, headers, body })
+    })
     const { status } = response
     return { ok: true, status, body: status === 200 ? await readCapped(response) : '' }
   } catch {

@@ -279,6 +279,7 @@ function arrivalOf({ id, ip, headers = {} }: Partial<BoundaryRequest>): Arrival 
     requestId: id,
     correlationId: onlyText(headers['x-correlation-id']),
     traceparent: onlyText(headers.traceparent),
+    tracestate: onlyText(headers.tracestate),
   }
 }
 

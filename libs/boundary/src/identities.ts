@@ -1,6 +1,6 @@
 /** Makes the identity that handlers see of a credential that is good now. */
 import { newHandle, type Random } from '@countersign/kernel'
-import { parseTraceparent, traceContext } from '@countersign/telemetry'
+import { activeTrace, parseTraceparent, type TraceContext, traceContext } from '@countersign/telemetry'
 import type { Judged } from './authority.ts'
 import type { RequestContextValues } from './context.ts'
 import { type BoundaryIdentity, deepFreeze, type IdentityTarget, normalScopes } from './identity.ts'
@@ -17,6 +17,7 @@ export interface Arrival {
   readonly correlationId?: string | undefined
   /** W3C Trace Context; a trace begins without. */
   readonly traceparent?: string | undefined
+  readonly tracestate?: string | undefined
 }
 
 const CORRELATION = /^[\w.:-]{8,128}$/
@@ -51,8 +52,13 @@ export function identityFor(
     ip,
     userAgent,
     details: transaction?.details ?? NONE,
-    trace: deepFreeze(traceContext(random, parseTraceparent(arrival.traceparent))),
+    trace: deepFreeze(traceOf(arrival, random)),
   })
+}
+
+/** What traces here says what this request is; where nothing does, a child of what the caller says. */
+function traceOf({ traceparent, tracestate }: Arrival, random: Random): TraceContext {
+  return activeTrace() ?? traceContext(random, parseTraceparent(traceparent, tracestate))
 }
 
 const NONE = Object.freeze({})

@@ -4,14 +4,8 @@
  */
 import { packEvidence, type SigningKey, seal } from '@countersign/envelope'
 import { type Appended, type EventLog, EventLogError, type NewRecord } from '@countersign/event-log'
-import {
-  CORRELATION_HEADER,
-  ENVELOPE_HEADER,
-  type EnvelopeClaims,
-  RELIES_ON_HEADER,
-  TRACEPARENT_HEADER,
-} from '@countersign/schemas'
-import { formatTraceparent, type Metrics } from '@countersign/telemetry'
+import { CORRELATION_HEADER, ENVELOPE_HEADER, type EnvelopeClaims, RELIES_ON_HEADER } from '@countersign/schemas'
+import { activeTrace, type Metrics, type Span, type TraceContext, traceHeaders, tracing } from '@countersign/telemetry'
 import { type ClaimsOptions, claimsOf, type PreparedJob } from './claims.ts'
 import { BoundaryError, type Denial, failure } from './denial.ts'
 
@@ -33,6 +27,8 @@ export interface OutletOptions extends ClaimsOptions {
 }
 
 interface Pending extends PreparedJob {
+  /** What the consumer's work has for a parent. */
+  readonly trace: TraceContext
   resolve(sent: Sent): void
   reject(error: unknown): void
 }
@@ -58,7 +54,15 @@ export class Outlet {
     }
   }
 
-  add(pending: PreparedJob): Promise<Sent> {
+  add(job: PreparedJob): Promise<Sent> {
+    // Asked here, where the request is: what is sent is sent for many.
+    const around = activeTrace() ?? job.identity.trace
+    const span = this.#span(job, around)
+    const sent = this.#queued({ ...job, trace: span?.trace ?? around })
+    return span === null ? sent : ended(span, sent)
+  }
+
+  #queued(pending: Omit<Pending, 'resolve' | 'reject'>): Promise<Sent> {
     return new Promise((resolve, reject) => {
       this.#queue.push({ ...pending, resolve, reject })
       if (this.#running) return
@@ -66,6 +70,21 @@ export class Outlet {
       // Not at once: sends of this tick are to meet.
       queueMicrotask(() => void this.#drain())
     })
+  }
+
+  #span({ identity, eventId }: PreparedJob, parent: TraceContext): Span | null {
+    const spans = tracing()
+    if (spans === null) return null
+    const attributes = {
+      'messaging.system': 'countersign',
+      'messaging.operation.type': 'send',
+      'messaging.destination.name': this.#topic,
+      'messaging.message.id': eventId.toString('hex'),
+      'countersign.tenant': identity.tenant,
+      'countersign.txn': identity.txn,
+      'countersign.correlation': identity.correlationId,
+    } as const
+    return spans.begin(`send ${this.#topic}`, { kind: 'producer', parent, attributes })
   }
 
   async #drain(): Promise<void> {
@@ -138,7 +157,18 @@ function sealEach(
   }
 }
 
-function recordOf({ identity, key, value, relied }: Pending, header: Buffer): NewRecord {
+function ended(span: Span, sent: Promise<Sent>): Promise<Sent> {
+  sent.then(
+    ({ partition, offset }) => {
+      span.set({ 'messaging.destination.partition.id': String(partition), 'messaging.kafka.offset': offset })
+      span.end()
+    },
+    (error: unknown) => span.end(error instanceof BoundaryError ? (error.denial ?? error.code) : 'unknown'),
+  )
+  return sent
+}
+
+function recordOf({ identity, key, value, relied, trace }: Pending, header: Buffer): NewRecord {
   const evidence = relied.length === 0 ? [] : [[RELIES_ON_HEADER, packEvidence(relied)] as const]
   return {
     key,
@@ -146,7 +176,7 @@ function recordOf({ identity, key, value, relied }: Pending, header: Buffer): Ne
     headers: [
       [ENVELOPE_HEADER, header],
       ...evidence,
-      [TRACEPARENT_HEADER, Buffer.from(formatTraceparent(identity.trace))],
+      ...traceHeaders(trace).map(([name, text]) => [name, Buffer.from(text)] as const),
       [CORRELATION_HEADER, Buffer.from(identity.correlationId)],
     ],
   }

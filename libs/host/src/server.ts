@@ -1,6 +1,6 @@
 /** An HTTP server as every service has it: health, metrics, request ids, limits, problem documents, drain. */
 import { type Bytes, type Clock, kibibytes, type Millis, type Random, seconds } from '@countersign/kernel'
-import type { Logger, Metrics } from '@countersign/telemetry'
+import { activeTrace, type Logger, type Metrics, parseTraceparent, type Span, tracing } from '@countersign/telemetry'
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import { genericProblem, type ProblemMap, problemOf, sendProblem } from './problem.ts'
 
@@ -33,11 +33,14 @@ export interface ServerOptions {
 
 const REQUEST_ID = /^[\w-]{8,64}$/
 const BEGAN = Symbol('began')
+const SPAN = Symbol('span')
 
 declare module 'fastify' {
   interface FastifyRequest {
     /** Monotonic milliseconds. */
     [BEGAN]: number
+    /** Null without an SDK. */
+    [SPAN]: Span | null
   }
 }
 
@@ -70,18 +73,30 @@ export function createServer(options: ServerOptions): FastifyInstance {
   let draining = false
   // A property costs nothing to collect; a WeakMap of what lives as long as a request costs more than the request's hooks.
   app.decorateRequest(BEGAN, 0)
+  app.decorateRequest(SPAN, null)
 
   app.addHook('onRequest', (request, reply, done) => {
     request[BEGAN] = clock.monotonic()
     reply.header('x-request-id', request.id)
     if (draining) reply.header('connection', 'close')
-    done()
+    request[SPAN] = spanOf(request, ownPaths)
+    // What the request leads to has this span for a parent.
+    if (request[SPAN]) request[SPAN].run(done)
+    else done()
+  })
+  app.addHook('preValidation', (request, _reply, done) => {
+    // A body is read where its connection began, not where the request did.
+    if (request[SPAN]) request[SPAN].run(done)
+    else done()
   })
   app.addHook('onResponse', (request, reply, done) => {
     const route = routeOf(request)
     const labels = { route, method: request.method, status: String(reply.statusCode) }
     metrics.counter('countersign_http_requests_total', labels).add()
     metrics.observe('countersign_http_request_seconds', { route }, (clock.monotonic() - request[BEGAN]) / 1000)
+    const { statusCode } = reply
+    request[SPAN]?.set({ 'http.route': route, 'http.response.status_code': statusCode })
+    request[SPAN]?.end(statusCode >= 500 ? String(statusCode) : null)
     // What was idle when closing began is closed already; this one would be waited for until its client goes away.
     if (draining) request.raw.socket.destroySoon()
     done()
@@ -110,4 +125,20 @@ export function createServer(options: ServerOptions): FastifyInstance {
   })
   app.get('/metrics', async (_request, reply) => reply.type('text/plain; version=0.0.4').send(await metrics.text()))
   return app
+}
+
+const OWN_PATHS: readonly string[] = ['/healthz', '/readyz', '/metrics']
+
+function spanOf({ method, routeOptions, headers }: FastifyRequest, ownPaths: boolean): Span | null {
+  const spans = tracing()
+  const { url = 'unmatched' } = routeOptions
+  if (spans === null || (ownPaths && OWN_PATHS.includes(url))) return null
+  const { traceparent, tracestate } = headers
+  const given = (value: string | string[] | undefined): string | null => (typeof value === 'string' ? value : null)
+  const parent = activeTrace() ?? parseTraceparent(given(traceparent), given(tracestate)) ?? null
+  return spans.begin(`answer ${method} ${url}`, {
+    kind: 'server',
+    parent,
+    attributes: { 'http.request.method': method },
+  })
 }

@@ -152,6 +152,27 @@ describe('trace context', () => {
     expect(parseTraceparent(text)).toBeUndefined()
   })
 
+  test.each([
+    ['rojo=00f067aa0ba902b7,congo=t61rcWkgMzE', true],
+    ['fw529a3039@dt=FfAAAAAAA,,a= b', true],
+    [Array.from({ length: 32 }, (_, i) => `k${i}=v`).join(), true],
+    [Array.from({ length: 33 }, (_, i) => `k${i}=v`).join(), false],
+    [`a=${'b'.repeat(255)},c=${'d'.repeat(255)}`, false],
+    ['a=b=c', false],
+    ['A=b', false],
+    ['a', false],
+    ['a=b\r\nx: y', false],
+    ['a=ä', false],
+    [' , ', false],
+    ['', false],
+    [null, false],
+  ])('of tracestate %j keeps what is well-formed, and never loses the trace', (state, kept) => {
+    const context = parseTraceparent(header, state)
+    expect(context?.traceId).toBe('4bf92f3577b34da6a3ce929d0e0e4736')
+    expect(context?.state).toBe(kept ? state : undefined)
+    expect(parseTraceparent(undefined, state)).toBeUndefined()
+  })
+
   test('a child keeps the trace and the decision, a root begins its own', () => {
     const random = new SeededRandom(1)
     const root = traceContext(random)

@@ -4,7 +4,7 @@
  */
 import { type Boundary, type BoundaryIdentity, credentialOf, type Demands, type Denial } from '@countersign/boundary'
 import type { Random } from '@countersign/kernel'
-import { formatTraceparent } from '@countersign/telemetry'
+import { traceHeaders } from '@countersign/telemetry'
 import { type Asked, shapeFault } from './asked.ts'
 import type { Boundaries } from './boundaries.ts'
 import type { Exchange } from './exchange.ts'
@@ -158,7 +158,7 @@ function withoutTxnToken(asked: Asked): Asked {
 }
 
 function tracingHeaders({ correlationId, trace }: Tracing): Record<string, string> {
-  return { 'x-correlation-id': correlationId, traceparent: formatTraceparent(trace) }
+  return { 'x-correlation-id': correlationId, ...Object.fromEntries(traceHeaders(trace)) }
 }
 
 function refused(route: Route | null, rule: Rule, code: GatewayCode, detail?: string): Refusal {

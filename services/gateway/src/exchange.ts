@@ -6,7 +6,7 @@
 import { hash } from 'node:crypto'
 import type { Boundary, BoundaryIdentity, Credential, Denial } from '@countersign/boundary'
 import type { Clock, Secret } from '@countersign/kernel'
-import type { Metrics } from '@countersign/telemetry'
+import { type Metrics, tracedCall } from '@countersign/telemetry'
 import type { ProtectedRoute } from './routes/route.ts'
 
 export type Exchanged =
@@ -130,7 +130,10 @@ export class Exchange {
     })
     try {
       const headers = { authorization: `Basic ${Buffer.from(name).toString('base64')}`, accept: 'application/json' }
-      const response = await fetch(endpoint, { method: 'POST', redirect: 'error', signal: abort.signal, headers, body })
+      const response = await tracedCall('POST', new URL(endpoint), (trace) => {
+        const request = { method: 'POST', redirect: 'error', signal: abort.signal, body } as const
+        return fetch(endpoint, { ...request, headers: { ...headers, ...trace } })
+      })
       return answerOf(response.status, await readCapped(response))
     } catch {
       return unavailable(abort.signal.aborted ? 'timeout' : 'away')
