@@ -88,6 +88,38 @@ describe('a handler that ignores its signal', () => {
     expect(s.log.decisions('final')[0]?.exceptions[0]?.detail).toContain('may have had effects')
   })
 
+  it('is refused what it would still commit, for the reason that ended it', async () => {
+    const s = stand()
+    let refused: unknown
+    const done = s.enforcer.eachBatch('export', async ({ signal, commitIfAllowed }) => {
+      await new Promise((resolve) => signal.addEventListener('abort', resolve))
+      try {
+        commitIfAllowed(() => {})
+      } catch (error) {
+        refused = error
+      }
+    })(new FakeBatch(messages(1)))
+    await settle(s)
+    logout(s)
+    await settle(s)
+    await done
+    expect(refused).toMatchObject({ code: 'ENFORCER_EFFECT_REFUSED', outcome: 'deny', reason: 'revoked_logout' })
+    expect(s.log.states()).toEqual({ 0: 'denied revoked_while_running' })
+  })
+
+  it('or leaves a commit behind that never ends, is waited for no longer either', async () => {
+    const s = stand({}, { endWithinMs: 3_000 })
+    const done = s.enforcer.eachBatch('export', async ({ signal, commitIfAllowed }) => {
+      commitIfAllowed(never)
+      await new Promise((resolve) => signal.addEventListener('abort', resolve))
+    })(new FakeBatch(messages(1)))
+    await settle(s)
+    logout(s)
+    await s.clock.advance(3_000)
+    await done
+    expect(s.log.states()).toEqual({ 0: 'denied revoked_while_running' })
+  })
+
   it('does not keep a consumer from stopping; its event is delivered again', async () => {
     const s = stand({}, { endWithinMs: 3_000 })
     const batch = new FakeBatch(messages(1))

@@ -123,7 +123,6 @@ export function createHttpEnforcer(options: HttpEnforcerOptions): HttpEnforcer {
   }
 
   async function open(rules: JobClassRules, token: string): Promise<OpenedToken | Refused> {
-    // Keys come over the log: a view that is not fresh may lack the key, or still trust one that is gone.
     let unknown: TokenReason = 'txn_token_key_unknown'
     for (const view of views()) {
       const ring = view.ring()
@@ -131,8 +130,7 @@ export function createHttpEnforcer(options: HttpEnforcerOptions): HttpEnforcer {
       const result = tokens.openBy(ring, token)
       if (result.ok) {
         const owner = viewOfTenant(replica, result.opened.envelope.claims.tctx.tenant)
-        const stale = staleness(rules, owner)
-        if (stale || owner === view) return stale ?? result.opened
+        if (owner === view) return result.opened
         const own = owner.ring()
         const again = own && tokens.openBy(own, token)
         return again?.ok ? again.opened : refusedToken('txn_token_key_tenant')
@@ -142,6 +140,7 @@ export function createHttpEnforcer(options: HttpEnforcerOptions): HttpEnforcer {
     if (unknown === 'txn_token_key_unknown' || unknown === 'txn_token_header_refused') {
       const result = await tokens.openByIssuer(token)
       if (result.ok) return result.opened
+      // Keys come over the log: a view that is not fresh may lack this one.
       for (const view of views()) {
         const stale = staleness(rules, view)
         if (stale && result.code === 'txn_token_key_unknown') return stale
