@@ -9,6 +9,7 @@ import { type Seeded, type StoreUnderTest, seed } from './contract/fixture.ts'
 import { forgettingCases } from './contract/forgetting-cases.ts'
 import { layoutCases } from './contract/layout-cases.ts'
 import { listCases } from './contract/list-cases.ts'
+import { logCases } from './contract/log-cases.ts'
 import { outboxCases } from './contract/outbox-cases.ts'
 import { recordCases } from './contract/record-cases.ts'
 import { sessionCases } from './contract/session-cases.ts'
@@ -39,6 +40,7 @@ export function sessionStoreContract({ name, create }: SessionStoreContractOptio
     endingCases(seeded)
     listCases(seeded)
     outboxCases(seeded)
+    logCases(seeded)
     forgettingCases(seeded)
   })
 }

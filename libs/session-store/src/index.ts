@@ -1,6 +1,6 @@
 /** Identity's store port. The adapter for one machine is `@countersign/session-store/sqlite`. */
 export { SessionStoreError, type SessionStoreErrorCode } from './errors.ts'
-export type * from './outbox.ts'
+export * from './outbox.ts'
 export type * from './port.ts'
 export * from './records.ts'
 export { signalId } from './signal-id.ts'

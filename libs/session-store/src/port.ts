@@ -4,7 +4,7 @@
  * is written once, in `steps/`; the adapters `sqlite/` and `redis/` make it atomic. Both pass the suite in `contract.ts`.
  */
 import type { Actor, LogPosition, Reason, Signal, SignalTarget } from '@countersign/schemas'
-import type { OutboxPort } from './outbox.ts'
+import type { LogOwner, OutboxPort } from './outbox.ts'
 import type {
   Account,
   Affiliation,
@@ -227,6 +227,8 @@ export interface LostSignal {
   readonly body: Buffer
   readonly signature: Buffer
   readonly position: LogPosition
+  /** Name of the log it was found on; absent for `main`. */
+  readonly log?: string
   /** For an affiliation that lost a scope: the roles it is left with. */
   readonly roles?: readonly string[]
 }
@@ -395,6 +397,11 @@ export interface SessionStore extends OutboxPort {
   /** Forgets tokens, codes, reset codes, enrolments and once-only keys that expired by `now`, at most `limit`. @returns how many. */
   dropExpired(now: number, limit: number): Promise<number>
 
+  /**
+   * Says which logs own which tenants, and so which logs later steps write rows for. Call it before anything is issued.
+   * @returns tenants of this store that would move from one log to another, sorted; if any, nothing was changed.
+   */
+  shareTenants(logs: readonly LogOwner[]): Promise<{ readonly moved: readonly string[] }>
   /** Applies one ending step. The same id gives the first answer. */
   end(step: Ending): Promise<Ended | Refused>
   /** @returns what was asked with this id and where it stands now, null when nothing was. */

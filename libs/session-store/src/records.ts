@@ -323,8 +323,10 @@ export interface Revocation {
   readonly seqs: readonly number[]
   /** Pending while one of its rows is. */
   readonly state: 'pending' | 'acknowledged'
-  /** Highest position of its rows; null while pending or without rows. */
+  /** Highest position of its rows, on the first of their logs; null while pending or without rows. */
   readonly position: { readonly log_id: string; readonly offset: number } | null
+  /** The same on each of their logs; set where there are several. */
+  readonly positions?: readonly { readonly log_id: string; readonly offset: number }[]
   readonly createdAt: number
 }
 

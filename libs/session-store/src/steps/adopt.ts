@@ -24,12 +24,13 @@ export function* adopt(tx: Tx, lost: readonly LostSignal[], seq: number, endings
   for (const ending of endings) yield* tx.attempt(end(tx, ending))
 }
 
-function* adoptOne(tx: Tx, { signal, body, signature, position, roles }: LostSignal): Step<void> {
+function* adoptOne(tx: Tx, { signal, body, signature, position, log, roles }: LostSignal): Step<void> {
   const { seq, target, effect, cause, initiator, floor } = signal
   const id = bufferOf(signal.id)
   if ((yield* tx.get(ROW, seq)) !== null || (yield* tx.get(SIGNAL, id)) !== null) return
   const { log_id, offset } = position
-  tx.put(ROW, { seq, id, body, signature, position: { log_id, offset }, floor, createdAt: floor })
+  const of = log === undefined ? {} : { log }
+  tx.put(ROW, { seq, id, body, signature, position: { log_id, offset }, floor, createdAt: floor, ...of })
   tx.put(SIGNAL, { id, seq })
   yield* raiseTarget(tx, target, floor, effect, floor)
   yield* reapply(tx, target, effect, floor, roles)

@@ -6,6 +6,7 @@ import { signalId } from '../signal-id.ts'
 import { changeState } from './changes.ts'
 import { REVOCATION, ROW, SEQUENCE, SESSION } from './kinds.ts'
 import { keyOf } from './layout.ts'
+import { type LogRef, logKeysOf, logsToldOf } from './logs.ts'
 import { emit, isBehind } from './outbox.ts'
 import { nextFloor, raiseTarget, targetKey } from './targets.ts'
 import type { Step, Tx } from './tx.ts'
@@ -21,6 +22,9 @@ export function* end(tx: Tx, step: Ending): Step<Ended | Refused> {
       : { refused: 'id_reused' }
   }
   if (yield* isBehind(tx, step.seenSeq)) return { refused: 'store_behind_log' }
+  // Told by what was true before: a person deleted has no place left to tell by.
+  const told = new Map<string, readonly LogRef[]>()
+  for (const { target } of step.raises) told.set(targetKey(target), yield* logsToldOf(tx, target))
   const changed = yield* changeState(tx, step.change, step.now)
   if ('refused' in changed) return changed
 
@@ -31,9 +35,11 @@ export function* end(tx: Tx, step: Ending): Step<Ended | Refused> {
     const floor = floors.get(name) ?? (yield* nextFloor(tx, target, atLeast, step.now))
     floors.set(name, floor)
     yield* raiseTarget(tx, target, floor, effect, step.now)
-    const id = signalId(step.id, seqs.length)
     const { cause, initiator } = step
-    seqs.push(yield* emit(tx, { id, target, effect, fallback, floor, cause, initiator }, step.now))
+    for (const log of told.get(name) ?? []) {
+      const id = signalId(step.id, seqs.length)
+      seqs.push(yield* emit(tx, { id, target, effect, fallback, floor, cause, initiator }, step.now, log))
+    }
   }
   const { id, request, cause, initiator, tenant, now } = step
   tx.put(REVOCATION, { id, request, cause, initiator, tenant, seqs, createdAt: now })
@@ -45,16 +51,17 @@ export function* revocation(tx: Tx, id: Buffer): Step<Revocation | null> {
   const found = yield* tx.get(REVOCATION, id)
   if (found === null) return null
   let pending = false
-  let position: Revocation['position'] = null
+  const highest = new Map<string, number>()
   for (const seq of found.seqs) {
     const row = yield* tx.get(ROW, seq)
     // A row that is gone was acknowledged: others are never dropped.
     if (row === null) continue
     if (row.position === null) pending = true
-    else if (row.position.offset > (position?.offset ?? -1)) position = row.position
+    else highest.set(row.position.log_id, Math.max(highest.get(row.position.log_id) ?? -1, row.position.offset))
   }
   const { request, cause, initiator, tenant, seqs, createdAt } = found
   const state = pending ? 'pending' : 'acknowledged'
+  const positions = pending ? [] : [...highest].map(([log_id, offset]) => ({ log_id, offset }))
   return {
     id: found.id,
     request,
@@ -63,7 +70,8 @@ export function* revocation(tx: Tx, id: Buffer): Step<Revocation | null> {
     tenant,
     seqs,
     state,
-    position: pending ? null : position,
+    position: positions[0] ?? null,
+    ...(positions.length > 1 && { positions }),
     createdAt,
   }
 }
@@ -79,7 +87,7 @@ function keysOf({ change, raises }: Ending): string[] {
   const sessions = targets.filter(isSession).map(({ id }) => id)
   if (change.kind === 'session_ended') sessions.push(change.handle)
   if (change.kind === 'sessions_ended') sessions.push(...change.handles)
-  return [...targets.map(targetKey), ...sessions.map((handle) => keyOf(SESSION, handle))]
+  return [...logKeysOf(targets), ...targets.map(targetKey), ...sessions.map((handle) => keyOf(SESSION, handle))]
 }
 
 function isSession({ kind }: SignalTarget): boolean {

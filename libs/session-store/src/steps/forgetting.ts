@@ -8,6 +8,7 @@ import {
   passingOf,
   REVOCATION,
   ROW,
+  rowsOf,
   SESSION,
   SIGNAL,
   TARGET,
@@ -28,8 +29,9 @@ export interface Forgotten {
   readonly more: boolean
 }
 
-export function* dropRows(tx: Tx, horizon: number): Step<Forgotten> {
-  const rows = yield* forgetRows(tx, horizon)
+export function* dropRows(tx: Tx, horizon: number, log?: string): Step<Forgotten> {
+  const rows = yield* forgetRows(tx, horizon, log)
+  if (log !== undefined) return { rows, more: rows === AT_ONCE }
   const others = [
     yield* forgetSessions(tx, horizon),
     yield* forgetRevocations(tx, horizon),
@@ -39,8 +41,8 @@ export function* dropRows(tx: Tx, horizon: number): Step<Forgotten> {
   return { rows, more: Math.max(rows, ...others) === AT_ONCE || devices === DEVICES_AT_ONCE }
 }
 
-function* forgetRows(tx: Tx, horizon: number): Step<number> {
-  const old = (yield* tx.all(ROW, yield* below(tx, 'rows-acknowledged', horizon))).filter(
+function* forgetRows(tx: Tx, horizon: number, log: string | undefined): Step<number> {
+  const old = (yield* tx.all(ROW, yield* below(tx, rowsOf('rows-acknowledged', log), horizon))).filter(
     ({ position, floor }) => position !== null && floor < horizon,
   )
   yield* tx.load(...old.map(({ id }) => keyOf(SIGNAL, id)))

@@ -10,6 +10,7 @@ import * as endings from './endings.ts'
 import * as factors from './factors.ts'
 import * as families from './families.ts'
 import { dropRows, type Forgotten } from './forgetting.ts'
+import * as logs from './logs.ts'
 import * as outbox from './outbox.ts'
 import * as sessions from './sessions.ts'
 import * as targets from './targets.ts'
@@ -91,6 +92,7 @@ const STEPS: Steps = {
   addTokenKey: tokens.addTokenKey,
   dropTokenKeys: tokens.dropTokenKeys,
   captureVersions: targets.captureVersions,
+  shareTenants: logs.shareTenants,
   end: endings.end,
   adopt,
   putSecret: attempts.putSecret,
@@ -130,9 +132,9 @@ export function storeOver(
         if (expired.length > 0 || !more) return expired
       }
     },
-    async dropRows(horizon) {
+    async dropRows(horizon, log) {
       for (let total = 0; ; ) {
-        const { rows, more } = (await run('dropRows', [horizon])) as Forgotten
+        const { rows, more } = (await run('dropRows', log === undefined ? [horizon] : [horizon, log])) as Forgotten
         total += rows
         if (!more) return total
       }

@@ -1,7 +1,7 @@
 /** The kinds of records kept: their ids, what they refer to and the lists they stand in. */
 import { days } from '@countersign/kernel'
 import type { LogPosition, SignalTarget } from '@countersign/schemas'
-import type { BundleRecord, LogName, OutboxRow } from '../outbox.ts'
+import type { BundleRecord, LogName, LogOwner, OutboxRow } from '../outbox.ts'
 import type {
   Account,
   Affiliation,
@@ -98,6 +98,8 @@ export interface SecretNameRecord {
 
 export interface RowRecord extends Omit<OutboxRow, 'state'> {
   readonly position: LogPosition | null
+  /** Name of the log it is for; absent for `main`. */
+  readonly log?: string
 }
 
 export interface SignalRecord {
@@ -105,11 +107,22 @@ export interface SignalRecord {
   readonly seq: number
 }
 
-export type RevocationRecord = Omit<Revocation, 'state' | 'position'>
+export type RevocationRecord = Omit<Revocation, 'state' | 'position' | 'positions'>
 
 export interface LogRecord extends LogName {
   /** Highest offset acknowledged on it. */
   readonly acknowledged: number | null
+  /** Absent for `main`. */
+  readonly log?: string
+}
+
+export interface KeptBundle extends BundleRecord {
+  /** Name of the log it is for; absent for `main`. */
+  readonly log?: string
+}
+
+export interface LogsRecord {
+  readonly logs: readonly LogOwner[]
 }
 
 export interface SequenceRecord {
@@ -209,7 +222,10 @@ export const SECRET_NAME: Kind<SecretNameRecord> = kind('secret-name', (s) => [s
 
 export const ROW: Kind<RowRecord> = kind('row', (r) => [r.seq], {
   bytes: ['id', 'body', 'signature'],
-  entries: (r) => [['rows', r.seq], r.position === null ? ['rows-pending', r.seq] : ['rows-acknowledged', r.floor]],
+  entries: (r) => [
+    [rowsOf('rows', r.log), r.seq],
+    r.position === null ? [rowsOf('rows-pending', r.log), r.seq] : [rowsOf('rows-acknowledged', r.log), r.floor],
+  ],
 })
 export const SIGNAL: Kind<SignalRecord> = kind('signal', (s) => [s.id], { bytes: ['id'] })
 export const REVOCATION: Kind<RevocationRecord> = kind('revocation', (r) => [r.id], {
@@ -217,9 +233,17 @@ export const REVOCATION: Kind<RevocationRecord> = kind('revocation', (r) => [r.i
   refs: (r) => r.seqs.map((seq) => keyOf(ROW, seq)),
   entries: (r) => [['revocations', r.createdAt]],
 })
-export const LOG: Kind<LogRecord> = kind('log', () => [])
+export const LOG: Kind<LogRecord> = kind('log', ({ log }) => (log === undefined ? [] : [log]))
+export const LOGS: Kind<LogsRecord> = kind('logs', () => [])
 export const SEQUENCE: Kind<SequenceRecord> = kind('sequence', () => [])
-export const BUNDLE: Kind<BundleRecord> = kind('bundle', () => [], { bytes: ['body', 'signature'] })
+export const BUNDLE: Kind<KeptBundle> = kind('bundle', ({ log }) => (log === undefined ? [] : [log]), {
+  bytes: ['body', 'signature'],
+})
+
+/** @returns the name of a list of rows of one log. */
+export function rowsOf(name: 'rows' | 'rows-pending' | 'rows-acknowledged', log: string | undefined): string {
+  return log === undefined ? name : indexOf(name, log)
+}
 
 // No browser keeps a cookie longer (RFC 6265bis §5.5): whoever has not come by then cannot show it any more.
 const DEVICE_KEPT: number = days(400)

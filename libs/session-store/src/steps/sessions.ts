@@ -51,7 +51,9 @@ export function* createSession(tx: Tx, s: NewSession): Step<Begun | Refused> {
     else if (result.refused !== 'session_unknown') return result
   }
   const parent = s.parent === null ? null : yield* tx.get(SESSION, s.parent)
-  if (s.parent !== null && !(parent && (yield* stands(tx, parent.targets, s.now)))) return { refused: 'parent_ended' }
+  // One of another tenant would depend on what its own tenant's log is not told of.
+  const holds = parent?.tenant === s.tenant && (yield* stands(tx, parent.targets, s.now))
+  if (s.parent !== null && !holds) return { refused: 'parent_ended' }
   if (s.most !== null && (yield* countOf(tx, s)) >= s.most) return { refused: 'session_limit' }
 
   const session = yield* sessionOf(tx, s, parent, met?.isNew ?? false)
