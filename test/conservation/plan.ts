@@ -106,7 +106,7 @@ export function planOf(seed: number): Plan {
 }
 
 function workerOf(random: SeededRandom, point: KillPoint | null): PlannedWorker {
-  const killed = point ?? (random.unit() < 0.2 ? pick(random, KILL_POINTS) : null)
+  const killed = point ?? (random.unit() < 0.35 ? pick(random, KILL_POINTS) : null)
   const nth = killed !== null && OFTEN.has(killed) ? 1 + random.below(40) : 1 + random.below(4)
   const calm = random.unit() < 0.5
   const each = killed !== null && IN_BATCHES.has(killed) ? 'batch' : random.unit() < 0.75 ? 'batch' : 'message'

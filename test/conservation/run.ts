@@ -155,7 +155,7 @@ class Run {
     this.#working.add(worker)
     void worker.gone.then((signal) => {
       if (!this.#working.delete(worker) || this.#over) return
-      this.befallen.push(`worker ${number} killed ${planned.kill?.point ?? `by ${signal}`}`)
+      this.befallen.push(`killed ${planned.kill?.point ?? `by ${signal}`}`)
       void this.#hire().catch((error: unknown) => this.befallen.push(String(error)))
     })
     const shift: Shift = {

@@ -30,11 +30,13 @@ export class Site {
   readonly watcher: Watcher
   readonly crew: Crew
   readonly sessionTimeoutMs: number = SESSION_MS
+  readonly #client: Kafka
   readonly #admin: Admin
   #runs = 0
 
   private constructor(
     parts: Pick<Site, 'place' | 'catalogue' | 'log' | 'identity' | 'watcher' | 'crew'>,
+    client: Kafka,
     admin: Admin,
   ) {
     this.place = parts.place
@@ -43,6 +45,7 @@ export class Site {
     this.identity = parts.identity
     this.watcher = parts.watcher
     this.crew = parts.crew
+    this.#client = client
     this.#admin = admin
   }
 
@@ -60,7 +63,7 @@ export class Site {
     const client = new Kafka({ brokers: [...brokers], clientId: site, logLevel: logLevel.NOTHING })
     const admin = client.admin()
     await admin.connect()
-    return new Site({ place, catalogue, log, identity, watcher, crew }, admin)
+    return new Site({ place, catalogue, log, identity, watcher, crew }, client, admin)
   }
 
   /** Where each watched partition ends now, by `topic/partition`. */
@@ -86,11 +89,21 @@ export class Site {
 
   /** A new group, which begins where the job topics end now. */
   async groupFromHere(group: string): Promise<void> {
-    for (const topic of this.jobTopics) {
-      const offsets = await this.#admin.fetchTopicOffsets(topic)
-      const partitions = offsets.map(({ partition, high }) => ({ partition, offset: high }))
-      await this.#admin.setOffsets({ groupId: group, topic, partitions })
-    }
+    const ends = await this.ends(this.jobTopics)
+    // The admin client of kafkajs could set offsets, and takes five seconds a topic.
+    const consumer = this.#client.consumer({ groupId: group, maxWaitTimeInMs: 50, allowAutoTopicCreation: false })
+    const joined = new Promise((resolve) => consumer.on(consumer.events.GROUP_JOIN, resolve))
+    await consumer.connect()
+    await consumer.subscribe({ topics: this.jobTopics })
+    await consumer.run({ autoCommit: false, eachBatch: async () => {} })
+    await joined
+    await consumer.commitOffsets(
+      [...ends].map(([place, offset]) => {
+        const at = place.lastIndexOf('/')
+        return { topic: place.slice(0, at), partition: Number(place.slice(at + 1)), offset: String(offset) }
+      }),
+    )
+    await consumer.disconnect()
   }
 
   /** What a group has committed, by `topic/partition`. */
@@ -108,6 +121,16 @@ export class Site {
     await this.watcher.stop()
     await this.identity.stop()
     await this.log.close()
+    await this.#deleteOwn()
     await this.#admin.disconnect()
+  }
+
+  async #deleteOwn(): Promise<void> {
+    const { groups } = await this.#admin.listGroups()
+    const mine = groups.map(({ groupId }) => groupId).filter((group) => group.startsWith(this.place.site))
+    // A group of which a killed member is still counted cannot be deleted; the broker forgets it by itself.
+    await this.#admin.deleteGroups(mine).catch(() => {})
+    const topics = (await this.#admin.listTopics()).filter((topic) => topic.startsWith(this.place.site))
+    await this.#admin.deleteTopics({ topics })
   }
 }
