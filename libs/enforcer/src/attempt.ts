@@ -158,8 +158,8 @@ export async function notOwned(parts: AttemptParts, item: Item): Promise<Settlem
   return null
 }
 
-/** A name is all the record keeps of a foreign error: its message may quote what it failed on. */
-function nameOf(error: unknown): string | null {
+/** A name is all that is kept of a foreign error: its message may quote what it failed on. */
+export function nameOf(error: unknown): string | null {
   if (!(error instanceof Error)) return null
   const code = 'code' in error ? error.code : null
   return typeof code === 'string' && /^[A-Za-z0-9_]{1,64}$/.test(code) ? code : error.name.slice(0, 64)

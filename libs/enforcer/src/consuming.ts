@@ -2,12 +2,14 @@
  * Takes the deliveries of one job class and one handler. Invariant: a delivery that returns has told its group how far
  * it came; it throws only when something is wrong that the group has to act on.
  */
+import { nameOf } from './attempt.ts'
 import { processBatch } from './batch.ts'
 import type { Source } from './delivered.ts'
 import { batchInterrupted, miswired } from './errors.ts'
 import type { Item } from './item.ts'
 import type { ClassParts } from './parts.ts'
 import { MOVED, Pulse, REBALANCING, STOPPING } from './pulse.ts'
+import { tracedDelivery } from './tracing.ts'
 import type { Handler } from './work.ts'
 
 /** Where a group goes on. */
@@ -70,10 +72,13 @@ export function consuming<T>(
       pausable: group !== null,
       before,
     }
-    const work = processBatch({ ...parts, handler, concurrency: handlers, pulse }, delivery)
+    const traced = tracedDelivery(rules.name, source, handler)
+    const called = traced?.handler ?? handler
+    const work = processBatch({ ...parts, handler: called, concurrency: handlers, pulse }, delivery)
     active.set(pulse, work)
     try {
       const { items, cut } = await work
+      traced?.end(items)
       await reached.finish()
       if (cut && group) {
         group.endBefore(reached.next)
@@ -81,6 +86,7 @@ export function consuming<T>(
       }
       return items
     } catch (error) {
+      traced?.end([], nameOf(error) ?? 'unknown')
       const harmless = error === pulse.interruption && (pulse.why === STOPPING || pulse.why === MOVED)
       if (harmless && group) {
         if (pulse.why === STOPPING) reached.leave()

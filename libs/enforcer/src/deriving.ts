@@ -20,14 +20,13 @@ import type { JobClassRules } from '@countersign/policy'
 import {
   type Actor,
   type Catalogue,
-  CORRELATION_HEADER,
   ENVELOPE_HEADER,
   type EnvelopeClaims,
   frame,
   type JobTopicNames,
   RELIES_ON_HEADER,
-  TRACEPARENT_HEADER,
 } from '@countersign/schemas'
+import { carriedHeaders } from '@countersign/telemetry'
 import { type ConsumerView, viewOfTenant } from './consumer-view.ts'
 import { deriveRefused, EnforcerError, workOver } from './errors.ts'
 import type { Item } from './item.ts'
@@ -150,7 +149,7 @@ export class Deriver {
       this.#add(names.name, {
         claims,
         evidence,
-        record: { key, value, headers: carried(item) },
+        record: { key, value, headers: carriedHeaders(item.message.headers) },
         resolve: (at, envelope) => {
           resolve({ ...at, eventId, evidence: () => packEvidence([envelope, ...evidence]) })
         },
@@ -265,15 +264,6 @@ function sealEach(batch: readonly Pending[], key: SigningKey): (readonly [Pendin
 function recordOf(record: Pending['record'], envelope: Buffer, evidence: readonly Buffer[]): NewRecord {
   const beside = evidence.length === 0 ? [] : [[RELIES_ON_HEADER, packEvidence(evidence)] as const]
   return { ...record, headers: [[ENVELOPE_HEADER, envelope], ...beside, ...record.headers] }
-}
-
-/** One trace and one correlation for all work of one origin. */
-function carried({ message: { headers = {} } }: Item): [string, Buffer][] {
-  return [TRACEPARENT_HEADER, 'tracestate', CORRELATION_HEADER].flatMap((name) => {
-    const value = headers[name]
-    if (value === undefined || Array.isArray(value)) return []
-    return [[name, Buffer.from(value as Uint8Array)] as [string, Buffer]]
-  })
 }
 
 function derivedId(item: Item, topic: string, nth: number): Buffer {

@@ -1,5 +1,6 @@
 /** What a handler is given, made as it is asked for: most handlers look at little of it, and there is one for each message. */
 import { evidenceOf, packEvidence } from '@countersign/envelope'
+import { correlationOf, type TraceContext, traceOf } from '@countersign/telemetry'
 import type { AttemptParts } from './attempt.ts'
 import { notDeriving } from './deriving.ts'
 import type { CommitIfAllowed } from './effects.ts'
@@ -52,6 +53,14 @@ export class JobWork<T> implements Work<T> {
   get envelope(): Work<T>['envelope'] {
     const { opened, header } = this.#item
     return opened === null || header === null ? null : { header, opened }
+  }
+
+  get trace(): TraceContext | null {
+    return traceOf(this.#item.message.headers)
+  }
+
+  get correlationId(): string | null {
+    return correlationOf(this.#item.message.headers)
   }
 
   get earlier(): readonly Identity[] {

@@ -1,6 +1,7 @@
 /** Copies of parked and dead-lettered messages, with what is needed to find the original and to redrive. */
 import { type NewRecord, toHeaderPairs } from '@countersign/event-log'
 import { ENVELOPE_HEADER, ORIGIN_HEADER, PARKED_AT_HEADER, REASON_HEADER } from '@countersign/schemas'
+import { carriedHeaders } from '@countersign/telemetry'
 import type { Item } from './item.ts'
 import type { Settlement } from './outcomes.ts'
 
@@ -14,12 +15,15 @@ export function setAsideCopy(item: Item, settlement: Settlement, now: number): N
 }
 
 /**
- * For a message whose copy the log refuses as too large: key, value and foreign headers are left behind.
+ * For a message whose copy the log refuses as too large: key, value and foreign headers are left behind, but for those by
+ * which it is found.
  * The original stands on its topic, where `countersign-origin` says.
  */
 export function setAsideStub(item: Item, settlement: Settlement, now: number): NewRecord {
   const envelope = item.header === null ? [] : [[ENVELOPE_HEADER, item.header] as const]
-  return { key: null, value: null, headers: [...envelope, ...ownHeaders(item, settlement, now)] }
+  // Made anew, since what was received may be what is too large.
+  const traced = carriedHeaders(item.message.headers, null)
+  return { key: null, value: null, headers: [...envelope, ...traced, ...ownHeaders(item, settlement, now)] }
 }
 
 function ownHeaders(item: Item, settlement: Settlement, now: number): [string, Buffer][] {

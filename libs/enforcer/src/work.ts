@@ -1,6 +1,7 @@
 /** What a handler is given. Identity is plain data: no credential, nothing that could be presented anywhere. */
 import type { OpenedEnvelope } from '@countersign/envelope'
 import type { Actor, CredentialKind, PrincipalKind } from '@countersign/schemas'
+import type { TraceContext } from '@countersign/telemetry'
 import type { Derived, DerivedJob } from './deriving.ts'
 import type { CommitIfAllowed } from './effects.ts'
 import type { Recheck } from './recheck.ts'
@@ -57,6 +58,10 @@ export interface Work<T> {
   readonly key: Uint8Array | null
   /** For `derive`: the envelope as received and as opened; null only where `identity.verified` is false. */
   readonly envelope: { readonly header: Uint8Array; readonly opened: OpenedEnvelope } | null
+  /** The trace its job was sent in; null where it says none. Where an SDK is, the span of this attempt is active. */
+  readonly trace: TraceContext | null
+  /** What people find all work of one request by; null where its job says none. */
+  readonly correlationId: string | null
   /** Judges again, now; for long loops. Deny: stop. Wait or park: the view is not fresh, do nothing irreversible. */
   recheck(): Recheck
   /**

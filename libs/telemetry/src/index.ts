@@ -1,4 +1,5 @@
-/** Logs, metrics and trace headers. */
+/** Logs, metrics, spans and trace headers. */
+export { carriedHeaders, correlationOf, type RecordHeaders, traceOf } from './carried.ts'
 export { createLogger, type LogFields, type Logger, type LoggerOptions, type LogLevel, silentLogger } from './logger.ts'
 export { type Cell, createMetrics, type Metrics } from './metrics.ts'
 export { METRICS, type MetricName, type MetricSpec, TEXT_FIELDS } from './names.ts'
