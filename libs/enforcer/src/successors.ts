@@ -50,12 +50,12 @@ export function identitySuccessors(options: IdentitySuccessorsOptions): Successo
         })
         const text = await response.text()
         if (text.length > MAX_ANSWER_BYTES) return away
-        const answer = JSON.parse(text) as { readonly envelope?: unknown; readonly code?: unknown }
+        const answer = JSON.parse(text) as { readonly envelope?: unknown; readonly reason?: unknown }
         if (response.status === 200 && typeof answer.envelope === 'string') {
           return { ok: true, envelope: Buffer.from(answer.envelope, 'base64url') }
         }
-        if (response.status === 403 && typeof answer.code === 'string') {
-          return { ok: false, code: answer.code, retriable: false }
+        if (response.status === 403 && typeof answer.reason === 'string') {
+          return { ok: false, code: answer.reason, retriable: false }
         }
         return away
       } catch {

@@ -193,13 +193,24 @@ export const METRICS = {
     labels: ['result'],
   },
   countersign_introspections_total: { kind: 'counter', help: 'Introspections by result.', labels: ['result'] },
-  countersign_outbox_pending: { kind: 'gauge', help: 'Outbox rows not yet acknowledged.', labels: [] },
-  countersign_outbox_oldest_seconds: { kind: 'gauge', help: 'Age of the oldest pending row.', labels: [] },
-  countersign_notary_epoch: { kind: 'gauge', help: 'Epoch this notary holds; 0 for none.', labels: [] },
+  countersign_successors_total: {
+    kind: 'counter',
+    help: 'Envelopes asked to be gone on for, by result.',
+    labels: ['result'],
+  },
+  countersign_outbox_pending: { kind: 'gauge', help: 'Outbox rows not yet acknowledged.', labels: [], optional: LOG },
+  countersign_outbox_oldest_seconds: {
+    kind: 'gauge',
+    help: 'Age of the oldest pending row.',
+    labels: [],
+    optional: LOG,
+  },
+  countersign_notary_epoch: { kind: 'gauge', help: 'Epoch this notary holds; 0 for none.', labels: [], optional: LOG },
   countersign_notary_checkpoints_total: {
     kind: 'counter',
     help: 'Checkpoints written or withheld.',
     labels: ['result'],
+    optional: LOG,
   },
   countersign_notary_repaired_total: { kind: 'counter', help: 'Outbox rows appended again.', labels: [] },
 } as const satisfies Record<string, MetricSpec>

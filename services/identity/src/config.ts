@@ -1,5 +1,6 @@
 /** What identity can be told, all of it through the environment. */
 
+import { MAX_SUCCESSIONS } from '@countersign/envelope'
 import { hostFields } from '@countersign/host'
 import { field, type Millis, minutes } from '@countersign/kernel'
 import { z } from 'zod'
@@ -113,6 +114,18 @@ const fields = {
     .optional()
     .describe('the services that trust one another, as Txn-Tokens name them; default the issuer'),
   transactionTokenLife: duration('5m', 'life of a Txn-Token; at most 5m'),
+  successorKey: field
+    .text()
+    .optional()
+    .describe(
+      'name of the key in KEYS_DIR, of use envelope, that signs successors of envelopes; default none are made',
+    ),
+  successorLife: duration('1h', 'life of a successor'),
+  successorLimit: field
+    .integer({ min: 1, max: MAX_SUCCESSIONS })
+    .prefault('8')
+    .describe('successors of one piece of work; default 8'),
+  workLife: field.duration().optional().describe('life of work from its first envelope on; default what WINDOW allows'),
   tokenAlgorithm: z
     .enum(['ES256', 'EdDSA', 'RS256'])
     .default('ES256')

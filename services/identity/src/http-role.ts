@@ -32,7 +32,7 @@ import { serviceRoutes } from './http/service-routes.ts'
 import { sessionRoutes } from './http/session-routes.ts'
 import { stepUpRoutes } from './http/step-up-routes.ts'
 import { Welcome } from './http/welcome.ts'
-import { readStoreSecrets } from './key-files.ts'
+import { readSigningKey, readStoreSecrets } from './key-files.ts'
 import { logClock } from './log/log-clock.ts'
 import { Delivery } from './log/outbox.ts'
 import { type OwnView, ownView } from './log/own-view.ts'
@@ -50,6 +50,7 @@ import { Impersonations } from './sessions/impersonations.ts'
 import { Logins } from './sessions/logins.ts'
 import { SessionEndings } from './sessions/session-endings.ts'
 import { Sessions } from './sessions/sessions.ts'
+import { Successors } from './successors.ts'
 import { Sweeper } from './sweeper.ts'
 
 export interface HttpRole {
@@ -164,10 +165,17 @@ export async function startHttpRole(parts: Parts, journey: Journey, closers: Clo
 
   if (config.insecureCookies) logger.warn({}, 'cookies are sent without Secure: for development only')
   const cookies = new Cookies({ secure: !config.insecureCookies })
+  const successors = new Successors({
+    ...base,
+    sessions,
+    epsilonMs,
+    key: config.successorKey === undefined ? null : readSigningKey(config.keysDir, config.successorKey),
+    terms: { lifeMs: config.successorLife, most: config.successorLimit, workMs: config.workLife ?? null },
+  })
   const guard = new Guard({ store, sessions, cookies, factors })
   const welcome = new Welcome({ cookies, clock })
   const made = { logins, factors, stepUps, passkeys, welcome, oauth }
-  const routed = { ...base, ...made, authority, sessions, sessionEndings, administration, guard, cookies }
+  const routed = { ...base, ...made, authority, sessions, sessionEndings, administration, successors, guard, cookies }
   const mount = async (app: FastifyInstance): Promise<void> => {
     // Fastify reads text/plain too, which any site's form can send without asking.
     app.removeContentTypeParser('text/plain')

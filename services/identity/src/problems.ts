@@ -19,6 +19,8 @@ type RequestFault =
   | 'issuer_unknown'
   | 'revocation_unknown'
   | 'revocation_outcome_unknown'
+  | 'successor_refused'
+  | 'successor_unsure'
 
 export type ProblemCode = RefusalCode | LoginFault | RequestFault | SessionStoreErrorCode | EventLogErrorCode
 
@@ -42,6 +44,9 @@ export const problems = {
     status: 503,
     title: 'It is not known whether this happened; ask again with the same id',
   },
+
+  successor_refused: { status: 403, title: 'This work may not go on' },
+  successor_unsure: { status: 503, title: 'Whether this work may go on cannot be told now' },
 
   login_failed: { status: 401, title: 'E-mail, password or organisation is wrong' },
   tenant_required: { status: 409, title: 'Name the organisation to log in to' },
