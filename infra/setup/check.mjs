@@ -9,6 +9,7 @@ const source = ['--conditions=@countersign/source', '--disable-warning=Experimen
 
 const steps = [
   ['generated code is current', 'node', [...source, 'schemas/generate/main.ts', '--check']],
+  ['pages of presets are current', 'node', [...source, 'infra/generate/main.ts', '--check']],
   ['format and lint', 'biome', ['ci', '--colors=off', '--error-on-warnings', '--max-diagnostics=50', '.']],
   ['types', 'tsc', ['-p', 'tsconfig.check.json']],
   ['architecture', 'vitest', ['run', 'test/architecture', '--reporter=dot']],

@@ -27,5 +27,5 @@ export {
   ruleVersion,
 } from './job-class.ts'
 export { defineJobClasses } from './job-classes.ts'
-export type { EffectRule, InFlightRule, PresetName } from './presets.ts'
+export { type EffectRule, type InFlightRule, PRESET_NAMES, type PresetName } from './presets.ts'
 export type { FreshnessReason, RefusalReason } from './reasons.ts'

@@ -8,7 +8,7 @@ import { REASONS, type Reason } from '@countersign/revocation'
 import type { PrincipalKind } from '@countersign/schemas'
 import { z } from 'zod'
 import { PolicyError } from './errors.ts'
-import { type EffectRule, type InFlightRule, PRESETS, type PresetName } from './presets.ts'
+import { type EffectRule, type InFlightRule, PRESET_NAMES, PRESETS, type PresetName } from './presets.ts'
 
 /** A job class as it is written down; what is absent comes from the preset. */
 export interface JobClassInput {
@@ -109,7 +109,7 @@ const input = z.strictObject({
   topic: text,
   action: text,
   object: text.nullable().default(null),
-  preset: z.enum(['strict', 'finish-accepted', 'money']).default('strict'),
+  preset: z.enum(PRESET_NAMES).default('strict'),
   scopes: list.default([]),
   stalenessBudgetMs: millis.optional(),
   storeUnseenBudgetMs: millis.nullable().optional(),

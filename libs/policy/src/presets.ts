@@ -10,6 +10,9 @@ export type EffectRule = 'any' | 'rechecked'
 /** Names of the presets. */
 export type PresetName = 'strict' | 'finish-accepted' | 'money'
 
+/** The default first. */
+export const PRESET_NAMES: readonly PresetName[] = ['strict', 'finish-accepted', 'money']
+
 /** The part of a job class that a preset fills. */
 export interface Preset {
   readonly stalenessBudgetMs: number
