@@ -9,6 +9,7 @@ import {
   type JobMessage,
   type NewRecord,
 } from '@countersign/event-log'
+import type { Clock } from '@countersign/kernel'
 import { FakeClock, SeededRandom } from '@countersign/kernel/testing'
 import { defineJobClass, type JobClassInput } from '@countersign/policy'
 import type { Freshness } from '@countersign/replica'
@@ -44,13 +45,13 @@ export class FakeView implements ConsumerView {
   reach: ReturnType<ConsumerView['reached']> = 'reached'
   offset = 41
   readonly view: ConsumerView['view'] = { digest: () => Buffer.alloc(32, this.offset) }
-  readonly #clock: FakeClock
+  readonly #clock: Pick<Clock, 'after'>
   readonly #floors = new Map<string, FloorEntry[]>()
   readonly #signals = new Set<(found: AppliedSignal) => void>()
   readonly #checkpoints = new Set<(passed: PassedCheckpoint) => void>()
   readonly #waiting = new Set<() => void>()
 
-  constructor(clock: FakeClock) {
+  constructor(clock: Pick<Clock, 'after'>) {
     this.#clock = clock
   }
 
