@@ -9,7 +9,7 @@ import { startOf } from '../tail.ts'
 import { print, type Terminal } from '../terminal.ts'
 import { type LimitOptions, limitsOf, readClasses } from './classes-file.ts'
 import { Differences } from './differences.ts'
-import { Past } from './past.ts'
+import { Pasts } from './pasts.ts'
 import { type RecordedDecision, recordedDecisions, type Verdict } from './recorded.ts'
 import { Rejudge } from './rejudge.ts'
 
@@ -35,7 +35,7 @@ export async function policyDiff(options: PolicyDiffOptions, terminal: Terminal,
   const catalogue = await catalogueOf(options)
   const log = await openPlace(place, catalogue)
   try {
-    const past = await Past.read(log, rootKeys, limits.epsilonMs)
+    const past = await Pasts.read(log, catalogue, rootKeys, limits.epsilonMs)
     const rejudge = new Rejudge({ log, catalogue, classes, past, epsilonMs: limits.epsilonMs })
     const found = new Differences(classes, most)
     for (const where of decisionPlaces(catalogue)) {

@@ -6,7 +6,7 @@ import type { ConsumerView } from '@countersign/enforcer'
 import { type KeyRing, verifyBundle, verifyRecord } from '@countersign/envelope'
 import type { EventLog, LogRecord } from '@countersign/event-log'
 import type { Freshness } from '@countersign/replica'
-import { readRecord, SIGNALS_TOPIC } from '@countersign/replica'
+import { readRecord } from '@countersign/replica'
 import { type FloorEntry, NO_FLOORS, type SignalFacts, signalFacts, View } from '@countersign/revocation'
 import { checkpointCodec, type LogPosition, signalCodec } from '@countersign/schemas'
 
@@ -32,6 +32,8 @@ interface StoreSeen {
 
 /** A moment of a consumer, as its decision record tells it. */
 export interface Moment {
+  /** Of the signals log its view followed. */
+  readonly logId: string
   /** Last offset its view had folded. */
   readonly viewOffset: number
   /** Epoch milliseconds. */
@@ -55,14 +57,22 @@ export class Past {
     this.#epsilonMs = epsilonMs
   }
 
-  /** Reads all that the signals log holds now. @throws {EVENT_LOG_UNAVAILABLE} */
-  static async read(log: EventLog, rootKeys: readonly Uint8Array[], epsilonMs: number): Promise<Past> {
+  /** Of a log that holds nothing. */
+  static readonly NONE: Past = new Past([], 0)
+
+  /** Reads all that a signals log holds now. @throws {EVENT_LOG_UNAVAILABLE} */
+  static async read(log: EventLog, topic: string, rootKeys: readonly Uint8Array[], epsilonMs: number): Promise<Past> {
     const past = new Past(rootKeys, epsilonMs)
-    const { start, end } = await log.bounds(SIGNALS_TOPIC)
-    for await (const chunk of log.read({ topic: SIGNALS_TOPIC, from: start, to: end })) {
+    const { start, end } = await log.bounds(topic)
+    for await (const chunk of log.read({ topic, from: start, to: end })) {
       for (const record of chunk) past.#take(record, log)
     }
     return past
+  }
+
+  /** Keys of the last bundle; null without one. */
+  get ring(): KeyRing | null {
+    return this.#bundles.at(-1)?.ring ?? null
   }
 
   /** The view as it was; it never changes. */

@@ -105,10 +105,10 @@ function verdictOf({ outcome, reason, rule }: DecisionException): Verdict {
 }
 
 function momentOf(
-  { view_offset: viewOffset, as_of: asOf, recorded_at: at }: DecisionBatch,
+  { log_id: logId, view_offset: viewOffset, as_of: asOf, recorded_at: at }: DecisionBatch,
   closed: string | null,
 ): Moment {
-  return { viewOffset, asOf, at, closed }
+  return { logId, viewOffset, asOf, at, closed }
 }
 
 /** A view that was closed, or not yet proven, says so in the detail of what it parked. */

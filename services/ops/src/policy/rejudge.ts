@@ -9,14 +9,15 @@ import { type Clock, systemClock, systemRandom } from '@countersign/kernel'
 import { decide, type JobClassRules } from '@countersign/policy'
 import type { Catalogue } from '@countersign/schemas'
 import { silentLogger } from '@countersign/telemetry'
-import type { Moment, Past } from './past.ts'
+import type { Moment } from './past.ts'
+import type { Pasts } from './pasts.ts'
 import type { RecordedDecision, Verdict } from './recorded.ts'
 
 export interface RejudgeOptions {
   readonly log: EventLog
   readonly catalogue: Catalogue
   readonly classes: readonly JobClassRules[]
-  readonly past: Past
+  readonly past: Pasts
   readonly epsilonMs: number
 }
 
@@ -27,14 +28,14 @@ export class Rejudge {
   readonly #rules: ReadonlyMap<string, JobClassRules>
   readonly #enforcer: Enforcer
   readonly #opener = new Opener()
-  #moment: Moment = { viewOffset: -1, asOf: 0, at: 0, closed: 'starting' }
+  #moment: Moment = { logId: '', viewOffset: -1, asOf: 0, at: 0, closed: 'starting' }
 
   /** @throws {ENFORCER_TOPIC_UNKNOWN} for a class of a topic the catalogue does not have. */
   constructor(options: RejudgeOptions) {
     const { log, catalogue, classes, past, epsilonMs } = options
     this.#options = options
     this.#rules = new Map(classes.map((rules) => [rules.name, rules]))
-    const now = (): ReturnType<Past['at']> => past.at(this.#moment)
+    const now = (): ReturnType<Pasts['at']> => past.at(this.#moment)
     this.#enforcer = createEnforcer({
       replica: {
         floors: (key) => now().floors(key),
@@ -74,7 +75,7 @@ export class Rejudge {
     const { state, admitted, final } = was
     const said = was.observed ?? state
     // What is wrong with an envelope is wrong under any rules.
-    if (isFault(said.reason)) return said
+    if (isFault(said.reason) || said.reason === 'position_other_log') return said
     const refused = this.#queued(rules.name, record, admitted ?? final)
     if (refused !== null) return admitted === null ? refused : hadToWait(refused, rules)
     if (isRunning(said)) return this.#goesOn(rules, record, final) ? ran(state) : { ...said, ...REVOKED }
