@@ -24,6 +24,8 @@ export interface FollowLogsOptions extends Omit<ReplicaOptions, 'topic' | 'logNa
 export interface FollowedLogs extends SignalsView {
   /** Set where there are several. */
   readonly byTenant?: ByTenant<Replica>
+  /** Highest outbox sequence any of the logs is known to have held; 0 before any. */
+  readonly outboxSeq: number
   /** Starts following and returns; a log may be away. */
   start(): Promise<void>
   stop(): Promise<void>
@@ -65,6 +67,10 @@ export class ReplicasByTenant implements FollowedLogs {
   /** Of `main`. */
   get view(): View {
     return (this.#replicas[0] as Replica).view
+  }
+
+  get outboxSeq(): number {
+    return Math.max(...this.#replicas.map((replica) => replica.outboxSeq))
   }
 
   /** Of all logs together: whatever any of them takes is taken. */

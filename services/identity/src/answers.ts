@@ -18,6 +18,8 @@ export type Answer =
       readonly id: string
       readonly seq: number | null
       readonly position: LogPosition | null
+      /** On each log that was told, where there are several. */
+      readonly positions?: readonly LogPosition[]
     }
   | { readonly state: 'pending'; readonly id: string; readonly seq: number }
   | { readonly state: 'unknown'; readonly id: string }
@@ -26,9 +28,11 @@ export type Answer =
 const DERIVED = 8
 
 /** What the store says of a revocation, as an answer. */
-export function answerOf({ id, seqs, state, position }: Revocation): Answer {
+export function answerOf({ id, seqs, state, position, positions }: Revocation): Answer {
   const seq = seqs.at(-1) ?? null
-  if (state === 'acknowledged' || seq === null) return { state: 'acknowledged', id: idText(id), seq, position }
+  if (state === 'acknowledged' || seq === null) {
+    return { state: 'acknowledged', id: idText(id), seq, position, ...(positions && { positions }) }
+  }
   return { state: 'pending', id: idText(id), seq }
 }
 

@@ -3,14 +3,15 @@ import type { EventLog } from '@countersign/event-log'
 import { createServer, type Readiness, type Running } from '@countersign/host'
 import { JourneySink, journeyLog } from '@countersign/journey'
 import { type Clock, type Random, systemClock, systemRandom } from '@countersign/kernel'
+import { MAIN_LOG } from '@countersign/schemas'
 import { createMetrics, type Logger } from '@countersign/telemetry'
 import type { IdentityConfig } from './config.ts'
 import type { RaisesOf } from './endings.ts'
 import { type HttpRole, startHttpRole } from './http-role.ts'
 import { readRootPublicKey } from './key-files.ts'
-import { nameTheLog } from './log/genesis.ts'
+import { nameTheLog, shareTheTenants } from './log/genesis.ts'
 import { startNotaryRole } from './notary-role.ts'
-import { type Closers, openLog, openStore, type Parts, sealer } from './parts.ts'
+import { type Closers, catalogueOf, logsOf, openLog, openStore, type Parts, sealer } from './parts.ts'
 import { problems } from './problems.ts'
 import type { Sweeper } from './sweeper.ts'
 
@@ -59,9 +60,14 @@ async function start(options: IdentityOptions, closers: Closers): Promise<Omit<I
   const store = await openStore(config, { ...raising, clock, random, logger })
   closers.push(() => store.close())
   const { raisesOf } = options
-  const parts: Parts = { config, log, store, clock, random, rootKeys, logger, metrics, ...(raisesOf && { raisesOf }) }
-  const { log_id } = await nameTheLog(parts)
-  logger.info({ logId: log_id }, 'the store names its log')
+  const catalogue = catalogueOf(config)
+  const made = { config, catalogue, log, store, clock, random, rootKeys, logger, metrics }
+  const parts: Parts = { ...made, ...(raisesOf && { raisesOf }) }
+  await shareTheTenants(parts)
+  for (const { topic, store: outbox, logName: name = MAIN_LOG } of logsOf(parts)) {
+    const { log_id } = await nameTheLog({ ...parts, store: outbox, signalsLog: { name, topic } })
+    logger.info({ logId: log_id }, 'the store names its log')
+  }
 
   const readiness: (() => Readiness | Promise<Readiness>)[] = []
   if (config.roles.includes('notary')) readiness.push(await startNotaryRole(parts, closers))

@@ -1,7 +1,7 @@
 /** What identity can be told, all of it through the environment. */
 
 import { MAX_SUCCESSIONS } from '@countersign/envelope'
-import { hostFields } from '@countersign/host'
+import { hostFields, signalsLogsField } from '@countersign/host'
 import { field, type Millis, minutes } from '@countersign/kernel'
 import { z } from 'zod'
 import { type RelyingPartyTerms, relyingPartyFaults } from './factors/relying-party.ts'
@@ -75,6 +75,7 @@ const fields = {
   logPath: field.text().optional().describe('file of the log, for sqlite'),
   kafkaBrokers: field.list().optional().describe('host:port,…, for kafka'),
   registryUrl: field.url().optional().describe('schema registry, for kafka'),
+  signalsLogs: signalsLogsField,
   seed: field.secret().optional().describe('accounts and secrets to make if missing, JSON; see README'),
   epsilon: duration('250ms', 'skew tolerated between clocks; the same everywhere'),
   checkpointInterval: duration('1s', 'between checkpoints'),

@@ -2,7 +2,7 @@
 import type { Readiness } from '@countersign/host'
 import type { Journey } from '@countersign/journey'
 import type { Clock } from '@countersign/kernel'
-import { Replica } from '@countersign/replica'
+import { type FollowedLogs, followLogs } from '@countersign/replica'
 import type { SessionStore } from '@countersign/session-store'
 import type { Logger } from '@countersign/telemetry'
 import cookie from '@fastify/cookie'
@@ -34,11 +34,11 @@ import { stepUpRoutes } from './http/step-up-routes.ts'
 import { Welcome } from './http/welcome.ts'
 import { readSigningKey, readStoreSecrets } from './key-files.ts'
 import { logClock } from './log/log-clock.ts'
-import { Delivery } from './log/outbox.ts'
-import { type OwnView, ownView } from './log/own-view.ts'
+import { Deliveries, Delivery } from './log/outbox.ts'
+import { type OwnView, ownView, signalKeyInForce } from './log/own-view.ts'
 import { repairer } from './log/repair.ts'
 import { openOAuth } from './oauth/service.ts'
-import type { Closers, Parts } from './parts.ts'
+import { type Closers, logsOf, type Parts } from './parts.ts'
 import { Accounts } from './people/accounts.ts'
 import { Administration } from './people/administration.ts'
 import { ForeignIds } from './people/foreign.ts'
@@ -61,10 +61,11 @@ export interface HttpRole {
 
 /** Starts everything of the role but the server. */
 export async function startHttpRole(parts: Parts, journey: Journey, closers: Closers): Promise<HttpRole> {
-  const { config, log, store, random, logger, metrics, rootKeys } = parts
+  const { config, catalogue, log, store, random, logger, metrics, rootKeys } = parts
   const epsilonMs = config.epsilon
-  const replica = new Replica({
+  const replica = followLogs({
     log,
+    catalogue,
     rootKeys,
     clock: parts.clock,
     random,
@@ -77,12 +78,9 @@ export async function startHttpRole(parts: Parts, journey: Journey, closers: Clo
   closers.push(() => replica.stop())
   const clock = logClock(parts.clock, replica, epsilonMs)
   await replica.start()
-  const view = ownView(replica, clock)
+  const view = ownView(replica, clock, catalogue)
 
-  const delivery = new Delivery({ store, log, clock, logger, epsilonMs, keyInForce: () => view.keyInForce })
-  closers.push(() => delivery.stop())
-  metrics.gaugeFrom('countersign_outbox_pending', {}, () => delivery.status.pending)
-  metrics.gaugeFrom('countersign_outbox_oldest_seconds', {}, () => ageSeconds(delivery.status.oldestAt, clock))
+  const delivery = deliveryOf(parts, replica, clock, closers)
 
   const passwords = makePasswords({ random, cost: config.passwordCost })
   const secrets = readStoreSecrets(config.keysDir, random)
@@ -94,7 +92,7 @@ export async function startHttpRole(parts: Parts, journey: Journey, closers: Clo
   }
 
   const planted = parts.raisesOf && { raisesOf: parts.raisesOf }
-  const repair = repairer({ store, log, view, logger, clock, delivery, ...planted })
+  const repair = repairer({ store, log, catalogue, view, logger, clock, delivery, ...planted })
   const kinds = sessionKinds(config)
   const base = {
     store,
@@ -201,9 +199,27 @@ export async function startHttpRole(parts: Parts, journey: Journey, closers: Clo
   return { mount, sweeper, readiness: () => readiness(store, view) }
 }
 
+// Each log has a delivery of its own: one that is away holds up no other.
+function deliveryOf(parts: Parts, replica: FollowedLogs, clock: Clock, closers: Closers): Delivery | Deliveries {
+  const { config, log, logger, metrics } = parts
+  const each = logsOf(parts).map(({ store, topic, logName }, i) => {
+    const view = replica.byTenant?.views[i] ?? replica
+    const keyInForce = (): boolean => signalKeyInForce(view, clock)
+    const delivery = new Delivery({ store, log, topic, clock, logger, epsilonMs: config.epsilon, keyInForce })
+    const of = logName === undefined ? {} : { log: logName }
+    metrics.gaugeFrom('countersign_outbox_pending', of, () => delivery.status.pending)
+    metrics.gaugeFrom('countersign_outbox_oldest_seconds', of, () => ageSeconds(delivery.status.oldestAt, clock))
+    return delivery
+  })
+  const [only] = each
+  const delivery = each.length === 1 && only !== undefined ? only : new Deliveries(each)
+  closers.push(() => delivery.stop())
+  return delivery
+}
+
 // A store restored from a backup shows itself as soon as the log was read, not only at the next login.
 async function repairOnceStarted(
-  replica: Replica,
+  replica: FollowedLogs,
   view: OwnView,
   repair: () => Promise<void>,
   signal: AbortSignal,

@@ -1,25 +1,37 @@
 /** The notary role: writes checkpoints, holds the root key. */
 import type { Readiness } from '@countersign/host'
 import { readGrants, readSigningKey } from './key-files.ts'
-import { bundleSource } from './log/bundle.ts'
+import { bundleSource, grantsOf } from './log/bundle.ts'
 import { Notary } from './notary/index.ts'
-import type { Closers, Parts } from './parts.ts'
+import { type Closers, logsOf, type Parts } from './parts.ts'
 
-/** Starts the notary. @returns what `/readyz` asks: ready once it has read the log, holding or standing by. */
+/** Starts a notary for each log. @returns what `/readyz` asks: ready once all have read theirs, holding or standing by. */
 export async function startNotaryRole(parts: Parts, closers: Closers): Promise<() => Readiness> {
-  const { config, store } = parts
+  const { config } = parts
   const { keysDir, checkpointKey, notaryId, checkpointInterval: intervalMs, epsilon: epsilonMs } = config
   const terms = { windowMs: config.window, maxStalenessMs: config.maxStaleness, checkpointIntervalMs: intervalMs }
   const rootKey = readSigningKey(keysDir, 'root')
-  const notary = new Notary({
-    ...parts,
-    bundles: bundleSource({ store, rootKey, grants: () => readGrants(keysDir), terms }),
-    checkpointKey: readSigningKey(keysDir, checkpointKey),
-    notaryId,
-    intervalMs,
-    epsilonMs,
-  })
-  closers.push(() => notary.stop())
-  await notary.start()
-  return () => (notary.status().role === 'starting' ? { ready: false, reasons: ['notary_starting'] } : { ready: true })
+  const notaries: Notary[] = []
+  for (const { topic, tenants, ...of } of logsOf(parts)) {
+    const notary = new Notary({
+      ...parts,
+      ...of,
+      topic,
+      bundles: bundleSource({
+        store: of.store,
+        rootKey,
+        grants: () => grantsOf(readGrants(keysDir), tenants),
+        terms,
+      }),
+      checkpointKey: readSigningKey(keysDir, checkpointKey),
+      notaryId,
+      intervalMs,
+      epsilonMs,
+    })
+    closers.push(() => notary.stop())
+    await notary.start()
+    notaries.push(notary)
+  }
+  const starting = (): boolean => notaries.some((notary) => notary.status().role === 'starting')
+  return () => (starting() ? { ready: false, reasons: ['notary_starting'] } : { ready: true })
 }

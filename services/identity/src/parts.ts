@@ -2,8 +2,8 @@
 import { signRecord } from '@countersign/envelope'
 import { type EventLog, openLog as openLogAt } from '@countersign/event-log'
 import type { Clock, Random } from '@countersign/kernel'
-import { exampleCatalogue, signalCodec } from '@countersign/schemas'
-import type { Sealer, SessionStore } from '@countersign/session-store'
+import { type Catalogue, catalogue, exampleJobTopics, type SignalsLog, signalCodec } from '@countersign/schemas'
+import { type OutboxPort, outboxOf, type Sealer, type SessionStore } from '@countersign/session-store'
 import { openSqliteStore } from '@countersign/session-store/sqlite'
 import type { Logger, Metrics } from '@countersign/telemetry'
 import type { IdentityConfig, StoreConfig } from './config.ts'
@@ -15,6 +15,7 @@ export type Closers = (() => Promise<unknown>)[]
 
 export interface Parts {
   readonly config: IdentityConfig
+  readonly catalogue: Catalogue
   readonly log: EventLog
   readonly store: SessionStore
   readonly clock: Clock
@@ -26,11 +27,31 @@ export interface Parts {
   readonly raisesOf?: RaisesOf
 }
 
+/** A signals log with its outbox; `logName` where there are several. */
+export interface OutboxLog extends Pick<SignalsLog, 'topic' | 'tenants'> {
+  readonly store: OutboxPort
+  readonly logName?: string
+}
+
+/** @returns every signals log, `main` first. */
+export function logsOf({ catalogue, store }: Pick<Parts, 'catalogue' | 'store'>): readonly OutboxLog[] {
+  const { signalsLogs } = catalogue
+  return signalsLogs.map(({ name, topic, tenants }) => {
+    const named = signalsLogs.length > 1 && { logName: name }
+    return { topic, tenants, store: outboxOf(store, tenants === null ? undefined : name), ...named }
+  })
+}
+
+/** The catalogue with the signals logs the configuration names. */
+export function catalogueOf({ signalsLogs: logs }: Pick<IdentityConfig, 'signalsLogs'>): Catalogue {
+  return catalogue(exampleJobTopics, { logs })
+}
+
 /** Opens the log the configuration names; on Kafka topics and schemas must exist. */
 export function openLog(config: IdentityConfig, clock: Clock): Promise<EventLog> {
   const { log, logPath = '', kafkaBrokers = [], registryUrl = '', window: windowMs } = config
   const place = log === 'sqlite' ? { logPath } : { kafkaBrokers, registryUrl }
-  return openLogAt(place, { catalogue: exampleCatalogue, clientId: 'countersign-identity', windowMs, clock })
+  return openLogAt(place, { catalogue: catalogueOf(config), clientId: 'countersign-identity', windowMs, clock })
 }
 
 /** Opens the store the configuration names. @param seal without it nothing can be raised. */

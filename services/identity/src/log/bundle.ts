@@ -73,3 +73,16 @@ function withBegin(grant: KeyGrant, before: TrustBundle | null, earliest: number
   )
   return { ...grant, not_before: known?.not_before ?? Math.max(grant.not_before, earliest) }
 }
+
+/**
+ * The grants as they stand in the bundle of a log: what seals may seal for its own tenants alone. `main` owns whomever no
+ * other log names, which no list can say; consumers ask the bundle of the log that owns a tenant, and no other.
+ */
+export function grantsOf(grants: readonly KeyGrant[], tenants: readonly string[] | null): readonly KeyGrant[] {
+  if (tenants === null) return grants
+  return grants.flatMap((grant) => {
+    if (grant.use !== 'envelope' && grant.use !== 'derive') return [grant]
+    const own = grant.tenants.includes('*') ? tenants : tenants.filter((tenant) => grant.tenants.includes(tenant))
+    return own.length === 0 ? [] : [{ ...grant, tenants: [...own] }]
+  })
+}

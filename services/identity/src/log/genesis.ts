@@ -5,8 +5,9 @@
 import { type KeyRing, verifyBundle } from '@countersign/envelope'
 import type { EventLog } from '@countersign/event-log'
 import { CountersignError, newHandle, type Random } from '@countersign/kernel'
-import { readRecord, SIGNALS_TOPIC } from '@countersign/replica'
-import type { BundleRecord, LogName, OutboxPort } from '@countersign/session-store'
+import { readRecord } from '@countersign/replica'
+import { type Catalogue, logIdOf, logNameOf, type SignalsLog } from '@countersign/schemas'
+import type { BundleRecord, LogName, OutboxPort, SessionStore } from '@countersign/session-store'
 import type { Logger } from '@countersign/telemetry'
 
 /**
@@ -15,23 +16,26 @@ import type { Logger } from '@countersign/telemetry'
  * @throws {EVENT_LOG_UNAVAILABLE} {SESSION_STORE_UNAVAILABLE} retriable.
  */
 export async function nameTheLog(options: {
+  /** Outbox of that log. */
   store: OutboxPort
   log: EventLog
+  signalsLog: Pick<SignalsLog, 'name' | 'topic'>
   rootKeys: readonly Uint8Array[]
   random: Random
   logger: Logger
 }): Promise<LogName> {
   const { store, log, rootKeys, random, logger } = options
+  const { name: logName, topic } = options.signalsLog
   const named = await store.logName()
   if (named !== null) return named
-  const { start, end } = await log.bounds(SIGNALS_TOPIC)
+  const { start, end } = await log.bounds(topic)
   if (end === 0) {
-    const name = await store.nameLog({ log_id: newHandle(random, 'log'), predecessor: null }, null)
+    const name = await store.nameLog({ log_id: logIdOf(logName, newHandle(random, 'log')), predecessor: null }, null)
     logger.info({ logId: name.log_id }, 'a signals log begins')
     return name
   }
-  const newest = await newestBundle(log, rootKeys, start, end)
-  if (newest === null) {
+  const newest = await newestBundle(log, topic, rootKeys, start, end)
+  if (newest === null || logNameOf(newest.name.log_id) !== logName) {
     throw new CountersignError({
       code: 'IDENTITY_LOG_FOREIGN',
       retriable: false,
@@ -46,13 +50,14 @@ export async function nameTheLog(options: {
 
 async function newestBundle(
   log: EventLog,
+  topic: string,
   rootKeys: readonly Uint8Array[],
   from: number,
   to: number,
 ): Promise<{ name: LogName; record: BundleRecord } | null> {
   let ring: KeyRing | null = null
   let newest: { name: LogName; record: BundleRecord } | null = null
-  for await (const records of log.read({ topic: SIGNALS_TOPIC, from, to })) {
+  for await (const records of log.read({ topic, from, to })) {
     for (const record of records) {
       const read = readRecord(record, log.schemas)
       if (read?.kind !== 'TrustBundle') continue
@@ -67,4 +72,26 @@ async function newestBundle(
     }
   }
   return newest
+}
+
+/**
+ * Says which log owns which tenant, for this and every later step of the store.
+ * @throws {IDENTITY_TENANT_MOVED} when a tenant the store knows would change its log: what was taken from it stands on the
+ *   log it had, and would be given back.
+ */
+export async function shareTheTenants({
+  store,
+  catalogue,
+}: {
+  store: Pick<SessionStore, 'shareTenants'>
+  catalogue: Pick<Catalogue, 'signalsLogs'>
+}): Promise<void> {
+  const owners = catalogue.signalsLogs.flatMap(({ name, tenants }) => (tenants === null ? [] : [{ name, tenants }]))
+  const { moved } = await store.shareTenants(owners)
+  if (moved.length === 0) return
+  throw new CountersignError({
+    code: 'IDENTITY_TENANT_MOVED',
+    retriable: false,
+    publicMessage: `COUNTERSIGN_SIGNALS_LOGS would move tenants to another log, which is not offered: ${moved.slice(0, 8).join(', ')}`,
+  })
 }

@@ -12,6 +12,8 @@ import type { Logger } from '@countersign/telemetry'
 export interface DeliveryOptions {
   readonly store: OutboxPort
   readonly log: EventLog
+  /** Where the signals log stands. @defaultValue `countersign.signals.v1` */
+  readonly topic?: string
   readonly clock: Clock
   readonly logger: Logger
   /** True when the bundle in force lets our key sign signals. Before, a signal on the log is none: nobody may believe it. */
@@ -128,7 +130,7 @@ export class Delivery {
 
   /** @returns true when there may be more to send at once. */
   async #pass(): Promise<boolean> {
-    const { store, log, keyInForce } = this.#options
+    const { store, log, topic = SIGNALS_TOPIC, keyInForce } = this.#options
     const name = await store.logName()
     if (name === null || !keyInForce()) return false
     const awaited = [...this.#waiting.keys()]
@@ -138,7 +140,7 @@ export class Delivery {
     const due = await this.#due(rows)
     if (due.length === 0) return false
     const records = due.map((row) => writeRecord('Signal', row.body, row.signature, log.schemas))
-    const appended = await log.append(SIGNALS_TOPIC, records)
+    const appended = await log.append(topic, records)
     const acks = due.map(({ seq }, i) => ({
       seq,
       position: { log_id: name.log_id, offset: appended[i]?.offset ?? -1 },
@@ -173,5 +175,31 @@ export class Delivery {
     if (this.#stopping.signal.aborted || this.#kicked) return
     await this.#options.clock.sleep(ms, awake.signal)
     this.#wake = () => {}
+  }
+}
+
+/** Delivery to each of several logs. What is waited for is delivered when each of them says that it has it no more. */
+export class Deliveries implements Pick<Delivery, 'start' | 'stop' | 'kick' | 'settled'> {
+  readonly #each: readonly Delivery[]
+
+  constructor(each: readonly Delivery[]) {
+    this.#each = each
+  }
+
+  start(): void {
+    for (const delivery of this.#each) delivery.start()
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#each.map((delivery) => delivery.stop()))
+  }
+
+  kick(): void {
+    for (const delivery of this.#each) delivery.kick()
+  }
+
+  async settled(seqs: readonly number[], deadlineMs: Millis): Promise<boolean> {
+    const all = await Promise.all(this.#each.map((delivery) => delivery.settled(seqs, deadlineMs)))
+    return all.every(Boolean)
   }
 }

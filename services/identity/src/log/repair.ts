@@ -5,21 +5,23 @@
 import { verifyRecord } from '@countersign/envelope'
 import type { EventLog } from '@countersign/event-log'
 import type { Clock } from '@countersign/kernel'
-import { readRecord, SIGNALS_TOPIC, type SignalsView } from '@countersign/replica'
+import { readRecord } from '@countersign/replica'
 import { scopeOf, tenantTarget } from '@countersign/revocation'
-import { type Signal, signalCodec } from '@countersign/schemas'
+import { type Catalogue, exampleCatalogue, type Signal, type SignalsLog, signalCodec } from '@countersign/schemas'
 import type { Ending, LostSignal, SessionStore } from '@countersign/session-store'
 import type { Logger } from '@countersign/telemetry'
 import { derivedId, requestDigest } from '../answers.ts'
 import { type RaisesOf, raisesOf } from '../endings.ts'
 import { rolesWithout } from '../people/grants.ts'
 import type { Delivery } from './outbox.ts'
-import { highestFloor, type OwnView } from './own-view.ts'
+import { highestFloor, type LogKeys, type OwnKeys, type OwnView } from './own-view.ts'
 
 export interface RepairOptions {
   readonly store: SessionStore
   readonly log: EventLog
-  readonly view: OwnView & Pick<SignalsView, 'ring'>
+  readonly view: OwnView & OwnKeys
+  /** @defaultValue one log */
+  readonly catalogue?: Pick<Catalogue, 'signalsLogs'>
   readonly logger: Logger
   readonly clock: Clock
   readonly delivery: Pick<Delivery, 'kick'>
@@ -39,12 +41,17 @@ export function repairer(options: RepairOptions): () => Promise<void> {
 }
 
 async function repair(options: RepairOptions): Promise<void> {
-  const { store, log, view, logger, delivery } = options
+  const { store, log, view, catalogue = exampleCatalogue, logger, delivery } = options
   const have = await store.highestSeq()
   const seen = view.outboxSeq
   if (have >= seen) return
   logger.error({ have, seen }, 'the session store is behind the signals log: it was restored, wiped or failed over')
-  const lost = await findLost(log, view, have)
+  const lost: LostSignal[] = []
+  for (const [i, signalsLog] of catalogue.signalsLogs.entries()) {
+    const keys = view.byTenant?.views[i] ?? view
+    lost.push(...(await findLost(log, signalsLog, keys, have)))
+  }
+  lost.sort((a, b) => a.signal.seq - b.signal.seq)
   // Those written since make up for none of those seen.
   const missing = seen - have - lost.filter(({ signal }) => signal.seq <= seen).length
   const affected = missing > 0 ? await store.tenants() : []
@@ -71,12 +78,17 @@ function tenantEnding(tenant: string, seen: number, options: RepairOptions): End
   }
 }
 
-async function findLost(log: EventLog, view: RepairOptions['view'], have: number): Promise<LostSignal[]> {
-  const ring = view.ring()
+async function findLost(
+  log: EventLog,
+  { name, topic, tenants }: SignalsLog,
+  keys: LogKeys,
+  have: number,
+): Promise<LostSignal[]> {
+  const ring = keys.ring()
   if (ring === null) return []
-  const { start, end } = await log.bounds(SIGNALS_TOPIC)
+  const { start, end } = await log.bounds(topic)
   const lost = new Map<number, LostSignal>()
-  for await (const records of log.read({ topic: SIGNALS_TOPIC, from: start, to: end })) {
+  for await (const records of log.read({ topic, from: start, to: end })) {
     for (const record of records) {
       const read = readRecord(record, log.schemas)
       if (read?.kind !== 'Signal') continue
@@ -85,10 +97,10 @@ async function findLost(log: EventLog, view: RepairOptions['view'], have: number
       if (signal === null || signal.seq <= have || lost.has(signal.seq)) continue
       const position = { log_id: ring.bundle.log_id, offset: record.offset }
       const bytes = { body: Buffer.from(read.body), signature: Buffer.from(read.signature) }
-      lost.set(signal.seq, { signal, ...bytes, position })
+      lost.set(signal.seq, { signal, ...bytes, position, ...(tenants !== null && { log: name }) })
     }
   }
-  return [...lost.values()].sort((a, b) => a.signal.seq - b.signal.seq)
+  return [...lost.values()]
 }
 
 // The store came back with the roles from before: those that grant a scope taken since are dropped.

@@ -9,7 +9,7 @@ import { signRecord } from '@countersign/envelope'
 import { type Appended, EventLogError, type NewRecord } from '@countersign/event-log'
 import { type Clock, newHandle } from '@countersign/kernel'
 import { type Follower, Replica, SIGNALS_TOPIC, writeRecord } from '@countersign/replica'
-import { checkpointCodec, epochClaimCodec } from '@countersign/schemas'
+import { checkpointCodec, epochClaimCodec, logIdOf, MAIN_LOG } from '@countersign/schemas'
 import type { LogName } from '@countersign/session-store'
 import { LogTime } from './log-time.ts'
 import type { NotaryOptions, NotaryStatus, Withheld } from './options.ts'
@@ -40,7 +40,9 @@ const MISSED = 2.5
 const MISSED_AFTER_CLAIM = 6
 
 export class Notary {
-  readonly #options: Required<Pick<NotaryOptions, 'intervalMs' | 'epsilonMs' | 'renewMs' | 'replaceAfterMs'>> &
+  readonly #options: Required<
+    Pick<NotaryOptions, 'topic' | 'intervalMs' | 'epsilonMs' | 'renewMs' | 'replaceAfterMs'>
+  > &
     NotaryOptions
   readonly #clock: Clock
   readonly #name: string
@@ -65,15 +67,25 @@ export class Notary {
   #written = 0
 
   constructor(options: NotaryOptions) {
-    this.#options = { intervalMs: 1_000, epsilonMs: 250, renewMs: 3_600_000, replaceAfterMs: 10_000, ...options }
+    const usual = {
+      topic: SIGNALS_TOPIC,
+      intervalMs: 1_000,
+      epsilonMs: 250,
+      renewMs: 3_600_000,
+      replaceAfterMs: 10_000,
+    }
+    this.#options = { ...usual, ...options }
     const { log, clock, random, store, logger, rootKeys, epsilonMs, minBundleVersion, maxBytes, intervalMs } =
       this.#options
+    const { topic, logName } = this.#options
     this.#clock = clock
     this.#name = newHandle(random, options.notaryId)
     this.#time = new LogTime(clock)
     this.#signOfLife = clock.monotonic()
     this.#replica = new Replica({
       log,
+      topic,
+      ...(logName !== undefined && { logName }),
       clock,
       logger,
       rootKeys,
@@ -97,6 +109,7 @@ export class Notary {
     })
     this.#outbox = new OutboxKeeper({
       log,
+      topic,
       store,
       logger,
       metrics: options.metrics,
@@ -181,12 +194,12 @@ export class Notary {
 
   /** @returns what the store says of the log, or null when it cannot be asked. */
   async #ask(): Promise<Asked | null> {
-    const { store, random, logger } = this.#options
+    const { store, logger } = this.#options
     try {
       let name = await store.logName()
       if (name === null) {
         // A log that is there already is taken over rather than begun: the store may be the one that is new.
-        const logId = this.#follower.logId ?? newHandle(random, 'log')
+        const logId = this.#follower.logId ?? this.#newLogId()
         name = await store.nameLog({ log_id: logId, predecessor: null }, null)
       }
       const acknowledged = await store.acknowledgedPosition()
@@ -222,7 +235,7 @@ export class Notary {
 
   async #loss({ name, acknowledged }: Asked): Promise<Withheld | null> {
     // The row was read first, the bounds come after: what was acknowledged by then is below the end by now.
-    const { end } = await this.#options.log.bounds(SIGNALS_TOPIC)
+    const { end } = await this.#options.log.bounds(this.#options.topic)
     if (acknowledged >= end) return 'beyond_the_end'
     const { logId, last, agrees } = this.#follower
     // A log named and not begun yet. While its predecessor is still what is read, its bundle was not taken, perhaps
@@ -236,10 +249,10 @@ export class Notary {
   }
 
   async #replace({ name, acknowledged }: Asked): Promise<void> {
-    const { store, random, logger } = this.#options
+    const { store, logger } = this.#options
     // As far as anyone can have read: an envelope sealed before the loss stays reachable.
     const last = Math.max(acknowledged, this.#highest?.logId === name.log_id ? this.#highest.offset : -1)
-    const successor = { log_id: newHandle(random, 'log'), predecessor: { log_id: name.log_id, offset: last } }
+    const successor = { log_id: this.#newLogId(), predecessor: { log_id: name.log_id, offset: last } }
     const standing = await store.nameLog(successor, name.log_id)
     logger.error({ from: name.log_id, to: standing.log_id, offset: last }, 'the signals log is replaced')
     await this.#begin(standing)
@@ -284,10 +297,10 @@ export class Notary {
     this.#inFlight = null
     this.#vouched = null
     this.#withheld = null
-    this.#options.metrics?.gauge('countersign_notary_epoch', {}, 0)
+    this.#options.metrics?.gauge('countersign_notary_epoch', this.#log, 0)
     const { holder } = this.#follower
     if (holder !== null && this.#overdueIn() > 0) return
-    const { end } = await this.#options.log.bounds(SIGNALS_TOPIC)
+    const { end } = await this.#options.log.bounds(this.#options.topic)
     if (!(await this.#read(end - 1))) return
     this.#noteHolder()
     if (holder === null ? this.#follower.holder !== null : this.#overdueIn() > 0) return
@@ -349,8 +362,8 @@ export class Notary {
     await this.#send(this.#inFlight)
     this.#withheld = null
     this.#written++
-    metrics?.counter('countersign_notary_checkpoints_total', { result: 'written' }).add()
-    metrics?.gauge('countersign_notary_epoch', {}, epoch)
+    metrics?.counter('countersign_notary_checkpoints_total', { result: 'written', ...this.#log }).add()
+    metrics?.gauge('countersign_notary_epoch', this.#log, epoch)
   }
 
   async #send(inFlight: InFlight): Promise<void> {
@@ -366,12 +379,12 @@ export class Notary {
 
   /** Reads back the checkpoint sent last. @returns true when nothing of it is open any more. */
   async #landed(): Promise<boolean> {
-    const { log, logger } = this.#options
+    const { log, logger, topic } = this.#options
     const sent = this.#inFlight
     if (sent === null) return true
     // A new reading means that the log may be another one by now, whatever was answered.
     if (sent.follower !== this.#follower) sent.offset = null
-    const known = sent.offset ?? (await log.bounds(SIGNALS_TOPIC)).end - 1
+    const known = sent.offset ?? (await log.bounds(topic)).end - 1
     if (!(await this.#read(known))) {
       this.#withhold('not_read_back')
       return false
@@ -419,6 +432,17 @@ export class Notary {
 
   // --- small things --------------------------------------------------------------------------------
 
+  #newLogId(): string {
+    const { random, logName = MAIN_LOG } = this.#options
+    return logIdOf(logName, newHandle(random, 'log'))
+  }
+
+  /** Of metrics: which log, where there are several. */
+  get #log(): { readonly log?: string } {
+    const { logName } = this.#options
+    return logName === undefined ? {} : { log: logName }
+  }
+
   /** @returns the epoch this run holds, 0 for none. */
   #epochHeld(): number {
     const { holder, logId } = this.#follower
@@ -437,7 +461,7 @@ export class Notary {
   }
 
   async #append(records: readonly NewRecord[]): Promise<readonly Appended[]> {
-    const appended = await this.#options.log.append(SIGNALS_TOPIC, records)
+    const appended = await this.#options.log.append(this.#options.topic, records)
     const last = appended.at(-1)
     if (last) this.#time.tell(last.timestamp)
     return appended
@@ -453,6 +477,6 @@ export class Notary {
   #withhold(reason: Withheld): void {
     this.#withheld = reason
     if (this.#epochHeld() > 0)
-      this.#options.metrics?.counter('countersign_notary_checkpoints_total', { result: reason }).add()
+      this.#options.metrics?.counter('countersign_notary_checkpoints_total', { result: reason, ...this.#log }).add()
   }
 }

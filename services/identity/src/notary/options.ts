@@ -19,6 +19,10 @@ export interface NotaryOptions {
   readonly notaryId: string
   readonly logger: Logger
   readonly metrics?: Metrics
+  /** Where the log stands. @defaultValue `countersign.signals.v1` */
+  readonly topic?: string
+  /** Name of the log, where there are several. */
+  readonly logName?: string
   /** Between checkpoints. @defaultValue 1,000 ms */
   readonly intervalMs?: number
   /** Skew tolerance, the same in every process. @defaultValue 250 ms */

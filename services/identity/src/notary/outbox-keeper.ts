@@ -4,7 +4,7 @@
  */
 import { hash } from 'node:crypto'
 import type { Appended, EventLog, NewRecord } from '@countersign/event-log'
-import { type Follower, readRecord, SIGNALS_TOPIC, type SignalsRecord, writeRecord } from '@countersign/replica'
+import { type Follower, readRecord, type SignalsRecord, writeRecord } from '@countersign/replica'
 import { signalCodec } from '@countersign/schemas'
 import type { OutboxPort, OutboxRow } from '@countersign/session-store'
 import type { Logger, Metrics } from '@countersign/telemetry'
@@ -13,6 +13,8 @@ import { SeenRows } from './seen-rows.ts'
 
 export interface OutboxKeeperOptions {
   readonly log: EventLog
+  /** Where the log stands. */
+  readonly topic: string
   readonly store: OutboxPort
   readonly logger: Logger
   readonly metrics: Metrics | undefined
@@ -99,12 +101,12 @@ export class OutboxKeeper {
    * and grew again looks whole to a tail that is past the cut.
    */
   async stillThere(): Promise<boolean> {
-    const { log, follower } = this.#options
+    const { log, topic, follower } = this.#options
     const { last, position } = follower()
     if (last === null) return true
     const signals = this.#seen().since(last.offset)
     let found = false
-    for await (const chunk of log.read({ topic: SIGNALS_TOPIC, from: last.offset, to: position + 1 })) {
+    for await (const chunk of log.read({ topic, from: last.offset, to: position + 1 })) {
       for (const record of chunk) {
         const read = readRecord(record, log.schemas)
         if (record.offset === last.offset) found = read !== null && hashOf(read).equals(last.hash)

@@ -64,13 +64,14 @@ export class Introspection {
   }
 
   async #find(token: string): Promise<Found> {
-    const { store, accessTokens, refreshTokens, clock } = this.#options
+    const { store, view, accessTokens, refreshTokens, clock } = this.#options
     const presented = refreshTokens.parse(token)
     if (presented !== null)
       return { kind: 'refresh', presented, session: await store.session(presented.handle, clock.now()) }
     // The position is read with the token: what ended it before this request is at or below it, what ends it later shows in the token.
-    const [live, position] = await Promise.all([accessTokens.resolve(token), store.acknowledgedPosition()])
-    return { kind: 'access', live, position }
+    const [live, ofMain] = await Promise.all([accessTokens.resolve(token), store.acknowledgedPosition()])
+    const log = live === null ? undefined : view.logOf?.(live.token.tenant)
+    return { kind: 'access', live, position: log === undefined ? ofMain : await store.acknowledgedPosition(log) }
   }
 
   #judge(client: Client, found: Found, request: OAuthRequest): Introspected {

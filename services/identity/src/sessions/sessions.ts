@@ -163,8 +163,9 @@ export class Sessions {
     const known = await this.known(presented)
     if (known === null) return null
     // Read after the session: whatever ended before it was read, and is acknowledged, is at or below it.
-    const position = await this.#options.store.acknowledgedPosition()
     const { session, account, scopes, scopeVersion } = known
+    const { store, view } = this.#options
+    const position = await store.acknowledgedPosition(view.logOf?.(session.tenant))
     return {
       sub: session.sub,
       tenant: session.tenant,

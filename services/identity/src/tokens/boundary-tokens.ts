@@ -3,17 +3,13 @@
  * its word for more than a boundary may say: of whom and what a token names, each is a target of it, so that ending one
  * ends all that comes of it.
  */
-import { type KeyRing, openTxnToken } from '@countersign/envelope'
+import { openTxnToken } from '@countersign/envelope'
 import type { Clock, Millis } from '@countersign/kernel'
 import { isTarget } from '@countersign/revocation'
+import { keysOfTenant, type LogKeys, type OwnKeys } from '../log/own-view.ts'
 
 /** Keys of boundaries, as identity's own view has them. */
-export interface BoundaryKeys {
-  /** Keys of the trust bundle in force; null before there is one. */
-  ring(): KeyRing | null
-  /** Whether the view is proven, and no older than it may be. */
-  readonly fresh: boolean
-}
+export type BoundaryKeys = OwnKeys
 
 export interface BoundaryTokensOptions {
   readonly keys: BoundaryKeys
@@ -37,14 +33,27 @@ export class BoundaryTokens {
 
   /** @returns claims of a Txn-Token a boundary sealed; null for one that is no good. Never throws on any text. */
   read(text: string): Sealed {
+    const { keys } = this.#options
+    let read: Sealed = 'others'
+    for (const log of keys.byTenant?.views ?? [keys]) {
+      const found = this.#readBy(log, text)
+      if (typeof found === 'object' && found !== null) return found
+      if (found !== 'others') read = found
+    }
+    return read
+  }
+
+  #readBy(log: LogKeys, text: string): Sealed {
     const { keys, trustDomain, epsilonMs, clock } = this.#options
-    const ring = keys.ring()
+    const ring = log.ring()
     if (ring === null) return 'others'
     const opened = openTxnToken(text, { ring, trustDomain, epsilonMs, now: clock.now() })
     // A key id of the bundle is a boundary's, whatever else the token says.
     if (!opened.ok)
       return opened.code === 'txn_token_key_unknown' || opened.code === 'txn_token_header_refused' ? 'others' : null
-    if (!keys.fresh) return 'unsure'
+    // Good by the keys of a log that owns other tenants.
+    if (keysOfTenant(keys, opened.claims.tenant) !== (keys.byTenant ? log : keys)) return null
+    if (!log.fresh) return 'unsure'
     return isCovered(opened.claims) ? opened.claims : null
   }
 }
