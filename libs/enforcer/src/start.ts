@@ -2,7 +2,7 @@
 import { type EventLog, type LogAccess, type LogPlace, openLog } from '@countersign/event-log'
 import { systemClock, systemRandom } from '@countersign/kernel'
 import { defineJobClass, type JobClassInput } from '@countersign/policy'
-import { Replica, type ReplicaOptions } from '@countersign/replica'
+import { type FollowedLogs, type FollowLogsOptions, followLogs } from '@countersign/replica'
 import type { Catalogue } from '@countersign/schemas'
 import { createLogger, type Logger } from '@countersign/telemetry'
 import { createEnforcer, type Enforcer } from './enforcer.ts'
@@ -28,12 +28,12 @@ export type StartOptions = StartPlace & {
   /** Between progress records, by which receipts name this consumer, milliseconds; 0 for none. @defaultValue 2000 */
   readonly progressEveryMs?: number
 } & Partial<Omit<EnforcerOptions, 'replica' | 'log' | 'classes' | 'consumer' | 'catalogue' | 'logger'>> &
-  Pick<ReplicaOptions, 'snapshots' | 'maxBytes' | 'minBundleVersion'>
+  Pick<FollowLogsOptions, 'snapshots' | 'maxBytes' | 'minBundleVersion'>
 
 /** What was started. */
 export interface Started {
   readonly enforcer: Enforcer
-  readonly replica: Replica
+  readonly replica: FollowedLogs
   readonly log: EventLog
   /**
    * Ends the enforcer, the view and the log. Call it together with the consumer's own stop.
@@ -55,7 +55,8 @@ export async function startEnforcer(options: StartOptions): Promise<Started> {
   const classes = options.classes.map((written) => defineJobClass(written, { epsilonMs }))
   const log = await openLog(placeOf(options), { catalogue, clientId: consumer, clock })
   const maxStalenessMs = Math.max(0, ...classes.map((rules) => rules.stalenessBudgetMs))
-  const replica = new Replica({
+  const replica = followLogs({
+    catalogue,
     log,
     rootKeys: options.rootKeys.map((key) => (typeof key === 'string' ? Buffer.from(key, 'base64') : key)),
     clock,
