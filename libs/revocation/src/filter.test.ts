@@ -33,6 +33,19 @@ function filterContract(name: string, create: FilterFactory, capacity: number, p
       expect(create({ capacity: 10, random: new SeededRandom(seed) }).has(absent)).toBe(false)
     })
 
+    test('forgets its keys when cleared, and takes as many as it is then made for', () => {
+      const random = new SeededRandom(2)
+      const filter = create({ capacity: 40, random })
+      const [before, after] = [40, capacity / 5].map((n) => Array.from({ length: n }, () => random.bytes(16)))
+      for (const k of before ?? []) filter.add(k)
+      filter.clear(capacity / 5)
+      expect(filter.capacity).toBeGreaterThanOrEqual(capacity / 5)
+      expect(before?.some((k) => filter.has(k))).toBe(false)
+      for (const k of after ?? []) filter.add(k)
+      expect(after?.every((k) => filter.has(k))).toBe(true)
+      expect(Array.from({ length: 5_000 }, () => random.bytes(16)).filter((k) => filter.has(k)).length).toBeLessThan(9)
+    })
+
     test('answers alike for Buffer and Uint8Array', () => {
       const random = new SeededRandom(1)
       const filter = create({ capacity: 10, random })

@@ -4,11 +4,11 @@
  */
 import { createHash } from 'node:crypto'
 import { type Effect, isEffect, isReason, REASONS, type Reason } from './effects.ts'
+import type { FloorEntries } from './entries.ts'
 import { revocationError } from './errors.ts'
 import type { EffectTable } from './interning.ts'
 import { LTHASH_BYTES } from './lthash.ts'
 import type { SignalFacts } from './signals.ts'
-import type { FloorTable } from './table.ts'
 import { TARGET_KEY_BYTES } from './targets.ts'
 
 /** Where on the log a snapshot stands. */
@@ -39,7 +39,7 @@ export interface SnapshotSource {
   readonly count: number
   readonly state: Buffer
   readonly effects: EffectTable
-  readonly table: FloorTable
+  readonly entries: FloorEntries
   readonly assertUnchanged: () => void
 }
 
@@ -69,12 +69,12 @@ export function* encodeSnapshot(source: SnapshotSource): Generator<Buffer> {
   const header = encodeHeader(source, numbers)
   checksum.update(header)
   yield header
-  const { table } = source
-  for (let first = 0; first < table.size; first += CHUNK_ENTRIES) {
+  const { entries } = source
+  for (let first = 0; first < entries.size; first += CHUNK_ENTRIES) {
     source.assertUnchanged()
-    const entries = Math.min(CHUNK_ENTRIES, table.size - first)
-    const chunk = Buffer.allocUnsafe(entries * ENTRY_BYTES)
-    for (let i = 0; i < entries; i++) encodeEntry(table, first + i, numbers, chunk, i * ENTRY_BYTES)
+    const count = Math.min(CHUNK_ENTRIES, entries.size - first)
+    const chunk = Buffer.allocUnsafe(count * ENTRY_BYTES)
+    for (let i = 0; i < count; i++) encodeEntry(entries, first + i, numbers, chunk, i * ENTRY_BYTES)
     checksum.update(chunk)
     yield chunk
   }
@@ -96,16 +96,16 @@ function encodeHeader(source: SnapshotSource, numbers: Map<number, number>): Buf
     numbers.set(id, numbers.size)
     parts.push(text(effect))
   }
-  parts.push(i64(source.table.size), i64(source.count), source.state)
+  parts.push(i64(source.entries.size), i64(source.count), source.state)
   return Buffer.concat(parts)
 }
 
-function encodeEntry(table: FloorTable, entry: number, numbers: Map<number, number>, out: Buffer, at: number): void {
-  table.copyKey(entry, out, at)
-  out.writeUIntBE(numbers.get(table.effect(entry)) as number, at + 16, 3)
-  out[at + 19] = table.higherFallback(entry) | (table.lowerFallback(entry) << 4)
-  out.writeUIntBE(table.higher(entry), at + 20, 6)
-  out.writeUIntBE(table.lower(entry), at + 26, 6)
+function encodeEntry(entries: FloorEntries, entry: number, ids: Map<number, number>, out: Buffer, at: number): void {
+  entries.copyKey(entry, out, at)
+  out.writeUIntBE(ids.get(entries.effect(entry)) as number, at + 16, 3)
+  out[at + 19] = entries.higherFallback(entry) | (entries.lowerFallback(entry) << 4)
+  out.writeUIntBE(entries.higher(entry), at + 20, 6)
+  out.writeUIntBE(entries.lower(entry), at + 26, 6)
 }
 
 /**

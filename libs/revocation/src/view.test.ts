@@ -38,10 +38,18 @@ describe('floors', () => {
 
   test('are counted when the filter let them through for nothing', () => {
     const view = new View({
-      filter: () => ({ engine: 'always', capacity: 10, bound: 1, bytes: 0, add: () => {}, has: () => true }),
+      filter: () => ({
+        engine: 'always',
+        capacity: 10,
+        bound: 1,
+        bytes: 0,
+        add: () => {},
+        has: () => true,
+        clear: () => {},
+      }),
     })
     expect(view.floors(signal('s', 1).key)).toBe(NO_FLOORS)
-    expect(view.filterStats).toEqual({ engine: 'always', capacity: 10, added: 0, lookups: 1, falseHits: 1 })
+    expect(view.filterStats).toEqual({ engine: 'always', capacity: 0, added: 0, lookups: 1, falseHits: 1 })
   })
 })
 
@@ -99,6 +107,25 @@ describe('apply', () => {
     expect(view.clone().exceeded).toBe(true)
     expect(() => view.apply(signal('late', 999_999))).toThrow(code)
     expect(() => view.snapshot(position)).toThrow(expect.objectContaining({ code: 'REVOCATION_SNAPSHOT_INVALID' }))
+  })
+
+  test('takes what it needs in small steps, and never more than its budget while it grows', () => {
+    const maxBytes = 4 * 2 ** 20
+    const view = new View({ maxBytes, random: new SeededRandom(2) })
+    const empty = view.bytes
+    let [largest, before] = [0, empty]
+    try {
+      for (let n = 0; ; n++) {
+        view.apply(signal(`s${n}`, 1_000 + n))
+        largest = Math.max(largest, view.bytes - before)
+        before = view.bytes
+      }
+    } catch {}
+    // Nothing doubles on the way, so nearly all of the budget could be used.
+    expect(view.bytes).toBeGreaterThan(maxBytes * 0.95)
+    expect(view.bytes).toBeLessThanOrEqual(maxBytes)
+    expect(largest).toBeLessThan(maxBytes * 0.03)
+    expect(view.bytes / view.size).toBeLessThan(46)
   })
 
   test('frees the ids of effects no floor uses', () => {

@@ -9,13 +9,14 @@
 import { type Random, systemRandom } from '@countersign/kernel'
 import { type Effect, isEffect, isReason, REASONS, type Reason, strictness } from './effects.ts'
 import { revocationError } from './errors.ts'
-import type { Filter, FilterFactory } from './filter/port.ts'
+import type { FilterFactory } from './filter/port.ts'
+import { SegmentedFilter } from './filter/segmented.ts'
 import { type FilterEngine, filterFactory } from './filter.ts'
 import { EffectTable, ELEMENT_FLOOR, ELEMENT_KEY, MAX_EFFECTS } from './interning.ts'
 import { LTHASH_BYTES, LtHash } from './lthash.ts'
 import { isFloor, type SignalFacts } from './signals.ts'
 import { encodeSnapshot, type Restored, readSnapshot, type SnapshotPosition } from './snapshot.ts'
-import { FloorTable } from './table.ts'
+import { FloorTable, MAX_ENTRIES } from './table.ts'
 import { TARGET_KEY_BYTES } from './targets.ts'
 
 /** The floors of one effect on one target. */
@@ -45,7 +46,7 @@ export interface ViewOptions {
 export interface FilterStats {
   readonly engine: string
   readonly capacity: number
-  /** Distinct keys added since it was last built; keys gone from the table stay until the next building. */
+  /** Distinct keys added since their segments were last built; keys gone from the table stay until the next building. */
   readonly added: number
   readonly lookups: number
   /** Lookups it let through that found nothing in the table. */
@@ -55,15 +56,10 @@ export interface FilterStats {
 /** Shared answer of `floors` for a target nothing hits. */
 export const NO_FLOORS: readonly FloorEntry[] = Object.freeze([])
 
-const MIN_CAPACITY = 1024
-const GROWTH = 1.5
-
 /** One consumer's fold of the log. Synchronous and free of I/O. */
 export class View {
   readonly #options: Required<ViewOptions>
-  readonly #makeFilter: FilterFactory
-  #filter: Filter
-  #added = 0
+  #filter: SegmentedFilter
   #table: FloorTable
   #effects: EffectTable
   #hash: LtHash
@@ -77,12 +73,12 @@ export class View {
   constructor(options: ViewOptions = {}) {
     this.#options = {
       filter: options.filter ?? 'split-block',
-      expectedEntries: options.expectedEntries ?? MIN_CAPACITY,
+      expectedEntries: options.expectedEntries ?? 1024,
       maxBytes: options.maxBytes ?? 512 * 2 ** 20,
       random: options.random ?? systemRandom,
     }
-    this.#makeFilter = filterFactory(this.#options.filter)
-    this.#filter = this.#newFilter(0)
+    const { filter, random, expectedEntries } = this.#options
+    this.#filter = new SegmentedFilter({ make: filterFactory(filter), random, expectedEntries })
     this.#table = new FloorTable(this.#options.random)
     this.#effects = new EffectTable()
     this.#hash = new LtHash()
@@ -103,7 +99,7 @@ export class View {
     return this.#horizon
   }
 
-  /** Memory in use, bytes, tables and filter; the JavaScript objects around them are a few KB. */
+  /** Memory in use, bytes, tables and filter; the JavaScript objects around them are some 100 KB. */
   get bytes(): number {
     return this.#table.bytes + this.#filter.bytes + this.#effects.bytes + LTHASH_BYTES
   }
@@ -114,8 +110,8 @@ export class View {
   }
 
   get filterStats(): FilterStats {
-    const { engine, capacity } = this.#filter
-    return { engine, capacity, added: this.#added, lookups: this.#lookups, falseHits: this.#falseHits }
+    const { engine, capacity, added } = this.#filter
+    return { engine, capacity, added, lookups: this.#lookups, falseHits: this.#falseHits }
   }
 
   /**
@@ -126,8 +122,8 @@ export class View {
    * @throws {REVOCATION_SIGNAL_INVALID} when the facts are not those of a signal, see `signalFacts`.
    * @throws {REVOCATION_BUDGET_EXCEEDED} when there is no room; `exceeded` is true from then on.
    *
-   * Cost: about 6 µs when a floor is added, 12 when it replaces one, 0.3 when nothing changes. Rarely, a growing
-   * filter is built anew from the table: 0.1 s at 10⁶ entries.
+   * Cost: about 6 µs when a floor is added, 12 when it replaces one, 0.3 when nothing changes. Rarely, a
+   * segment of filter or index is built anew: 0.5 ms at 10⁶ entries, 5 ms at 10⁷.
    */
   apply(signal: SignalFacts): boolean {
     const { key, effect, floor } = signal
@@ -169,7 +165,7 @@ export class View {
    * @param horizon epoch milliseconds.
    * @returns floors dropped.
    *
-   * Cost: a comparison per 4,096 entries when there is nothing to drop, else about 7 µs a floor.
+   * Cost: a comparison per 2,048 entries when there is nothing to drop, else about 7 µs a floor.
    */
   dropOlderThan(horizon: number): number {
     if (horizon <= this.#horizon) return 0
@@ -179,7 +175,7 @@ export class View {
     const dropped = before - this.#count
     if (dropped > 0) {
       this.#changes++
-      if (this.#added > 2 * this.#table.size + MIN_CAPACITY) this.#buildFilter(this.#table.size)
+      this.#filter.prune(this.#table)
     }
     return dropped
   }
@@ -197,27 +193,28 @@ export class View {
   /** Each floor kept as the facts of a signal, in no order. Folding them all into another view merges this one in. */
   *facts(): Generator<SignalFacts> {
     const changes = this.#changes
-    for (let entry = 0; entry < this.#table.size; entry++) {
+    const { entries } = this.#table
+    for (let entry = 0; entry < entries.size; entry++) {
       if (this.#changes !== changes) throw torn()
-      const effect = this.#effects.effectOf(this.#table.effect(entry))
+      const effect = this.#effects.effectOf(entries.effect(entry))
       const key = Buffer.alloc(TARGET_KEY_BYTES)
-      this.#table.copyKey(entry, key, 0)
-      const lower = this.#table.lower(entry)
-      if (lower !== 0) yield { key, effect, fallback: reasonAt(this.#table.lowerFallback(entry)), floor: lower }
-      yield { key, effect, fallback: reasonAt(this.#table.higherFallback(entry)), floor: this.#table.higher(entry) }
+      entries.copyKey(entry, key, 0)
+      const lower = entries.lower(entry)
+      if (lower !== 0) yield { key, effect, fallback: reasonAt(entries.lowerFallback(entry)), floor: lower }
+      yield { key, effect, fallback: reasonAt(entries.higherFallback(entry)), floor: entries.higher(entry) }
     }
   }
 
   /** @returns an independent copy. Cost: about 0.2 s at 10⁶ entries with split-block, 12 s with bloom-filters. */
   clone(): View {
-    const copy = new View({ ...this.#options, expectedEntries: MIN_CAPACITY })
+    const copy = new View(this.#options)
     copy.#table = this.#table.clone(this.#options.random)
     copy.#effects = this.#effects.clone()
     copy.#hash = new LtHash(this.#hash.state())
     copy.#count = this.#count
     copy.#horizon = this.#horizon
     copy.#exceeded = this.#exceeded
-    copy.#buildFilter(this.#filter.capacity)
+    copy.#filter = this.#filter.clone(copy.#table)
     return copy
   }
 
@@ -235,7 +232,7 @@ export class View {
       count: this.#count,
       state: this.#hash.state(),
       effects: this.#effects,
-      table: this.#table,
+      entries: this.#table.entries,
       assertUnchanged: () => {
         if (this.#changes !== changes) throw torn()
       },
@@ -268,22 +265,16 @@ export class View {
 
   #insert(key: Uint8Array, effect: Effect, floor: number, fallback: number, known: boolean): boolean {
     if (!isEffect(effect)) throw notSignal()
-    this.#assertRoom(known)
+    this.#assertRoom(key, known)
     const entry = this.#table.insert(key, this.#effects.retain(effect))
-    this.#table.setFloors(entry, floor, fallback, 0, 0)
+    this.#table.entries.setFloors(entry, floor, fallback, 0, 0)
     this.#add(entry, floor, fallback)
-    if (known) return true
-    if (this.#added >= this.#filter.capacity) {
-      this.#buildFilter(Math.ceil(this.#table.size * GROWTH))
-    } else {
-      this.#filter.add(key)
-      this.#added++
-    }
+    if (!known) this.#filter.add(key, this.#table)
     return true
   }
 
   #raise(entry: number, floor: number, fallback: number): boolean {
-    const table = this.#table
+    const table = this.#table.entries
     const higher = table.higher(entry)
     const lower = table.lower(entry)
     const higherFallback = table.higherFallback(entry)
@@ -305,16 +296,17 @@ export class View {
   }
 
   #expire(entry: number, horizon: number): void {
-    const higher = this.#table.higher(entry)
-    const fallback = this.#table.higherFallback(entry)
-    const lower = this.#table.lower(entry)
-    if (lower !== 0) this.#remove(entry, lower, this.#table.lowerFallback(entry))
+    const { entries } = this.#table
+    const higher = entries.higher(entry)
+    const fallback = entries.higherFallback(entry)
+    const lower = entries.lower(entry)
+    if (lower !== 0) this.#remove(entry, lower, entries.lowerFallback(entry))
     if (higher >= horizon) {
-      this.#table.setFloors(entry, higher, fallback, 0, 0)
+      entries.setFloors(entry, higher, fallback, 0, 0)
       return
     }
     this.#remove(entry, higher, fallback)
-    this.#effects.release(this.#table.effect(entry))
+    this.#effects.release(entries.effect(entry))
     this.#table.remove(entry)
   }
 
@@ -329,14 +321,15 @@ export class View {
   }
 
   #element(entry: number, floor: number, fallback: number): Buffer {
-    const element = this.#effects.template(this.#table.effect(entry), fallback)
-    this.#table.copyKey(entry, element, ELEMENT_KEY)
+    const { entries } = this.#table
+    const element = this.#effects.template(entries.effect(entry), fallback)
+    entries.copyKey(entry, element, ELEMENT_KEY)
     element.writeUIntBE(floor, ELEMENT_FLOOR + 2, 6)
     return element
   }
 
   #entry(entry: number): FloorEntry {
-    const table = this.#table
+    const table = this.#table.entries
     const lower = table.lower(entry)
     const higherFallback = table.higherFallback(entry)
     const fallback = lower === 0 ? higherFallback : Math.min(higherFallback, table.lowerFallback(entry))
@@ -349,34 +342,16 @@ export class View {
   }
 
   /** A refused signal is missing for good, so the flag stays: only a new view can be complete again. */
-  #assertRoom(known: boolean): void {
-    const grows = !known && this.#added >= this.#filter.capacity
-    const bytes = this.bytes - this.#table.bytes + this.#table.bytesToInsert + (grows ? this.#filter.bytes * GROWTH : 0)
-    if (bytes <= this.#options.maxBytes && this.#effects.size < MAX_EFFECTS && !this.#exceeded) return
+  #assertRoom(key: Uint8Array, known: boolean): void {
+    const bytes = this.bytes + this.#table.bytesToInsert(key) + (known ? 0 : this.#filter.bytesToAdd(key))
+    const nameable = this.#effects.size < MAX_EFFECTS && this.#table.size < MAX_ENTRIES
+    if (bytes <= this.#options.maxBytes && nameable && !this.#exceeded) return
     this.#exceeded = true
     throw revocationError('REVOCATION_BUDGET_EXCEEDED', 'the view has no room for another signal', {
       bytes,
       maxBytes: this.#options.maxBytes,
       entries: this.#table.size,
     })
-  }
-
-  #newFilter(keys: number): Filter {
-    const capacity = Math.max(keys, this.#options.expectedEntries, MIN_CAPACITY)
-    return this.#makeFilter({ capacity, random: this.#options.random })
-  }
-
-  /** Keys cannot be taken out of a filter, so it is built anew from the table. */
-  #buildFilter(keys: number): void {
-    this.#filter = this.#newFilter(keys)
-    this.#added = 0
-    const key = Buffer.alloc(TARGET_KEY_BYTES)
-    for (let entry = 0; entry < this.#table.size; entry++) {
-      this.#table.copyKey(entry, key, 0)
-      if (this.#filter.has(key)) continue
-      this.#filter.add(key)
-      this.#added++
-    }
   }
 }
 

@@ -20,10 +20,7 @@ export interface PortableFilter extends Filter {
 
 /** Makes an empty filter for `capacity` distinct keys. Cost: `has` and `add` about 10 µs. */
 export function createBloomFilter(options: { readonly capacity: number; readonly random: Random }): PortableFilter {
-  const capacity = Math.max(1, options.capacity)
-  const engine = bloomFilters.BloomFilter.create(capacity, RATE)
-  engine.seed = options.random.bytes(4).readUInt32LE(0)
-  return wrap(engine, capacity)
+  return new BloomFilter(options.capacity, options.random.bytes(4).readUInt32LE(0))
 }
 
 /**
@@ -34,22 +31,55 @@ export function createBloomFilter(options: { readonly capacity: number; readonly
  */
 export function importBloomFilter(json: object, capacity: number): PortableFilter {
   try {
-    return wrap(bloomFilters.BloomFilter.fromJSON(json as JSON) as Engine, capacity)
+    return new BloomFilter(capacity, 0, bloomFilters.BloomFilter.fromJSON(json as JSON) as Engine)
   } catch {
     throw revocationError('REVOCATION_FILTER_INVALID', 'not the JSON of a Bloom filter')
   }
 }
 
-function wrap(engine: Engine, capacity: number): PortableFilter {
-  return {
-    engine: 'bloom-filters',
-    capacity,
-    bound: 1e-4,
-    bytes: Math.ceil(engine.size / 8),
-    add: (key) => engine.add(asBuffer(key)),
-    has: (key) => engine.has(asBuffer(key)),
-    export: () => engine.saveAsJSON() as object,
+class BloomFilter implements PortableFilter {
+  readonly engine = 'bloom-filters'
+  readonly bound = 1e-4
+  readonly #seed: number
+  #capacity: number
+  #filter: Engine
+
+  constructor(capacity: number, seed: number, read?: Engine) {
+    this.#seed = read?.seed ?? seed
+    this.#capacity = capacity
+    this.#filter = read ?? empty(capacity, seed)
   }
+
+  get capacity(): number {
+    return this.#capacity
+  }
+
+  get bytes(): number {
+    return Math.ceil(this.#filter.size / 8)
+  }
+
+  add(key: Uint8Array): void {
+    this.#filter.add(asBuffer(key))
+  }
+
+  has(key: Uint8Array): boolean {
+    return this.#filter.has(asBuffer(key))
+  }
+
+  clear(capacity: number): void {
+    this.#capacity = capacity
+    this.#filter = empty(capacity, this.#seed)
+  }
+
+  export(): object {
+    return this.#filter.saveAsJSON() as object
+  }
+}
+
+function empty(capacity: number, seed: number): Engine {
+  const engine = bloomFilters.BloomFilter.create(Math.max(1, capacity), RATE)
+  engine.seed = seed
+  return engine
 }
 
 /** The package refuses a plain Uint8Array. */

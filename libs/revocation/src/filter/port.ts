@@ -4,7 +4,7 @@
  */
 import type { Random } from '@countersign/kernel'
 
-/** A set of 16-byte keys that may say yes wrongly and never says no wrongly. Keys cannot be taken out. */
+/** A set of 16-byte keys that may say yes wrongly and never says no wrongly. Keys are taken out all together only. */
 export interface Filter {
   readonly engine: string
   /** Distinct keys it is made for; more raise its error rate. */
@@ -14,6 +14,8 @@ export interface Filter {
   readonly bytes: number
   add(key: Uint8Array): void
   has(key: Uint8Array): boolean
+  /** Forgets all keys; it is made for `capacity` distinct ones from now on. */
+  clear(capacity: number): void
 }
 
 /** Makes an empty filter for `capacity` distinct keys. */

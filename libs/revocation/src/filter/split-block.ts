@@ -6,6 +6,7 @@
  */
 import type { Random } from '@countersign/kernel'
 import { KeyedHash, wordOf } from '../keyed-hash.ts'
+import { PAGE_WORDS, PagedWords } from '../paged-words.ts'
 import type { Filter } from './port.ts'
 
 const LANES = 8
@@ -19,37 +20,47 @@ export function createSplitBlockFilter(options: { readonly capacity: number; rea
 
 class SplitBlockFilter implements Filter {
   readonly engine = 'split-block'
-  readonly capacity: number
   readonly bound = 1e-4
-  readonly #blocks: number
-  readonly #lanes: Int32Array
+  readonly #words = new PagedWords()
   readonly #hash: KeyedHash
+  #blocks = 0
 
   constructor(capacity: number, random: Random) {
-    this.capacity = capacity
-    this.#blocks = Math.max(1, Math.ceil(capacity / KEYS_PER_BLOCK))
-    this.#lanes = new Int32Array(this.#blocks * LANES)
     this.#hash = new KeyedHash(random)
+    this.clear(capacity)
+  }
+
+  get capacity(): number {
+    return this.#blocks * KEYS_PER_BLOCK
   }
 
   get bytes(): number {
-    return this.#lanes.byteLength
+    return this.#words.bytes
+  }
+
+  clear(capacity: number): void {
+    const words = Math.max(1, Math.ceil(capacity / KEYS_PER_BLOCK)) * LANES
+    this.#words.clear(words <= PAGE_WORDS ? words : Math.ceil(words / PAGE_WORDS) * PAGE_WORDS)
+    this.#blocks = this.#words.length / LANES
   }
 
   add(key: Uint8Array): void {
     const first = this.#block(key)
+    const page = this.#words.pageOf(first)
     const bits = this.#hash.low
     for (let lane = 0; lane < LANES; lane++) {
-      const i = first + lane
-      this.#lanes[i] = (this.#lanes[i] as number) | bitOf(bits, lane)
+      // A block is in one page: their lengths are multiples of it.
+      const i = (first + lane) & (PAGE_WORDS - 1)
+      page[i] = (page[i] as number) | bitOf(bits, lane)
     }
   }
 
   has(key: Uint8Array): boolean {
     const first = this.#block(key)
+    const page = this.#words.pageOf(first)
     const bits = this.#hash.low
     for (let lane = 0; lane < LANES; lane++) {
-      if (((this.#lanes[first + lane] as number) & bitOf(bits, lane)) === 0) return false
+      if (((page[(first + lane) & (PAGE_WORDS - 1)] as number) & bitOf(bits, lane)) === 0) return false
     }
     return true
   }
