@@ -26,6 +26,7 @@ export type ConsumerEvent =
       at: number
       outcome: 'done' | 'failed' | 'aborted'
     }
+  | { type: 'effect'; consumer: string; class: string; eventId: string; at: number; asOf: number }
   | { type: 'checkpoint'; consumer: string; at: number; offset: number; proven: boolean; digest: string }
   | { type: 'state'; consumer: string; at: number; state: 'starting' | 'ready' | 'closed' | 'stopped'; reason?: string }
 
@@ -114,6 +115,8 @@ export interface ClassFact {
   readonly scopes: readonly string[]
   readonly stalenessBudgetMs: number
   readonly observe: boolean
+  /** `rechecked`: what it commits is judged by itself, and stands, whatever comes after. Default: any. */
+  readonly effect?: string
   readonly inFlight: {
     readonly queued: Readonly<Record<string, 'finish' | 'stop'>>
     readonly running: Readonly<Record<string, 'finish' | 'stop'>>

@@ -92,6 +92,7 @@ function good(): Facts {
 }
 
 const start = { type: 'start', consumer: 'w', class: 'c', eventId: 'e1', attempt: 1, ageMs: 100 } as const
+const effect = { type: 'effect', consumer: 'w', class: 'c', eventId: 'e0' } as const
 const end = { type: 'end', consumer: 'w', class: 'c', attempt: 1, outcome: 'done' } as const
 const done = { type: 'end', consumer: 'w', class: 'c', eventId: 'e1', attempt: 1, at: 9_000, outcome: 'done' } as const
 
@@ -146,6 +147,10 @@ const broken: Record<string, (f: Facts) => Facts> = {
     ...f,
     consumers: [...f.consumers, { ...end, eventId: 'e0', at: 2_200 }],
   }),
+  'effects-while-allowed': (f) => ({
+    ...f,
+    consumers: [...f.consumers, { ...effect, at: 2_200, asOf: 2_000 }],
+  }),
   'dead-for-cause': (f) => ({
     ...f,
     decisions: f.decisions.map((d) =>
@@ -197,6 +202,19 @@ describe('the checker', () => {
     ['what nobody sealed', (f) => ({ ...f, produced: f.produced.filter(({ eventId }) => eventId !== 'e0') })],
   ])('sees %s', (_, breakIt) => {
     expect(check(breakIt(good())).find((v) => v.id === 'only-what-was-sealed')?.held).toBe(false)
+  })
+
+  it('lets effects be committed before a signal, and under a view that is fresh', () => {
+    const held = (at: number, asOf: number, before: boolean): boolean | undefined => {
+      const f = good()
+      const [first, begun, ...rest] = f.consumers as [Facts['consumers'][number], Facts['consumers'][number]]
+      const committed = { ...effect, at, asOf }
+      const consumers = before ? [first, begun, committed, ...rest] : [...f.consumers, committed]
+      return check({ ...f, consumers }).find((v) => v.id === 'effects-while-allowed')?.held
+    }
+    expect(held(1_240, 900, true)).toBe(true)
+    expect(held(4_151, 900, true)).toBe(false)
+    expect(held(2_050, 1_900, false)).toBe(false)
   })
 
   it('asks for no order of what was parked, and of a retried send where it came first', () => {

@@ -75,7 +75,7 @@ function endedWhereKnown(e: Evidence): Verdict {
       const start = begun.get(`${event.consumer} ${event.class} ${event.eventId}`)
       const p = e.byEvent.get(event.eventId)
       const rules = e.classes.get(event.class)
-      if (!start || !p?.identity || !rules || rules.observe) continue
+      if (!start || !p?.identity || !rules || rules.observe || rules.effect === 'rechecked') continue
       checked++
       const heard = new Set(
         applied
@@ -91,6 +91,38 @@ function endedWhereKnown(e: Evidence): Verdict {
   }
   const promise = 'no work runs to its end on a consumer that has applied what ends running work'
   return verdict('ended-where-known', promise, checked, violations)
+}
+
+function effectsWhileAllowed(e: Evidence): Verdict {
+  const violations: string[] = []
+  let checked = 0
+  const applied = new Map<string, Set<string>>()
+  const begun = new Map<string, Start>()
+  for (const event of e.facts.consumers) {
+    if (event.type === 'applied') applied.set(event.consumer, (applied.get(event.consumer) ?? new Set()).add(event.id))
+    else if (event.type === 'start') begun.set(`${event.consumer} ${event.class} ${event.eventId}`, event)
+    else if (event.type === 'effect') {
+      const start = begun.get(`${event.consumer} ${event.class} ${event.eventId}`)
+      const p = e.byEvent.get(event.eventId)
+      const rules = e.classes.get(event.class)
+      if (!p?.identity || !rules || rules.observe) continue
+      checked++
+      const what = `${event.consumer} committed ${event.class} ${event.eventId}`
+      if (!start) {
+        violations.push(`${what}, which it had not started`)
+        continue
+      }
+      const heard = applied.get(event.consumer)
+      const known = e.facts.signals.filter((s) => s.offset <= start.viewOffset || heard?.has(s.id))
+      const horizon = e.horizonAt(start.viewOffset)
+      const why = objection(p.identity, rules, known, horizon, e.facts.epsilonMs, 'running')
+      if (why) violations.push(`${what} although it knew: ${why}`)
+      const age = event.at - event.asOf
+      if (age > rules.stalenessBudgetMs) violations.push(`${what} under a view ${age} ms old`)
+    }
+  }
+  const promise = 'no effect is committed on a consumer that has applied what ends the work, or under a view too old'
+  return verdict('effects-while-allowed', promise, checked, violations)
 }
 
 function deadForCause(e: Evidence): Verdict {
@@ -151,6 +183,7 @@ export const WORK_PROMISES: readonly ((e: Evidence) => Verdict)[] = [
   onlyWhatWasSealed,
   inOrder,
   endedWhereKnown,
+  effectsWhileAllowed,
   deadForCause,
   oneStatement,
   copiedWhole,

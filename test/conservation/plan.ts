@@ -56,6 +56,7 @@ export interface PlannedWorker {
   readonly concurrency: number
   readonly partitionsAtOnce: number
   readonly autoResolve: boolean
+  readonly commits: 'kafkajs' | 'own'
   readonly admitAtMost: number
   readonly kill: Kill | null
   readonly appends: AppendFaults
@@ -87,7 +88,7 @@ const OFTEN: ReadonlySet<KillPoint> = new Set(['handler called', 'handler halfwa
 export function planOf(seed: number): Plan {
   const random = new SeededRandom(seed)
   const chance = (share: number): boolean => random.unit() < share
-  // Each point is the first kill of every fifteenth seed.
+  // Each point is the first kill of one seed in as many as there are points.
   const first = KILL_POINTS[seed % KILL_POINTS.length] as KillPoint
   const workers = [workerOf(random, first), ...Array.from({ length: 5 }, () => workerOf(random, null))]
   return {
@@ -115,6 +116,7 @@ function workerOf(random: SeededRandom, point: KillPoint | null): PlannedWorker 
     concurrency: pick(random, [1, 1, 4]),
     partitionsAtOnce: pick(random, [1, 2]),
     autoResolve: random.unit() < 0.5,
+    commits: killed !== 'before the commit' && random.unit() < 0.25 ? 'own' : 'kafkajs',
     admitAtMost: pick(random, [4, 16, 256]),
     kill: killed === null ? null : { point: killed, nth },
     appends: calm ? { refused: 0, unanswered: 0, away: 0 } : { refused: 0.03, unanswered: 0.03, away: 0.01 },

@@ -11,6 +11,7 @@ export const KILL_POINTS = [
   'after the admission',
   'handler called',
   'handler halfway',
+  'effect committed',
   'handler ended',
   'before the final record',
   'after the final record',
@@ -30,11 +31,16 @@ export interface Kill {
 
 /** Counts what is passed, and kills this process when it is time: by SIGKILL, so that nothing is tidied up. */
 export class KillSwitch {
-  readonly #kill: Kill | null
+  #kill: Kill | null
   #passed = 0
 
   constructor(kill: Kill | null) {
     this.#kill = kill
+  }
+
+  /** The shift is over. */
+  disarm(): void {
+    this.#kill = null
   }
 
   pass(point: KillPoint): void {

@@ -13,6 +13,8 @@ export interface Shift {
   readonly partitionsAtOnce: number
   /** Of kafkajs; true is its default. */
   readonly autoResolve: boolean
+  /** Whose business it is to commit offsets: with `own`, of the application, by what the enforcer tells it. */
+  readonly commits: 'kafkajs' | 'own'
   readonly admitAtMost: number
   readonly sessionTimeoutMs: number
   readonly kill: Kill | null

@@ -18,7 +18,7 @@ export interface Place {
 export const FATES = ['done', 'fails-once', 'fails', 'permanent'] as const
 export type Fate = (typeof FATES)[number]
 
-/** One kind of job that may finish after a logout and waits for a fresh view, one that may not and parks. */
+/** Exports may finish after a logout and wait for a fresh view; payments may not, park, and commit what is still allowed. */
 export function topicsOf(site: string): Catalogue {
   const payload = 'countersign.InvoiceExport'
   return catalogue([
@@ -31,10 +31,10 @@ export function classesOf(site: string): readonly JobClassRules[] {
   const limits = { checkpointIntervalMs: CHECKPOINT_MS, epsilonMs: EPSILON_MS }
   const shared = { object: 'invoice_id', stalenessBudgetMs: 1_250, attempts: 2, backoffMs: 20, maxWaitMs: 3_000 }
   const finish = { ...shared, name: 'export', topic: `${site}.export`, action: 'export', scopes: ['invoices:export'] }
-  const strict = { ...shared, name: 'pay', topic: `${site}.pay`, action: 'pay', scopes: ['payments:run'] }
+  const money = { ...shared, name: 'pay', topic: `${site}.pay`, action: 'pay', scopes: ['payments:run'] }
   return [
     defineJobClass({ ...finish, preset: 'finish-accepted' }, limits),
-    defineJobClass({ ...strict, preset: 'strict', whenNotFresh: 'park' }, limits),
+    defineJobClass({ ...money, preset: 'money', whenNotFresh: 'park' }, limits),
   ]
 }
 

@@ -14,6 +14,7 @@ import { Replica } from '@countersign/replica'
 import type { InvoiceExport } from '@countersign/schemas'
 import { silentLogger } from '@countersign/telemetry'
 import { type Consumer, type EachBatchPayload, type EachMessagePayload, Kafka, logLevel } from 'kafkajs'
+import type { ConsumerEvent } from '../checker/history.ts'
 import { phaseOf } from './phase.ts'
 import { KillSwitch } from './points.ts'
 import type { FromWorker, Shift, ToWorker } from './shift.ts'
@@ -39,6 +40,7 @@ const replica = new Replica({
   watchdogMs: 10 * CHECKPOINT_MS,
   expectedEntries: 1_000,
 })
+const jobTopics = catalogue.entries.filter(({ role }) => role === 'jobs').map(({ name }) => name)
 let leave: () => Promise<void> = async () => {}
 
 process.on('disconnect', () => process.exit(0))
@@ -54,6 +56,8 @@ process.on('message', (message: ToWorker) => {
 await replica.start()
 await replica.waitUntil(() => replica.freshness().proven, 60_000)
 tell({ type: 'ready' })
+
+type Offsets = Parameters<Consumer['commitOffsets']>[0]
 
 /** @returns what ends the shift in good order. */
 async function work(shift: Shift): Promise<() => Promise<void>> {
@@ -80,48 +84,49 @@ async function work(shift: Shift): Promise<() => Promise<void>> {
       },
     },
   })
-  const handle = async ({ value, event, signal }: Work<InvoiceExport>): Promise<void> => {
+  const effect = (eventId: string, asOf: number): void => {
+    const { consumer } = shift
+    const told: ConsumerEvent = { type: 'effect', consumer, class: 'pay', eventId, at: systemClock.now(), asOf }
+    writeSync(history, `${JSON.stringify(told)}\n`)
+    kill.pass('effect committed')
+  }
+  const handle = async (work: Work<InvoiceExport>): Promise<void> => {
+    const { value, event, signal } = work
     await sleep(Math.ceil(value.work_ms / 2), undefined, { signal })
     kill.pass('handler halfway')
     await sleep(Math.floor(value.work_ms / 2), undefined, { signal })
     if (value.format === 'permanent') throw new PermanentError('not_to_be_done')
     if (value.format === 'fails' || (value.format === 'fails-once' && event.attempt === 1)) throw new Error('failed')
+    if (event.logical.endsWith('.pay')) work.commitIfAllowed((permit) => effect(event.id, permit.asOf))
   }
-  const { concurrency } = shift
-  const handlers = new Map(
-    catalogue.entries
-      .filter(({ role }) => role === 'jobs')
-      .map(({ name, logical }) => [
-        name,
-        {
-          eachBatch: enforcer.eachBatch<InvoiceExport>(logical, handle, { concurrency }),
-          eachMessage: enforcer.eachMessage<InvoiceExport>(logical, handle),
-        },
-      ]),
-  )
   const consumer = consumerOf(shift)
   consumer.on(consumer.events.GROUP_JOIN, () => tell({ type: 'joined' }))
   consumer.on(consumer.events.COMMIT_OFFSETS, () => kill.pass('after the commit'))
   await consumer.connect()
-  await consumer.subscribe({ topics: [...handlers.keys()], fromBeginning: true })
-  const shared = { partitionsConsumedConcurrently: shift.partitionsAtOnce, autoCommitInterval: 300 }
+  await consumer.subscribe({ topics: jobTopics, fromBeginning: true })
+  const handlers = { export: handle, pay: handle }
+  const commit = shift.commits === 'own' && { commit: (offsets: Offsets) => consumer.commitOffsets(offsets) }
+  const options = { concurrency: shift.concurrency, ...commit }
+  const batches = enforcer.eachBatch(handlers, options)
+  const messages = enforcer.eachMessage(handlers, options)
   const eachMessage = async (payload: EachMessagePayload): Promise<void> => {
     kill.pass('fetched')
-    await handlers.get(payload.topic)?.eachMessage(payload)
+    await messages(payload)
     kill.pass('batch returned')
   }
   const eachBatch = async (payload: EachBatchPayload): Promise<void> => {
     kill.pass('fetched')
-    await handlers.get(payload.batch.topic)?.eachBatch(watched(payload, kill))
+    await batches(watched(payload, kill))
     kill.pass('batch returned')
   }
-  await consumer.run(
-    shift.each === 'message'
-      ? { ...shared, eachMessage }
-      : { ...shared, eachBatch, eachBatchAutoResolve: shift.autoResolve },
-  )
+  await consumer.run({
+    partitionsConsumedConcurrently: shift.partitionsAtOnce,
+    ...(shift.commits === 'own' ? { autoCommit: false } : { autoCommitInterval: 300 }),
+    ...(shift.each === 'message' ? { eachMessage } : { eachBatch, eachBatchAutoResolve: shift.autoResolve }),
+  })
   return async () => {
     await Promise.all([enforcer.stop(300), consumer.disconnect()])
+    kill.disarm()
   }
 }
 
