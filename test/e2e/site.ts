@@ -51,6 +51,10 @@ export interface Listening {
 }
 
 export interface SiteOptions {
+  /** A Kafka on which no other signals are, and the catalogue provisioned. Default: the embedded log. */
+  readonly kafka?: { readonly brokers: readonly string[]; readonly registryUrl: string }
+  /** Whether its own worker takes jobs; default true. */
+  readonly worker?: boolean
   /** Address of a Redis for identity's store. Default: SQLite. */
   readonly redisUrl?: string
   /** Identity as a process of its own, which can be killed. */
@@ -67,6 +71,8 @@ export interface SiteOptions {
   readonly routes?: (api: string) => readonly object[]
   /** More of identity's configuration, without its prefix. */
   readonly identity?: Readonly<Record<string, string>>
+  /** More of everybody's. */
+  readonly everywhere?: Readonly<Record<string, string>>
 }
 
 /** Folder, keys and services. */
@@ -107,13 +113,13 @@ export class Site {
       await (options.identityProcess ? site.startIdentityProcess() : site.startIdentity())
       for (let i = 0; i < (options.apis ?? 1); i++) await site.#startApi()
       for (let i = 0; i < (options.gateways ?? 0); i++) await site.startGateway()
-      await site.startWorker()
+      if (options.worker ?? true) await site.startWorker()
       await Promise.all([
         until('api ready', () => site.ready('api')),
         ...site.gateways.map((one) =>
           until('gateway ready', async () => (await fetch(`${one.checkAddress}/readyz`)).ok),
         ),
-        until('worker ready', () => site.ready('worker')),
+        ...(site.#worker ? [until('worker ready', () => site.ready('worker'))] : []),
       ])
     } catch (error) {
       await site.close()
@@ -122,8 +128,9 @@ export class Site {
     return site
   }
 
-  async startNotary(): Promise<void> {
-    this.notary = await this.#start({ ROLES: 'notary', HTTP_PORT: '0' }, 'notary')
+  /** @param more of its configuration, without its prefix. */
+  async startNotary(more: Readonly<Record<string, string>> = {}): Promise<void> {
+    this.notary = await this.#start({ ROLES: 'notary', HTTP_PORT: '0', ...more }, 'notary')
   }
 
   async startIdentity(): Promise<void> {
@@ -153,7 +160,8 @@ export class Site {
 
   #identityEnvironment(more: Record<string, string>): Record<string, string> {
     return environment({
-      LOG_PATH: this.logPath,
+      ...(this.#options.kafka && { LOG: 'kafka' }),
+      ...this.#logEnvironment(),
       ...this.#storeEnvironment(),
       KEYS_DIR: this.#keys,
       PASSWORD_COST: '10',
@@ -162,9 +170,16 @@ export class Site {
       ACK_DEADLINE: '500ms',
       ISSUER,
       ...(this.#options.gateways && { TRUST_DOMAIN }),
+      ...this.#options.everywhere,
       ...this.#options.identity,
       ...more,
     })
+  }
+
+  #logEnvironment(): Record<string, string> {
+    const { kafka } = this.#options
+    if (!kafka) return { LOG_PATH: this.logPath }
+    return { KAFKA_BROKERS: kafka.brokers.join(), REGISTRY_URL: kafka.registryUrl }
   }
 
   #storeEnvironment(): Record<string, string> {
@@ -185,12 +200,13 @@ export class Site {
     const config = loadConfig(
       apiConfig,
       environment({
-        LOG_PATH: this.logPath,
+        ...this.#logEnvironment(),
         ROOT_KEY: this.rootKey,
         ENVELOPE_KEY_FILE: this.keyFile('api'),
         IDENTITY_URL: this.identity.address ?? '',
         ...(this.#options.gateways && audience === undefined ? { CREDENTIALS: 'gateway', TRUST_DOMAIN } : direct),
         ...(audience !== undefined && { AUDIENCE: audience }),
+        ...this.#options.everywhere,
         SCHEDULE_SECRET,
         SCHEDULE_TENANTS: 'acme,globex',
         WEBHOOKS: JSON.stringify({
@@ -210,7 +226,7 @@ export class Site {
     const config = loadConfig(
       gatewayConfig,
       environment({
-        LOG_PATH: this.logPath,
+        ...this.#logEnvironment(),
         ROOT_KEY: this.rootKey,
         ENVELOPE_KEY_FILE: this.keyFile('gateway'),
         ROUTES: JSON.stringify(this.#routes()),
@@ -221,6 +237,7 @@ export class Site {
         TRUST_DOMAIN,
         INTROSPECTION_CLIENT: 'gateway',
         INTROSPECTION_SECRET: CLIENT_SECRET,
+        ...this.#options.everywhere,
       }),
     )
     const gateway = await startGateway(config, this.#logger('gateway'))
@@ -257,7 +274,13 @@ export class Site {
     const own = { CONSUMER: 'worker-1', ROOT_KEY: this.rootKey, CHECKPOINT_INTERVAL: '300ms', PROBE_SECRET }
     const config = loadConfig(
       workerConfig,
-      environment({ LOG_PATH: this.logPath, ...own, HISTORY_PATH: this.historyPath, ...more }),
+      environment({
+        ...this.#logEnvironment(),
+        ...own,
+        HISTORY_PATH: this.historyPath,
+        ...this.#options.everywhere,
+        ...more,
+      }),
     )
     this.#worker = await startWorker(config, this.#logger('worker'))
   }

@@ -3,7 +3,11 @@ import { appendFileSync } from 'node:fs'
 import { SchemaRegistry } from '@kafkajs/confluent-schema-registry'
 import { Kafka } from 'kafkajs'
 
-const { KAFKA_BROKERS = '127.0.0.1:9092', REGISTRY_URL = 'http://127.0.0.1:8081', EXPORTS = 'exports.txt' } = process.env
+const {
+  KAFKA_BROKERS = '127.0.0.1:9092',
+  REGISTRY_URL = 'http://127.0.0.1:8081',
+  EXPORTS = 'exports.txt',
+} = process.env
 const brokers = KAFKA_BROKERS.split(',')
 const registryUrl = REGISTRY_URL
 const registry = new SchemaRegistry({ host: registryUrl })
