@@ -1,6 +1,6 @@
 /** Asking identity for the envelope that goes on for one that its work has outlived. */
 import { type KeyRing, type OpenedEnvelope, Opener } from '@countersign/envelope'
-import type { Clock } from '@countersign/kernel'
+import type { Clock, Secret } from '@countersign/kernel'
 import { type ConsumerView, viewOfTenant } from './consumer-view.ts'
 import { deriveRefused } from './errors.ts'
 
@@ -20,7 +20,7 @@ export interface IdentitySuccessorsOptions {
   /** Base URL of identity. */
   readonly url: string
   /** Identity's service secret. */
-  readonly secret: string
+  readonly secret: Secret
   readonly clock: Clock
   /** Longest wait for an answer, milliseconds. @defaultValue 2000 */
   readonly timeoutMs?: number
@@ -43,7 +43,7 @@ export function identitySuccessors(options: IdentitySuccessorsOptions): Successo
       try {
         const response = await fetch(endpoint, {
           method: 'POST',
-          headers: { authorization: `Bearer ${secret}`, 'content-type': 'application/json' },
+          headers: { authorization: `Bearer ${secret.reveal()}`, 'content-type': 'application/json' },
           body: JSON.stringify({ envelope: Buffer.from(envelope).toString('base64url') }),
           redirect: 'error',
           signal: abort.signal,
