@@ -45,6 +45,7 @@ const IDS: readonly (readonly [id: number, name: string, version: number])[] = [
   [13, 'countersign.JourneyEvent', 2],
   [14, 'countersign.DecisionBatch', 2],
   [15, 'countersign.EnvelopeClaims', 2],
+  [16, 'countersign.JourneyEvent', 3],
 ]
 
 /** Every published version of Countersign's own schemas and the example's payloads, by id. */

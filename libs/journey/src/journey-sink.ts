@@ -99,7 +99,14 @@ export class JourneySink implements JourneyTaker {
 
   // Not when it happens: whoever waits for an answer does not wait for this.
   #recordOf({ at, action, event }: Taken): NewRecord | null {
-    const { audience, scopes, latencyMs: latency_ms, requestId: request_id, traceId: trace_id, ...same } = event
+    const { audience, scopes, ...given } = event
+    const {
+      latencyMs: latency_ms,
+      requestId: request_id,
+      traceId: trace_id,
+      correlationId: correlation_id,
+      ...same
+    } = given
     const id = newId(this.#options.random)
     try {
       const body = journeyEventCodec.encode({
@@ -111,6 +118,7 @@ export class JourneySink implements JourneyTaker {
         latency_ms,
         request_id,
         trace_id,
+        correlation_id,
         ...same,
       })
       const key = event.sub === null ? null : Buffer.from(event.sub)

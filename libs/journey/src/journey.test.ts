@@ -96,6 +96,7 @@ test('an event is a line at once, and soon a record on the topic, keyed by its s
       acr: null,
       route: null,
       lineage: [],
+      correlation_id: null,
     },
   ])
   expect(String(appended[0]?.[0]?.key)).toBe('u_1')
@@ -130,9 +131,9 @@ test('events of every published version are read as the newest', async () => {
 
   const first = schemaEntries.find(({ name, version }) => name === journeyEventCodec.name && version === 1)
   const old = codec<object>(first?.schema as object)
-  const { txn: _, acr: __, route: ___, lineage: ____, ...known } = read as JourneyRecord
+  const { txn: _, acr: __, route: ___, lineage: ____, correlation_id: _____, ...known } = read as JourneyRecord
   const written = frame(first?.id as number, old.encode({ ...known, action: 'logout' }))
-  const unknownThen = { txn: null, acr: null, route: null, lineage: [] }
+  const unknownThen = { txn: null, acr: null, route: null, lineage: [], correlation_id: null }
   expect(readJourney(written, schemas)).toEqual({ ...known, action: 'logout', ...unknownThen })
 
   const [cut, other] = [newest.subarray(0, -1), frame(schemas.idOf('countersign.Signal'), newest.subarray(5))]

@@ -3,7 +3,7 @@
  * journey topic. Invariant: names and handles only. What looks like a secret is withheld, whoever passed it.
  */
 import type { JourneyAction, SignalTarget } from '@countersign/schemas'
-import type { Logger } from '@countersign/telemetry'
+import { activeTrace, type Logger } from '@countersign/telemetry'
 
 /** What callers know of one step. Everything is a name, a handle or a code; never a credential, never free text. */
 export interface JourneyEvent {
@@ -39,6 +39,8 @@ export interface JourneyEvent {
   readonly requestId?: string | null
   /** 32 hex digits. */
   readonly traceId?: string | null
+  /** For people; decides nothing. */
+  readonly correlationId?: string | null
   /** Handle of the transaction. */
   readonly txn?: string | null
   /** Strength of the authentication it is about. */
@@ -111,8 +113,9 @@ function isRoutine(action: JourneyAction, { token, outcome }: JourneyEvent): boo
 }
 
 // The log's allow-list knows no field `token`, and should not.
-function fieldsOf(action: JourneyAction, { token: tokenHandle, ...event }: JourneyEvent): Record<string, unknown> {
-  const fields: Record<string, unknown> = { action, tokenHandle, ...event }
+function fieldsOf(action: JourneyAction, given: JourneyEvent): Record<string, unknown> {
+  const { token: tokenHandle, correlationId: correlation, ...event } = given
+  const fields: Record<string, unknown> = { action, tokenHandle, correlation, ...event }
   for (const [name, value] of Object.entries(fields))
     if (value === null || value === undefined || (Array.isArray(value) && value.length === 0)) delete fields[name]
   return fields
@@ -150,7 +153,8 @@ function withheld(event: JourneyEvent): Required<JourneyEvent> {
     rule: orNull(event.rule),
     latencyMs: event.latencyMs,
     requestId: orNull(event.requestId),
-    traceId: orNull(event.traceId),
+    traceId: orNull(event.traceId ?? activeTrace()?.traceId),
+    correlationId: orNull(event.correlationId),
     txn: orNull(event.txn),
     acr: orNull(event.acr),
     route: orNull(event.route),

@@ -376,6 +376,8 @@ export interface JourneyEvent {
   readonly route: null | string
   /** Handles of all tokens it came of, the first of the chain first, `parent` last. */
   readonly lineage: readonly string[]
+  /** Correlation id of the request; for people, decides nothing. */
+  readonly correlation_id: null | string
 }
 
 export type JourneyAction = 'issuance' | 'refresh' | 'exchange' | 'revocation' | 'logout' | 'reuse' | 'login_failed' | 'reauthentication' | 'new_device' | 'impersonation' | 'introspection_denied' | 'client_refused' | 'administration' | 'other' | 'enforcement' | 'step_up' | 'factor'

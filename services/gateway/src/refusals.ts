@@ -80,7 +80,7 @@ export class Refusals {
       ...{ device: device ?? null, client: client ?? null, acr: acr ?? null, txn: identity?.txn ?? null },
       ...chainOf(who?.targets ?? []),
       ...{ audience: [route.audience], scopes: route.scopes, route: name, rule, outcome: code },
-      ...{ cause: reason, requestId, traceId, latencyMs: clock.monotonic() - began },
+      ...{ cause: reason, requestId, traceId, correlationId: correlation, latencyMs: clock.monotonic() - began },
     })
   }
 

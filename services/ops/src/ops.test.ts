@@ -135,6 +135,7 @@ it('tails the journey of identities, partitions merged by time', async () => {
     acr: null,
     route: null,
     lineage: [],
+    correlation_id: null,
   }
   const id = Buffer.alloc(16, 7)
   const schemaId = log.schemas.idOf('countersign.JourneyEvent')

@@ -5,6 +5,7 @@ import { chain } from './chain.ts'
 import { type LogOptions, withEnvironment } from './connection.ts'
 import { doctor } from './doctor.ts'
 import { EXIT, EXIT_HELP, type ExitCode } from './exit-codes.ts'
+import { path } from './path/path.ts'
 import { policyDiff } from './policy/diff.ts'
 import { policyTest } from './policy/test.ts'
 import { PROBE_HELP } from './probes/means.ts'
@@ -57,7 +58,7 @@ function build({ env, terminal, clock, signal }: ProgramContext, end: (code: Exi
     })
     .helpCommand(false)
     .allowExcessArguments()
-    .action(() => nameOne(program, 'topics, tail, chain, policy, revoke, revocation or doctor'))
+    .action(() => nameOne(program, 'topics, tail, chain, path, policy, revoke, revocation or doctor'))
 
   const topics = program
     .command('topics')
@@ -92,6 +93,10 @@ function build({ env, terminal, clock, signal }: ProgramContext, end: (code: Exi
     .argument('<handle>', 'of any of its tokens (jti), or of a session, a refresh family (sid) or a transaction (txn)')
     .option('--from <place>', 'start, -<duration> or an RFC 3339 time', 'start')
     .action(async (handle, options) => end(await chain(handle, placed(options), terminal, clock)))
+
+  withRoot(withLog(program.command('path').description('List everything that came of one request, in order.')))
+    .argument('<id>', 'a correlation id, a trace id, a transaction (txn) or a request id')
+    .action(async (id, options) => end(await path(id, placed(options), terminal)))
 
   const policy = program
     .command('policy')
