@@ -3,6 +3,7 @@
 import { MAX_SUCCESSIONS } from '@countersign/envelope'
 import { hostFields, signalsLogsField } from '@countersign/host'
 import { field, type Millis, minutes } from '@countersign/kernel'
+import { MAIN_LOG } from '@countersign/schemas'
 import { z } from 'zod'
 import { type RelyingPartyTerms, relyingPartyFaults } from './factors/relying-party.ts'
 import { audience } from './oauth/client-terms.ts'
@@ -70,6 +71,7 @@ const fields = {
     .text()
     .default('checkpoint-1')
     .describe('name of the key the notary signs with; default checkpoint-1'),
+  notaryLogs: field.list().optional().describe('signals logs this notary writes checkpoints of; default all'),
   notaryId: field.text().default('notary').describe('name of this notary; default notary'),
   log: z.enum(['sqlite', 'kafka']).default('sqlite').describe('where the signals log is; default sqlite'),
   logPath: field.text().optional().describe('file of the log, for sqlite'),
@@ -195,6 +197,9 @@ export function contradictions(config: IdentityConfig, nodeEnv: string | undefin
   if (config.log === 'kafka' && (config.kafkaBrokers === undefined || config.registryUrl === undefined)) {
     wrong.push('COUNTERSIGN_KAFKA_BROKERS and COUNTERSIGN_REGISTRY_URL: kafka needs both')
   }
+  const logs = [MAIN_LOG, ...config.signalsLogs.map(({ name }) => name)]
+  const unknown = config.notaryLogs?.find((name) => !logs.includes(name))
+  if (unknown !== undefined) wrong.push(`COUNTERSIGN_NOTARY_LOGS: ${unknown} is not one of ${logs.join(', ')}`)
   if (config.insecureCookies && nodeEnv === 'production') {
     wrong.push('COUNTERSIGN_INSECURE_COOKIES: not with NODE_ENV=production')
   }

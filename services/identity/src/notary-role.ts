@@ -1,11 +1,12 @@
 /** The notary role: writes checkpoints, holds the root key. */
 import type { Readiness } from '@countersign/host'
+import { MAIN_LOG } from '@countersign/schemas'
 import { readGrants, readSigningKey } from './key-files.ts'
 import { bundleSource, grantsOf } from './log/bundle.ts'
 import { Notary } from './notary/index.ts'
 import { type Closers, logsOf, type Parts } from './parts.ts'
 
-/** Starts a notary for each log. @returns what `/readyz` asks: ready once all have read theirs, holding or standing by. */
+/** Starts a notary for each log this process is to write checkpoints of. @returns what `/readyz` asks: ready once all have read theirs, holding or standing by. */
 export async function startNotaryRole(parts: Parts, closers: Closers): Promise<() => Readiness> {
   const { config } = parts
   const { keysDir, checkpointKey, notaryId, checkpointInterval: intervalMs, epsilon: epsilonMs } = config
@@ -13,6 +14,7 @@ export async function startNotaryRole(parts: Parts, closers: Closers): Promise<(
   const rootKey = readSigningKey(keysDir, 'root')
   const notaries: Notary[] = []
   for (const { topic, tenants, ...of } of logsOf(parts)) {
+    if (config.notaryLogs?.includes(of.logName ?? MAIN_LOG) === false) continue
     const notary = new Notary({
       ...parts,
       ...of,
