@@ -3,6 +3,7 @@ import { isCountersignError } from '@countersign/kernel'
 import type { JobClassRules } from '@countersign/policy'
 import type { Admission } from './admission.ts'
 import { isThenable } from './effects.ts'
+import { nameOf } from './errors.ts'
 import type { EndEvent } from './history.ts'
 import type { Item } from './item.ts'
 import { eventOf, identityWith, JobWork } from './job-work.ts'
@@ -105,7 +106,7 @@ function resultOf(parts: AttemptParts, item: Item, run: Run, end: End): AttemptR
   const unchecked = rules.effect === 'rechecked' && !run.checked
   if (!end.failed && !refused) {
     // What was allowed when it was committed is done, whatever came since.
-    if (run.ended ? rules.effect === 'rechecked' && run.checked : !unchecked) return EXECUTED
+    if (run.ended ? rules.effect === 'rechecked' && run.checked && !run.late : !unchecked) return EXECUTED
   }
   // What a commit was refused for says more than that the work was running.
   if (refused?.outcome === 'deny') return refusalSettlement(refused)
@@ -156,13 +157,6 @@ export async function notOwned(parts: AttemptParts, item: Item): Promise<Settlem
   if (!observe) return settlement
   item.observed ??= settlement
   return null
-}
-
-/** A name is all that is kept of a foreign error: its message may quote what it failed on. */
-export function nameOf(error: unknown): string | null {
-  if (!(error instanceof Error)) return null
-  const code = 'code' in error ? error.code : null
-  return typeof code === 'string' && /^[A-Za-z0-9_]{1,64}$/.test(code) ? code : error.name.slice(0, 64)
 }
 
 function tellStart({ settings, admission }: AttemptParts, item: Item): void {

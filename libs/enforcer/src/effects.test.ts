@@ -274,6 +274,19 @@ describe('a class whose effects are rechecked', () => {
     expect(s.history.filter(({ type }) => type === 'end')).toMatchObject([{ outcome: 'done' }])
   })
 
+  it('is denied when its commit was over too late to tell whether it was made before the end', async () => {
+    const s = stand(rechecked)
+    const done = s.enforcer.eachBatch('export', async ({ commitIfAllowed }) => {
+      await commitIfAllowed(({ notAfter }) => s.clock.sleep(notAfter - s.clock.now() + 1))
+    })(new FakeBatch(messages(1)))
+    await settle(s)
+    logout(s)
+    await s.clock.advance(10_000)
+    await done
+    expect(s.log.states()).toEqual({ 0: 'denied revoked_while_running' })
+    expect(s.log.decisions('final')[0]?.exceptions[0]?.detail).toContain('checked effects committed: 1')
+  })
+
   it('only observed, runs without blocking anything, and the record says what would have been', async () => {
     const s = stand({ ...rechecked, observe: true })
     const committed: number[] = []

@@ -53,6 +53,8 @@ export interface EffectParts {
 export class Effects {
   /** Commits that ended well. */
   committed = 0
+  /** One of them was over only when its permit had ended. */
+  late = false
   /** The handler says that there is nothing to do. */
   none = false
   /** Why a commit was refused; from then on the work is not done. */
@@ -121,9 +123,10 @@ export class Effects {
   #note({ settings, meters }: EffectParts, run: Run, { position, asOf, notAfter }: Permit): void {
     const at = settings.clock.now()
     this.committed++
+    if (at > notAfter) this.late = true
     const count = (run.judged.effects?.count ?? 0) + 1
     run.judged.effects = { count, viewOffset: position.offset, asOf, notAfter, at }
-    meters.effect(run.over ? 'late' : 'committed')
+    meters.effect(run.over || at > notAfter ? 'late' : 'committed')
     if (run.over) {
       // Too late for the record of this work: the line is what is left of it.
       settings.logger.warn({ class: run.judge.rules.name, at, notAfter }, 'effect committed after its work was over')

@@ -49,6 +49,8 @@ export interface Run {
   readonly refused: Refusal | null
   /** Whether it has committed an effect that was allowed, or has none to commit. */
   readonly checked: boolean
+  /** Whether a commit was over only after its permit had ended: it may have been made after the authority had. */
+  readonly late: boolean
 }
 
 class Entry implements Run {
@@ -99,6 +101,10 @@ class Entry implements Run {
 
   get checked(): boolean {
     return this.#effects !== null && (this.#effects.committed > 0 || this.#effects.none)
+  }
+
+  get late(): boolean {
+    return this.#effects?.late === true
   }
 
   abort(reason: EnforcerError): void {
