@@ -4,17 +4,7 @@ import { claimsBody, sealBodies, sealUnchecked, testClaims } from '@countersign/
 import type { EnvelopeClaims } from '@countersign/schemas'
 import { bundle, HOUR, keys, NOW, ring, root, signedBundle, vectorKey, withoutFirst } from './authority.ts'
 import { relianceVectors } from './reliance-vectors.ts'
-
-type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json }
-export type Expected = { ok: true } | { ok: false; code: string; parent?: string; earlier?: string }
-export interface Situation {
-  readonly bundle: 'main' | 'without env-1'
-  readonly now: number
-  readonly topic: string
-  readonly audience: string
-  readonly key: Uint8Array | null
-  readonly value: Uint8Array | null
-}
+import type { Expected, Json, Situation } from './vector-case.ts'
 
 const HEADER = 'countersign-envelope'
 const key = Buffer.from('inv-17')
@@ -48,16 +38,6 @@ const edited = (bytes: Buffer, at: number, ...to: number[]): Buffer => {
 }
 
 const cases: Json[] = []
-/** Writes one case. @param opened what must come out, self first; @param relied the same of what it relies on. */
-export type Vector = (
-  name: string,
-  envelope: Buffer | readonly (readonly [string, Buffer])[],
-  expect: Expected,
-  over?: Partial<Situation>,
-  opened?: readonly EnvelopeClaims[],
-  relied?: readonly EnvelopeClaims[],
-) => void
-
 function vector(
   name: string,
   envelope: Buffer | readonly (readonly [string, Buffer])[],

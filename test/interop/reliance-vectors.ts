@@ -3,7 +3,7 @@ import { bindEvent, derive, envelopeHash, Opener, packEvidence, succeed } from '
 import { claimsBody, sealBodies, sealUnchecked, testClaims } from '@countersign/envelope/testing'
 import { ENVELOPE_HEADER, type EnvelopeClaims, RELIES_ON_HEADER } from '@countersign/schemas'
 import { bundle, HOUR, keys, NOW, ring, vectorKey } from './authority.ts'
-import type { Expected, Vector } from './envelope-vectors.ts'
+import type { Expected, Vector } from './vector-case.ts'
 
 type Headers = [string, Buffer][]
 
