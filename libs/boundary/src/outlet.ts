@@ -5,12 +5,12 @@
 import { packEvidence, type SigningKey, seal } from '@countersign/envelope'
 import { type Appended, type EventLog, EventLogError, type NewRecord } from '@countersign/event-log'
 import { CORRELATION_HEADER, ENVELOPE_HEADER, type EnvelopeClaims, RELIES_ON_HEADER } from '@countersign/schemas'
-import { activeTrace, type Metrics, type Span, type TraceContext, traceHeaders, tracing } from '@countersign/telemetry'
+import { activeTrace, type Metrics, type Span, sendSpan, type TraceContext, traceHeaders } from '@countersign/telemetry'
 import { type ClaimsOptions, claimsOf, type PreparedJob } from './claims.ts'
 import { BoundaryError, type Denial, failure } from './denial.ts'
 
-/** Where a job stands. */
-export interface Sent extends Appended {
+/** What every job that went out has. */
+export interface Outgoing {
   readonly eventId: Buffer
   /**
    * The envelope sealed, and what it relies on, for a later step to rely on: keep it with the record of the workflow. It
@@ -19,6 +19,9 @@ export interface Sent extends Appended {
   readonly evidence: () => Buffer
 }
 
+/** Where a job stands. */
+export interface Sent extends Appended, Outgoing {}
+
 export interface OutletOptions extends ClaimsOptions {
   readonly log: EventLog
   readonly key: SigningKey
@@ -26,26 +29,36 @@ export interface OutletOptions extends ClaimsOptions {
   readonly metrics: Metrics | undefined
 }
 
-interface Pending extends PreparedJob {
+interface Waiting extends PreparedJob {
   /** What the consumer's work has for a parent. */
   readonly trace: TraceContext
-  resolve(sent: Sent): void
   reject(error: unknown): void
+}
+
+interface Pending<Place> extends Waiting {
+  resolve(sent: Place & Outgoing): void
 }
 
 const MAX_BATCH = 1024
 const RETRIABLE: readonly string[] = ['view_not_fresh', 'key_not_in_force', 'sessions_unavailable']
 
 /** One destination: a queue, and at most one append under way. */
-export class Outlet {
+export class Outlet<Place extends object> {
   readonly #options: OutletOptions
   readonly #topic: string
-  #queue: Pending[] = []
+  readonly #append: (records: readonly NewRecord[]) => Promise<readonly Place[]>
+  #queue: Pending<Place>[] = []
   #running = false
 
-  constructor(options: OutletOptions, topic: string) {
+  /** @param append takes what is sealed. @returns in it where each stands, in order. */
+  constructor(
+    options: OutletOptions,
+    topic: string,
+    append: (records: readonly NewRecord[]) => Promise<readonly Place[]>,
+  ) {
     this.#options = options
     this.#topic = topic
+    this.#append = append
   }
 
   requireRoom(count: number): void {
@@ -54,15 +67,16 @@ export class Outlet {
     }
   }
 
-  add(job: PreparedJob): Promise<Sent> {
+  add(job: PreparedJob): Promise<Place & Outgoing> {
     // Asked here, where the request is: what is sent is sent for many.
     const around = activeTrace() ?? job.identity.trace
-    const span = this.#span(job, around)
+    const { tenant, txn, correlationId } = job.identity
+    const span = sendSpan({ topic: this.#topic, eventId: job.eventId, tenant, txn, correlationId }, around)
     const sent = this.#queued({ ...job, trace: span?.trace ?? around })
     return span === null ? sent : ended(span, sent)
   }
 
-  #queued(pending: Omit<Pending, 'resolve' | 'reject'>): Promise<Sent> {
+  #queued(pending: Omit<Pending<Place>, 'resolve' | 'reject'>): Promise<Place & Outgoing> {
     return new Promise((resolve, reject) => {
       this.#queue.push({ ...pending, resolve, reject })
       if (this.#running) return
@@ -70,21 +84,6 @@ export class Outlet {
       // Not at once: sends of this tick are to meet.
       queueMicrotask(() => void this.#drain())
     })
-  }
-
-  #span({ identity, eventId }: PreparedJob, parent: TraceContext): Span | null {
-    const spans = tracing()
-    if (spans === null) return null
-    const attributes = {
-      'messaging.system': 'countersign',
-      'messaging.operation.type': 'send',
-      'messaging.destination.name': this.#topic,
-      'messaging.message.id': eventId.toString('hex'),
-      'countersign.tenant': identity.tenant,
-      'countersign.txn': identity.txn,
-      'countersign.correlation': identity.correlationId,
-    } as const
-    return spans.begin(`send ${this.#topic}`, { kind: 'producer', parent, attributes })
   }
 
   async #drain(): Promise<void> {
@@ -100,9 +99,9 @@ export class Outlet {
     this.#running = false
   }
 
-  async #sendBatch(batch: readonly Pending[]): Promise<void> {
-    const { log, metrics, key } = this.#options
-    const good: { pending: Pending; claims: EnvelopeClaims }[] = []
+  async #sendBatch(batch: readonly Pending<Place>[]): Promise<void> {
+    const { metrics, key } = this.#options
+    const good: { pending: Pending<Place>; claims: EnvelopeClaims }[] = []
     for (const pending of batch) {
       const claims = claimsOf(pending, this.#options)
       if (claims.ok) good.push({ pending, claims: claims.claims })
@@ -112,9 +111,9 @@ export class Outlet {
     const records = sealed.map(({ pending, header }) => recordOf(pending, header))
     if (records.length === 0) return
     metrics?.observe('countersign_seal_batch_size', {}, records.length)
-    let appended: readonly Appended[]
+    let appended: readonly Place[]
     try {
-      appended = await log.append(this.#topic, records)
+      appended = await this.#append(records)
     } catch (error) {
       throw appendFailed(error)
     }
@@ -128,7 +127,7 @@ export class Outlet {
     })
   }
 
-  #deny(pending: Pending, denial: Denial): void {
+  #deny(pending: Waiting, denial: Denial): void {
     this.#options.metrics?.counter('countersign_jobs_unsent_total', { topic: this.#topic, code: denial.code }).add()
     const publicMessage = 'the identity is refused now, so the job was not sent'
     const parts = { code: 'BOUNDARY_JOB_DENIED', retriable: RETRIABLE.includes(denial.code), publicMessage } as const
@@ -137,10 +136,10 @@ export class Outlet {
 }
 
 /** Seals together; when that fails because of one, seals each alone, so that only that one fails. */
-function sealEach(
-  good: readonly { pending: Pending; claims: EnvelopeClaims }[],
+function sealEach<Job extends Waiting>(
+  good: readonly { pending: Job; claims: EnvelopeClaims }[],
   key: SigningKey,
-): { pending: Pending; header: Buffer }[] {
+): { pending: Job; header: Buffer }[] {
   try {
     const headers = seal(
       good.map(({ claims }) => claims),
@@ -157,10 +156,11 @@ function sealEach(
   }
 }
 
-function ended(span: Span, sent: Promise<Sent>): Promise<Sent> {
+function ended<Place>(span: Span, sent: Promise<Place & Partial<Appended>>): Promise<Place> {
   sent.then(
     ({ partition, offset }) => {
-      span.set({ 'messaging.destination.partition.id': String(partition), 'messaging.kafka.offset': offset })
+      if (partition !== undefined && offset !== undefined)
+        span.set({ 'messaging.destination.partition.id': String(partition), 'messaging.kafka.offset': offset })
       span.end()
     },
     (error: unknown) => span.end(error instanceof BoundaryError ? (error.denial ?? error.code) : 'unknown'),
@@ -168,7 +168,7 @@ function ended(span: Span, sent: Promise<Sent>): Promise<Sent> {
   return sent
 }
 
-function recordOf({ identity, key, value, relied, trace }: Pending, header: Buffer): NewRecord {
+function recordOf({ identity, key, value, relied, trace }: Waiting, header: Buffer): NewRecord {
   const evidence = relied.length === 0 ? [] : [[RELIES_ON_HEADER, packEvidence(relied)] as const]
   return {
     key,

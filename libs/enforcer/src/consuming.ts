@@ -2,14 +2,14 @@
  * Takes the deliveries of one job class and one handler. Invariant: a delivery that returns has told its group how far
  * it came; it throws only when something is wrong that the group has to act on.
  */
-import { nameOf } from './attempt.ts'
 import { processBatch } from './batch.ts'
 import type { Source } from './delivered.ts'
-import { batchInterrupted, miswired } from './errors.ts'
+import { batchInterrupted, miswired, nameOf } from './errors.ts'
 import type { Item } from './item.ts'
 import type { ClassParts } from './parts.ts'
 import { MOVED, Pulse, REBALANCING, STOPPING } from './pulse.ts'
 import { tracedDelivery } from './tracing.ts'
+import type { GivenBack } from './waiting.ts'
 import type { Handler } from './work.ts'
 
 /** Where a group goes on. */
@@ -61,7 +61,7 @@ export function consuming<T>(
       reached.leave()
       return []
     }
-    const before = group && waiting.take(topic, partition)
+    const before = group ? waiting.take(topic, partition) : waitedBefore(source)
     const pulse = new Pulse(source.membership, clock, heartbeatMs)
     const role = catalogue.byName(topic)?.role
     const delivery = {
@@ -69,7 +69,7 @@ export function consuming<T>(
       redriven: role === 'park' || role === 'dead',
       resolve: (offset: string) => reached.resolve(offset),
       commit: () => reached.commit(),
-      pausable: group !== null,
+      pausable: group !== null || source.patience !== undefined,
       before,
     }
     const traced = tracedDelivery(rules.name, source, handler)
@@ -100,6 +100,13 @@ export function consuming<T>(
       active.delete(pulse)
     }
   }
+}
+
+/** One that has no group says itself since when it waits. */
+function waitedBefore({ patience, messages }: Source): GivenBack | null {
+  if (patience === undefined) return null
+  const offset = Number(messages[0]?.offset)
+  return { first: offset, last: offset, since: patience.since, attempts: 0, recorded: new Set() }
 }
 
 /** How far a delivery is done: the offset of the first message without a durable state. */

@@ -18,7 +18,6 @@ import type { Appended, EventLog, NewRecord } from '@countersign/event-log'
 import type { Clock } from '@countersign/kernel'
 import type { JobClassRules } from '@countersign/policy'
 import {
-  type Actor,
   type Catalogue,
   ENVELOPE_HEADER,
   type EnvelopeClaims,
@@ -26,54 +25,13 @@ import {
   type JobTopicNames,
   RELIES_ON_HEADER,
 } from '@countersign/schemas'
-import { carriedHeaders } from '@countersign/telemetry'
+import { carriedHeaders, correlationOf, sendSpan } from '@countersign/telemetry'
 import { type ConsumerView, viewOfTenant } from './consumer-view.ts'
-import { deriveRefused, EnforcerError, workOver } from './errors.ts'
+import type { Derived, DerivedJob, DerivingOptions, JobDeriver } from './derived-job.ts'
+import { deriveRefused, EnforcerError, nameOf, workOver } from './errors.ts'
 import type { Item } from './item.ts'
 import type { Run } from './running.ts'
-import { type Successors, successorOf } from './successors.ts'
-
-/** What a consumer needs to start further work. */
-export interface DerivingOptions {
-  /** Seals what is derived; its public half stands in the trust bundle with use `derive` (or `envelope`). */
-  readonly key: SigningKey
-  /** Name of this workload in envelopes. */
-  readonly workload: string
-  /** Recorded in front of those who act already. @defaultValue the workload, as a service; null adds nobody */
-  readonly actor?: Actor | null
-  /** Longest life of a derived envelope, milliseconds. @defaultValue what is left to the one it came from */
-  readonly maxLifeMs?: number
-  /** Asked when the work has outlived its envelope. @defaultValue nobody: then nothing can be derived of it any more */
-  readonly successors?: Successors
-}
-
-/** A job for the next actor. */
-export interface DerivedJob {
-  /** Logical topic. */
-  readonly topic: string
-  /** Jobs of one key stay in order. @defaultValue none */
-  readonly key?: string | Uint8Array | null
-  /** As the topic's payload schema says. */
-  readonly value: unknown
-  /** What it may do. @defaultValue everything this work may still do */
-  readonly scope?: readonly string[]
-  /** Shorter than what is left, milliseconds. */
-  readonly expiresInMs?: number
-  /**
-   * 16 bytes. @defaultValue made of this event, the topic and how many were derived before in this attempt: a handler that is
-   * tried again and derives in the same order sends the same events again, by which theirs know them.
-   */
-  readonly eventId?: Uint8Array
-  /** Evidence of earlier steps it depends on, beside those this work does. */
-  readonly reliesOn?: readonly Uint8Array[]
-}
-
-/** Where a derived job stands. */
-export interface Derived extends Appended {
-  readonly eventId: Buffer
-  /** Its envelope, and what that relies on, for a later step to rely on. */
-  readonly evidence: () => Buffer
-}
+import { successorOf } from './successors.ts'
 
 /** What sealing and sending takes of the enforcer's options. */
 export interface DeriverParts {
@@ -93,7 +51,7 @@ interface Pending {
 }
 
 /** Seals and sends what is derived; one for a consumer. */
-export class Deriver {
+export class Deriver implements JobDeriver {
   readonly #options: DeriverParts
   readonly #deriving: DerivingOptions
   readonly #queues = new Map<string, Pending[]>()
@@ -103,7 +61,6 @@ export class Deriver {
     this.#deriving = deriving
   }
 
-  /** @param nth how many this attempt derived before. */
   async derive(item: Item, run: Run, job: DerivedJob, nth: number): Promise<Derived> {
     const names = this.#options.catalogue.jobTopic(job.topic)
     if (!names) throw invalid(`no job topic ${job.topic} in the catalogue`)
@@ -145,15 +102,21 @@ export class Deriver {
         },
       ),
     )
+    const correlationId = correlationOf(item.message.headers)
+    const span = sendSpan({ topic: names.name, eventId, tenant: claims.tctx.tenant, txn: claims.txn, correlationId })
     return new Promise((resolve, reject) => {
       this.#add(names.name, {
         claims,
         evidence,
-        record: { key, value, headers: carriedHeaders(item.message.headers) },
+        record: { key, value, headers: carriedHeaders(item.message.headers, span?.trace) },
         resolve: (at, envelope) => {
+          span?.end()
           resolve({ ...at, eventId, evidence: () => packEvidence([envelope, ...evidence]) })
         },
-        reject,
+        reject(error) {
+          span?.end(nameOf(error) ?? 'unknown')
+          reject(error)
+        },
       })
     })
   }

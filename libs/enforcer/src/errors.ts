@@ -8,6 +8,7 @@ export type EnforcerErrorCode =
   | 'ENFORCER_TOPIC_MISMATCH'
   | 'ENFORCER_TOKENS_INVALID'
   | 'ENFORCER_BATCH_INTERRUPTED'
+  | 'ENFORCER_WORK_WAITING'
   | 'ENFORCER_WORK_REJECTED'
   | 'ENFORCER_WORK_REVOKED'
   | 'ENFORCER_WORK_STOPPED'
@@ -110,6 +111,15 @@ export function batchInterrupted(why: string, cause?: unknown): EnforcerError {
   })
 }
 
+/** Thrown by `run` for a job that cannot be judged yet; nothing is recorded of it. */
+export function workWaiting(): EnforcerError {
+  return new EnforcerError({
+    code: 'ENFORCER_WORK_WAITING',
+    retriable: true,
+    publicMessage: 'the work cannot be judged yet: deliver it again later',
+  })
+}
+
 /** A mistake in how classes, topics and handlers are put together. */
 export function miswired(
   code:
@@ -121,4 +131,11 @@ export function miswired(
   publicMessage: string,
 ): EnforcerError {
   return new EnforcerError({ code, retriable: false, publicMessage })
+}
+
+/** A name is all that is kept of a foreign error: its message may quote what it failed on. */
+export function nameOf(error: unknown): string | null {
+  if (!(error instanceof Error)) return null
+  const code = 'code' in error ? error.code : null
+  return typeof code === 'string' && /^[A-Za-z0-9_]{1,64}$/.test(code) ? code : error.name.slice(0, 64)
 }

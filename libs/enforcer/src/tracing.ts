@@ -10,9 +10,9 @@ import {
   traceOf,
   tracing,
 } from '@countersign/telemetry'
-import { nameOf } from './attempt.ts'
 import type { Source } from './delivered.ts'
 import { isThenable } from './effects.ts'
+import { nameOf } from './errors.ts'
 import type { Item } from './item.ts'
 import type { Handler, Work } from './work.ts'
 
