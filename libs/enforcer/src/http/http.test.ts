@@ -432,7 +432,9 @@ describe('an enforcer of requests', () => {
     const w = world({}, { recordAllowed: true })
     const server = await (frameworks.fastify as (typeof frameworks)[string])(w.http)
     await post(server, shown(token()))
-    expect(w.steps).toMatchObject([{ outcome: 'allowed', sub: 'u_1', token: 'tok_1', route: 'payment' }])
+    expect(w.steps).toMatchObject([
+      { outcome: 'allowed', sub: 'u_1', token: 'tok_1', route: 'payment', correlationId: 'corr_1' },
+    ])
   })
 
   test('writes down so many refusals a second of each, and counts the rest', async () => {

@@ -55,6 +55,7 @@ export class Recording {
       ...{ client: client ?? null, device: device ?? null, token: opened?.token ?? null, txn: txn ?? null },
       ...{ acr: rctx?.acr ?? null, audience: [audience], scopes: rules.scopes, route: rules.name },
       ...{ rule: outcome === 'observed' ? `${rule} (observed)` : rule, outcome: reason, cause: detail },
+      ...{ correlationId: opened?.correlationId ?? null },
       ...{ requestId: requestId ?? rctx?.request_id ?? null, latencyMs: clock.monotonic() - began },
     })
   }
