@@ -29,8 +29,8 @@ export const PLANTED: readonly Planted[] = [
   {
     name: 'ignore effects that are not known',
     file: 'libs/policy/src/decide.ts',
-    find: 'const reason = reasonOf(entry.effect) ?? entry.fallback',
-    replace: "const reason = reasonOf(entry.effect) ?? 'logout'",
+    find: 'const reason = reasonOf(entry.effect) ?? entry.fallback\n      if',
+    replace: "const reason = reasonOf(entry.effect) ?? 'logout'\n      if",
   },
   {
     name: 'ignore removed scopes',
@@ -41,8 +41,8 @@ export const PLANTED: readonly Planted[] = [
   {
     name: 'let work sealed after the signal finish',
     file: 'libs/policy/src/decide.ts',
-    find: 'const accepted = target.version >= entry.lower && iat < higher - epsilonMs',
-    replace: 'const accepted = true',
+    find: 'return version >= lower && iat < higher - epsilonMs',
+    replace: 'return true || (version >= lower && iat < higher - epsilonMs)',
   },
   {
     name: 'trust a stale checkpoint',
