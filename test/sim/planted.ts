@@ -89,7 +89,7 @@ export const PLANTED: readonly Planted[] = [
   {
     name: 'acknowledge before the log has it',
     file: 'services/identity/src/log/outbox.ts',
-    find: 'const appended = await log.append(SIGNALS_TOPIC, records)',
+    find: 'const appended = await log.append(topic, records)',
     replace: 'const appended = records.map(() => ({ partition: 0, offset: 0, timestamp: 0 }))',
   },
   {

@@ -5,6 +5,7 @@
  */
 import {
   begunAt,
+  type KeyRing,
   type OpenedEnvelope,
   Opener,
   type SigningKey,
@@ -17,7 +18,7 @@ import { scopeOf, type Target, targetKey } from '@countersign/revocation'
 import type { EnvelopeClaims, LogPosition, TargetVersion } from '@countersign/schemas'
 import type { SessionStore, VersionedTarget } from '@countersign/session-store'
 import type { Logger, Metrics } from '@countersign/telemetry'
-import type { OwnView } from './log/own-view.ts'
+import { keysOfTenant, type LogKeys, type OwnView } from './log/own-view.ts'
 import { scopesNow } from './oauth/scopes.ts'
 import type { Grants } from './people/grants.ts'
 import type { Sessions } from './sessions/sessions.ts'
@@ -95,13 +96,13 @@ export class Successors {
   }
 
   async #succeed(header: Uint8Array): Promise<Succeeded> {
-    const { view, clock, epsilonMs, key, terms } = this.#options
-    const ring = view.ring()
-    if (key === null || ring === null || !view.fresh || !this.#keyInForce(key)) return UNSURE
+    const { store, view, clock, epsilonMs, key, terms } = this.#options
     const now = clock.now()
-    const opened = this.#opener.prove(header, { ring, now, epsilonMs })
-    if (!opened.ok) return refused(opened.code as SuccessorRefusal)
-    const { envelope } = opened
+    const proven = this.#prove(header, now)
+    if (key === null || proven === null) return UNSURE
+    if ('code' in proven) return refused(proven.code as SuccessorRefusal)
+    const { envelope, keys, ring } = proven
+    if (!keys.fresh || !this.#keyInForce(key, ring)) return UNSURE
     const { claims } = envelope
     if (successionsOf(envelope) >= terms.most) return refused('successors_used_up')
     const began = begunAt(envelope)
@@ -111,7 +112,8 @@ export class Successors {
     const standing = await this.#standing(envelope)
     if (typeof standing === 'string') return refused(standing)
     // Read after what was judged: whatever ended before, and is acknowledged, is at or below it.
-    const position = later(claims.tctx.position, await this.#options.store.acknowledgedPosition())
+    const { position: before, tenant } = claims.tctx
+    const position = later(before, await store.acknowledgedPosition(view.logOf?.(tenant)))
     const iat = Math.max(now, claims.iat)
     const exp = Math.min(now + terms.lifeMs, began + longest, standing.until)
     if (exp <= iat) return refused('authority_ended')
@@ -119,6 +121,26 @@ export class Successors {
     const next = succeed({ header, envelope }, { scope, iat, exp, reqWl: WORKLOAD, position })
     const [made] = seal([next], key)
     return { state: 'made', envelope: made as Buffer, claims: next }
+  }
+
+  /**
+   * Opens it by the keys of the log that owns its tenant.
+   * @returns null while those cannot tell.
+   */
+  #prove(header: Uint8Array, now: number): Proven | { readonly code: string } | null {
+    const { view, epsilonMs } = this.#options
+    const logs = view.byTenant?.views ?? [view]
+    let code: string | null = null
+    for (const keys of logs) {
+      const ring = keys.ring()
+      if (ring === null || !keys.fresh) continue
+      const opened = this.#opener.prove(header, { ring, now, epsilonMs })
+      const owns = opened.ok && keysOfTenant(view, opened.envelope.claims.tctx.tenant) === keys
+      if (opened.ok && owns) return { envelope: opened.envelope, keys, ring }
+      const fault = opened.ok ? 'envelope_key_tenant' : opened.code
+      if (code === null || code === 'envelope_key_unknown') code = fault
+    }
+    return code === null || logs.some((keys) => !keys.fresh) ? null : { code }
   }
 
   /** What stands of its authority now: by the view, which the log has the last word in, and by the store. */
@@ -147,15 +169,19 @@ export class Successors {
   }
 
   /** As for boundaries: a consumer may be one staleness budget behind. */
-  #keyInForce({ keyId }: SigningKey): boolean {
-    const { view, clock } = this.#options
-    const ring = view.ring()
-    const now = clock.now()
-    const grant = ring?.grantFor(keyId, 'envelope', now)
-    if (!ring || !grant) return false
+  #keyInForce({ keyId }: SigningKey, ring: KeyRing): boolean {
+    const now = this.#options.clock.now()
+    const grant = ring.grantFor(keyId, 'envelope', now)
+    if (!grant) return false
     const { version, issued_at: issuedAt, max_staleness_ms: budgetMs } = ring.bundle
     return version === 1 || now - Math.min(grant.not_before, issuedAt) >= budgetMs
   }
+}
+
+interface Proven {
+  readonly envelope: OpenedEnvelope
+  readonly keys: LogKeys
+  readonly ring: KeyRing
 }
 
 const UNSURE: Succeeded = { state: 'unsure' }
