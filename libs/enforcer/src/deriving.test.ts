@@ -15,7 +15,7 @@ import type { JobMessage, NewRecord } from '@countersign/event-log'
 import { targetKey } from '@countersign/revocation'
 import { CORRELATION_HEADER, exampleCatalogue, RELIES_ON_HEADER, TRACEPARENT_HEADER } from '@countersign/schemas'
 import { beforeEach, describe, expect, test } from 'vitest'
-import type { DerivingOptions } from './deriving.ts'
+import type { DerivingOptions } from './derived-job.ts'
 import type { Successors } from './successors.ts'
 import { type Stand, sealedMessage, stand } from './testing.ts'
 import type { Work } from './work.ts'
@@ -124,12 +124,13 @@ describe('derive', () => {
 
   test('hands on none of the scopes that are gone', async () => {
     s.view.raise(testClaims().tctx.targets[2]?.key as Buffer, 'scope:invoices:read', NOW)
-    await run(sealedMessage(7), async (work) => {
+    const state = await run(sealedMessage(7), async (work) => {
       await work.derive(MAIL)
       await expect(work.derive({ ...MAIL, scope: ['invoices:read'] })).rejects.toMatchObject({
         code: 'ENFORCER_DERIVE_INVALID',
       })
     })
+    expect(state).toBe('executed allowed')
     expect(opened(mails()[0] as NewRecord).claims.scope).toEqual(['invoices:export'])
   })
 
@@ -149,7 +150,7 @@ describe('derive', () => {
   })
 
   test('needs a key at all, a topic, a value that fits and the scopes it asks for', async () => {
-    await run(sealedMessage(7), async (work) => {
+    const state = await run(sealedMessage(7), async (work) => {
       const wrong = [
         { topic: 'nowhere' },
         { value: {} },
@@ -161,6 +162,7 @@ describe('derive', () => {
         await expect(work.derive({ ...MAIL, ...over })).rejects.toMatchObject({ code: 'ENFORCER_DERIVE_INVALID' })
       }
     })
+    expect(state).toBe('executed allowed')
     s = stand()
     expect(await refusal(sealedMessage(7))).toMatchObject({ code: 'ENFORCER_DERIVE_INVALID' })
   })

@@ -2,7 +2,7 @@
 
 export type { AppliedSignal, ConsumerView, PassedCheckpoint } from './consumer-view.ts'
 export type { ConsumeOptions, NextOffset } from './consuming.ts'
-export type { Derived, DerivedJob, DerivingOptions } from './deriving.ts'
+export type { Derived, DerivedJob, DerivingOptions } from './derived-job.ts'
 export type { CommitIfAllowed, Permit } from './effects.ts'
 export { createEnforcer, type Enforcer, type Handlers, type PlainJob, type Probe } from './enforcer.ts'
 export { EffectRefusedError, EnforcerError, type EnforcerErrorCode, PermanentError } from './errors.ts'

@@ -5,7 +5,7 @@ import type { JobClassRules } from '@countersign/policy'
 import type { Catalogue } from '@countersign/schemas'
 import type { Logger, Metrics } from '@countersign/telemetry'
 import type { ConsumerView } from './consumer-view.ts'
-import type { Deriver, DerivingOptions } from './deriving.ts'
+import type { DerivingOptions, JobDeriver } from './derived-job.ts'
 import type { HistorySink } from './history.ts'
 import type { Identity, WorkEvent } from './work.ts'
 
@@ -59,6 +59,6 @@ export interface Settings extends EnforcerOptions {
   readonly holdMs: number
   readonly endWithinMs: number
   readonly admitAtMost: number
-  readonly deriver: Deriver | null
+  readonly deriver: JobDeriver | null
   readonly decisions: { readonly topic: string; readonly partitions: number }
 }

@@ -2,7 +2,7 @@
 import type { OpenedEnvelope } from '@countersign/envelope'
 import type { Actor, CredentialKind, PrincipalKind } from '@countersign/schemas'
 import type { TraceContext } from '@countersign/telemetry'
-import type { Derived, DerivedJob } from './deriving.ts'
+import type { Derived, DerivedJob } from './derived-job.ts'
 import type { CommitIfAllowed } from './effects.ts'
 import type { Recheck } from './recheck.ts'
 
