@@ -366,3 +366,22 @@ describe('batching', () => {
     expect(text).toContain('countersign_boundary_credentials_total{credential="cookie",code="ok"} 1\n')
   })
 })
+
+describe('seal', () => {
+  test('gives a job that opens where it is taken, and appends nothing', async () => {
+    const { eventId, topic, key, value, headers } = await f.boundary.jobs.seal(job())
+    expect([topic, eventId.length, records(f).length]).toEqual(['invoices.export.v1', 16, 0])
+    const record = { key, value, headers: Object.entries(headers) } as unknown as LogRecord
+    expect(open(f, record)).toMatchObject({ ok: true, envelope: { claims: { txn: identity.txn } } })
+    expect(open(f, { ...record, value: Buffer.from('other') })).toMatchObject({ code: 'envelope_payload_mismatch' })
+  })
+
+  test('refuses as send does', async () => {
+    await expect(f.boundary.jobs.seal(job({ topic: 'nowhere' }))).rejects.toMatchObject({
+      code: 'BOUNDARY_TOPIC_UNKNOWN',
+    })
+    f.view.fresh = false
+    f.clock.step(600_000)
+    await expect(f.boundary.jobs.seal(job())).rejects.toMatchObject({ code: 'BOUNDARY_JOB_DENIED' })
+  })
+})

@@ -1,12 +1,12 @@
 /** Sends jobs for identities this boundary made. */
 import { EnvelopeError, joinEvidence } from '@countersign/envelope'
-import { EventLogError, maxRecordBytes } from '@countersign/event-log'
+import { type Appended, type CarriedJob, EventLogError, maxRecordBytes, type NewRecord } from '@countersign/event-log'
 import { newId, type Random } from '@countersign/kernel'
 import { type Catalogue, frame } from '@countersign/schemas'
 import type { PreparedJob } from './claims.ts'
 import { failure } from './denial.ts'
 import { type BoundaryIdentity, normalScopes } from './identity.ts'
-import { Outlet, type OutletOptions, type Sent } from './outlet.ts'
+import { type Outgoing, Outlet, type OutletOptions, type Sent } from './outlet.ts'
 import type { Presented } from './presented.ts'
 
 /** A job to send. */
@@ -51,7 +51,15 @@ export interface Jobs {
    * @throws the first failure. Jobs of other topics may have been appended: repeat with the same event ids.
    */
   sendMany(jobs: readonly Job[]): Promise<readonly Sent[]>
+  /**
+   * Seals a job for another queue than the log: what it resolves with goes there whole, and to `enforcer.run` from there.
+   * Jobs sealed in one tick share a signature. @throws as `send`, but for the log.
+   */
+  seal(job: Job): Promise<SealedJob>
 }
+
+/** A job that is sealed and goes its own way. For a queue that carries JSON, `jobToJson` of `@countersign/event-log`. */
+export interface SealedJob extends CarriedJob, Outgoing {}
 
 export interface JobsOptions extends OutletOptions {
   readonly catalogue: Catalogue
@@ -64,11 +72,12 @@ export interface JobsOptions extends OutletOptions {
 const MAX_EVENT_BYTES = maxRecordBytes - 20_000
 
 export function createJobs(options: JobsOptions): Jobs {
-  const outlets = new Map<string, Outlet>()
-  const prepare = (job: Job): { outlet: Outlet; prepared: PreparedJob } => {
+  const outlets = new Map<string, Outlet<Appended>>()
+  const sealing = new Map<string, Outlet<CarriedJob>>()
+  const prepare = (job: Job): { outlet: Outlet<Appended>; prepared: PreparedJob } => {
     const prepared = prepareJob(job, options)
     const { name } = prepared.names
-    const outlet = outlets.get(name) ?? new Outlet(options, name)
+    const outlet = outlets.get(name) ?? new Outlet(options, name, (records) => options.log.append(name, records))
     outlets.set(name, outlet)
     return { outlet, prepared }
   }
@@ -83,7 +92,18 @@ export function createJobs(options: JobsOptions): Jobs {
       for (const [outlet, group] of Map.groupBy(all, (one) => one.outlet)) outlet.requireRoom(group.length)
       return Promise.all(all.map(({ outlet, prepared }) => outlet.add(prepared)))
     },
+    async seal(job) {
+      const prepared = prepareJob(job, options)
+      const { name } = prepared.names
+      const outlet = sealing.get(name) ?? new Outlet(options, name, async (records) => records.map(carried(name)))
+      sealing.set(name, outlet)
+      return outlet.add(prepared)
+    },
   }
+}
+
+function carried(topic: string): (record: NewRecord) => CarriedJob {
+  return ({ key, value, headers }) => ({ topic, key, value, headers: Object.fromEntries(headers) })
 }
 
 /** Everything that can be wrong with a job itself, before it is queued; the value is encoded here, so later changes to it do nothing. */

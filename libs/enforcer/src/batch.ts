@@ -45,7 +45,7 @@ export interface BatchParts<T> extends AttemptParts {
   /** Handlers at once; one key never has two. */
   readonly concurrency: number
   readonly pulse: Pulse
-  readonly waiting: Waiting
+  readonly waiting: Pick<Waiting, 'holdMs'>
 }
 
 /**

@@ -17,6 +17,8 @@ export interface Source {
   readonly commit: () => Promise<void>
   /** Null where nothing can be given back but by throwing. */
   readonly group: Group | null
+  /** How long one without a group is held, and since when it waits, monotonic; else as long as its class says. */
+  readonly patience?: { readonly holdMs: number; readonly since: number }
 }
 
 /** A group that goes on with its other partitions. */

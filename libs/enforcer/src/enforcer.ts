@@ -3,30 +3,21 @@ import { Opener } from '@countersign/envelope'
 import type { EachBatchPayload, EachMessagePayload, JobMessage } from '@countersign/event-log'
 import { Admission } from './admission.ts'
 import { type ConsumeOptions, consuming } from './consuming.ts'
-import { ALONE, ITSELF, ofBatch, ofMessage, type Source } from './delivered.ts'
+import { ofBatch, ofMessage, type Source } from './delivered.ts'
 import { Deriver } from './deriving.ts'
-import { miswired } from './errors.ts'
+import { miswired, workWaiting } from './errors.ts'
 import { recordView } from './history.ts'
 import { Item } from './item.ts'
 import { Meters } from './meters.ts'
 import type { EnforcerOptions, Settings } from './options.ts'
 import { EXECUTED, type Settlement } from './outcomes.ts'
 import type { ClassParts } from './parts.ts'
+import { messageOf, ofJob, type PlainJob, type RunOptions } from './plain-job.ts'
 import { type Pulse, STOPPING } from './pulse.ts'
 import { Recorder } from './record.ts'
 import { RunningWork } from './running.ts'
 import { Waiting } from './waiting.ts'
 import type { Handler } from './work.ts'
-
-/** A message that no group delivered. */
-export interface PlainJob {
-  readonly topic: string
-  readonly partition: number
-  readonly offset: number | string
-  readonly key: Uint8Array | null
-  readonly value: Uint8Array | null
-  readonly headers: Readonly<Record<string, Uint8Array | string | undefined>>
-}
 
 /** The state a message would get if it came now; `executed` for one that would be handed to the handler. */
 export interface Probe extends Settlement {
@@ -71,8 +62,9 @@ export interface Enforcer {
   /**
    * The same for one message from anywhere else.
    * @returns its recorded state. @throws {ENFORCER_BATCH_INTERRUPTED} when it has none: deliver it again.
+   * @throws {ENFORCER_WORK_WAITING} when it cannot be judged within `holdMs`: deliver it again later.
    */
-  run<T = unknown>(jobClass: string, job: PlainJob, handler: Handler<T>): Promise<Settlement>
+  run<T = unknown>(jobClass: string, job: PlainJob, handler: Handler<T>, options?: RunOptions): Promise<Settlement>
   /**
    * Opens and decides one message as the first step of `run` does, and does nothing more: no handler is called,
    * nothing is recorded, nothing waited for. The payload is bound but not read.
@@ -147,11 +139,10 @@ export function createEnforcer(options: EnforcerOptions): Enforcer {
       const take = routes(...given(first, second, third))
       return async (payload: EachBatchPayload) => void (await take(ofBatch(payload)))
     },
-    async run(name, { topic, partition, ...job }, handler) {
-      const messages = [messageOf(job, clock.now())]
-      const take = consuming(classFor(name), handler, consumption)
-      const items = await take({ topic, partition, messages, membership: ALONE, ...ITSELF, group: null })
-      return items[0]?.settlement as Settlement
+    async run(name, job, handler, options = {}) {
+      const [item] = await consuming(classFor(name), handler, consumption)(ofJob(job, options, clock))
+      if (!item?.settlement) throw workWaiting()
+      return item.settlement
     },
     probe(name, job) {
       const { admission } = classFor(name)
@@ -183,16 +174,6 @@ function given(
 ): [Handlers, ConsumeOptions | undefined] {
   if (typeof first === 'string') return [{ [first]: second as Handler<never> }, third]
   return [first, second as ConsumeOptions | undefined]
-}
-
-function messageOf(job: Omit<PlainJob, 'topic' | 'partition'>, now: number): JobMessage {
-  const bytes = (b: Uint8Array | null): Buffer | null => b && Buffer.from(b.buffer, b.byteOffset, b.byteLength)
-  const headers: JobMessage['headers'] = {}
-  for (const [name, value] of Object.entries(job.headers)) {
-    headers[name] = value instanceof Uint8Array ? (bytes(value) as Buffer) : value
-  }
-  const { key, value, offset } = job
-  return { key: bytes(key), value: bytes(value), headers, offset: String(offset), timestamp: String(now) }
 }
 
 function settingsOf(options: EnforcerOptions): Settings {

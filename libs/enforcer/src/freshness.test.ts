@@ -275,6 +275,31 @@ describe('a view that is not fresh', () => {
     await s.clock.advance(3_000)
     expect(await ran).toMatchObject({ outcome: 'parked', reason: 'view_stale' })
   })
+
+  it('holds a message of no group as long as its caller says, then as if it had not come', async () => {
+    const s = stand({ maxWaitMs: 3_000 })
+    const { fresh } = s.view
+    s.view.fresh = stale
+    const { offset, ...job } = sealedMessage(0)
+    const plain = {
+      ...job,
+      headers: job.headers as Record<string, Buffer>,
+      topic: 'invoices.export.v1',
+      partition: 0,
+      offset,
+    }
+    const waitingSince = s.clock.now()
+    const run = () => s.enforcer.run('export', plain, () => {}, { holdMs: 1_000, waitingSince })
+    const waits = expect(run()).rejects.toMatchObject({ code: 'ENFORCER_WORK_WAITING', retriable: true })
+    await s.clock.advance(1_000)
+    await waits
+    expect(s.log.records).toEqual([])
+    s.view.fresh = fresh
+    expect(await run()).toMatchObject({ outcome: 'executed' })
+    s.view.fresh = stale
+    await s.clock.advance(2_000)
+    expect(await run()).toMatchObject({ outcome: 'parked', reason: 'view_stale' })
+  })
 })
 
 describe('a signal', () => {

@@ -4,7 +4,7 @@ export type { AppliedSignal, ConsumerView, PassedCheckpoint } from './consumer-v
 export type { ConsumeOptions, NextOffset } from './consuming.ts'
 export type { Derived, DerivedJob, DerivingOptions } from './derived-job.ts'
 export type { CommitIfAllowed, Permit } from './effects.ts'
-export { createEnforcer, type Enforcer, type Handlers, type PlainJob, type Probe } from './enforcer.ts'
+export { createEnforcer, type Enforcer, type Handlers, type Probe } from './enforcer.ts'
 export { EffectRefusedError, EnforcerError, type EnforcerErrorCode, PermanentError } from './errors.ts'
 export {
   type AppliedEvent,
@@ -18,6 +18,7 @@ export {
 } from './history.ts'
 export type { EnforcerOptions, Ownership } from './options.ts'
 export { type DecisionReason, FAULT_OUTCOMES, type Settlement, WORK_OUTCOMES, type WorkReason } from './outcomes.ts'
+export type { PlainJob, RunOptions } from './plain-job.ts'
 export type { Recheck } from './recheck.ts'
 export { type Started, type StartOptions, type StartPlace, startEnforcer } from './start.ts'
 export {
