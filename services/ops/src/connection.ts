@@ -6,7 +6,14 @@ import type { EventLog } from '@countersign/event-log'
 import { type KafkaLog, openKafkaLog } from '@countersign/event-log/kafka'
 import { openSqliteLog } from '@countersign/event-log/sqlite'
 import { parseMillis } from '@countersign/kernel'
-import { type Catalogue, exampleCatalogue } from '@countersign/schemas'
+import {
+  type Catalogue,
+  catalogue,
+  exampleCatalogue,
+  exampleJobTopics,
+  readSignalsLogs,
+  type SignalsLog,
+} from '@countersign/schemas'
 import { OpsError, wrongArgument } from './errors.ts'
 import type { Format } from './terminal.ts'
 
@@ -17,6 +24,8 @@ export interface LogOptions {
   brokers?: string
   registry?: string
   catalogue?: string
+  /** Signals logs beside `main`, JSON as servers have it; of the example services. */
+  signalsLogs?: string
   output: Format
 }
 
@@ -28,10 +37,13 @@ export type Place =
 const CLIENT_ID = 'countersign-ops'
 
 /** The place of the environment, for a command line that names none. */
-export function withEnvironment<O extends LogOptions>(
-  options: O,
-  env: Readonly<Record<string, string | undefined>>,
-): O {
+export function withEnvironment<O extends LogOptions>(given: O, env: Readonly<Record<string, string | undefined>>): O {
+  const { COUNTERSIGN_SIGNALS_LOGS: signalsLogs } = env
+  if (given.signalsLogs !== undefined || signalsLogs === undefined) return placedBy(given, env)
+  return placedBy({ ...given, signalsLogs }, env)
+}
+
+function placedBy<O extends LogOptions>(options: O, env: Readonly<Record<string, string | undefined>>): O {
   if ([options.data, options.log, options.brokers].some((one) => one !== undefined)) {
     const registry = options.registry ?? (options.brokers === undefined ? undefined : env.COUNTERSIGN_REGISTRY_URL)
     return { ...options, ...(registry !== undefined && { registry }) }
@@ -71,9 +83,24 @@ export function kafkaOf({ brokers, registryUrl }: Extract<Place, { kind: 'kafka'
   return { brokers, registryUrl, clientId: CLIENT_ID }
 }
 
+function exampleWith(signalsLogs: string): Catalogue {
+  try {
+    return catalogue(exampleJobTopics, { logs: readSignalsLogs(signalsLogs) })
+  } catch (error) {
+    throw wrongArgument(`--signals-logs ${(error as RangeError).message}`)
+  }
+}
+
+/** @throws {OPS_ARGUMENT_INVALID} when the catalogue has no signals log of that name. */
+export function signalsLogOf({ signalsLogs }: Catalogue, name: string): SignalsLog {
+  const found = signalsLogs.find((log) => log.name === name)
+  if (found) return found
+  throw wrongArgument(`--signals-log is one of ${signalsLogs.map((log) => log.name).join(', ')}, not ${name}`)
+}
+
 /** The catalogue of the example services, or the `catalogue` (or default) export of a module. */
-export async function catalogueOf({ catalogue: file }: LogOptions): Promise<Catalogue> {
-  if (file === undefined) return exampleCatalogue
+export async function catalogueOf({ catalogue: file, signalsLogs }: LogOptions): Promise<Catalogue> {
+  if (file === undefined) return signalsLogs === undefined ? exampleCatalogue : exampleWith(signalsLogs)
   const refused = (cause?: unknown): OpsError =>
     new OpsError({
       code: 'OPS_CATALOGUE_INVALID',

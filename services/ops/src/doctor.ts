@@ -5,8 +5,8 @@
 import { type EventLog, type LogRecord, type TopicState, topicSpecs } from '@countersign/event-log'
 import type { KafkaLog } from '@countersign/event-log/kafka'
 import { type Clock, isCountersignError } from '@countersign/kernel'
-import { Replica, SIGNALS_TOPIC } from '@countersign/replica'
-import type { Catalogue } from '@countersign/schemas'
+import { Replica } from '@countersign/replica'
+import type { Catalogue, SignalsLog } from '@countersign/schemas'
 import { silentLogger } from '@countersign/telemetry'
 import {
   type Check,
@@ -69,7 +69,10 @@ export async function doctor(
   // What stands on the log now includes the end of doctor's own tokens: something to be stale against.
   let workers: WorkerFindings = { checks: [], classes: [] }
   const urls = options.worker ?? []
-  const examined = await examineLog(place, catalogue, settings, clock, async (replica, ended) => {
+  // Probes stand for a tenant of doctor's own, and are judged by the log that owns it.
+  const probed = catalogue.signalsLogOf(means?.tenant ?? '').name
+  const examined = await examineLogs(place, catalogue, settings, clock, async (replica, ended, name) => {
+    if (name !== probed) return
     workers = await examineWorkers({ urls, means, catalogue, replica, ended: ended.last(replica), clock, timeoutMs })
   })
   if (urls.length > 0 && workers.checks.length === 0)
@@ -108,9 +111,9 @@ interface Settings {
 }
 
 /** What goes on while a view of the log is proven. */
-type WhileProven = (replica: Replica, ended: EndedTargets) => Promise<void>
+type WhileProven = (replica: Replica, ended: EndedTargets, signalsLog: string) => Promise<void>
 
-async function examineLog(
+async function examineLogs(
   place: Place,
   catalogue: Catalogue,
   settings: Settings,
@@ -126,22 +129,45 @@ async function examineLog(
     return [fail(schemas ? 'schemas' : 'log', reason(error))]
   }
   try {
-    const bounds = await log.bounds(SIGNALS_TOPIC)
     const topics = await log.topics()
-    const signals = topics.find(({ name }) => name === SIGNALS_TOPIC)
+    const { signalsLogs } = catalogue
+    const each = await Promise.all(
+      signalsLogs.map(async (signalsLog) => {
+        const checks = await examineSignalsLog(log, topics, signalsLog, settings, clock, whileProven)
+        // With one log its checks are called what they always were.
+        return signalsLogs.length === 1
+          ? checks
+          : checks.map((check) => ({ ...check, name: `${check.name} (${signalsLog.name})` }))
+      }),
+    )
     return [
-      judgeBounds(bounds),
+      ...each.flatMap(([bounds]) => bounds ?? []),
       engineOf(place),
       ok('schemas', `${catalogue.schemas.length} have ids`),
       judgeTopics(topicSpecs(catalogue, settings), topics),
-      judgeReplication(signals),
-      ...(await examineView(log, signals, settings, clock, whileProven)),
+      ...each.flatMap(([, ...rest]) => rest),
     ]
   } catch (error) {
     return [fail('log', reason(error))]
   } finally {
     await log.close()
   }
+}
+
+async function examineSignalsLog(
+  log: EventLog,
+  topics: readonly TopicState[],
+  signalsLog: SignalsLog,
+  settings: Settings,
+  clock: Clock,
+  whileProven: WhileProven,
+): Promise<Check[]> {
+  const found = topics.find(({ name }) => name === signalsLog.topic)
+  return [
+    judgeBounds(await log.bounds(signalsLog.topic)),
+    judgeReplication(found),
+    ...(await examineView(log, found, signalsLog, settings, clock, whileProven)),
+  ]
 }
 
 /** Opening would have been refused with an SQLite that can corrupt a shared file. */
@@ -153,22 +179,25 @@ function engineOf(place: Place): Check {
 async function examineView(
   log: EventLog,
   signals: TopicState | undefined,
+  { name, topic }: SignalsLog,
   { rootKeys, budgetMs, epsilonMs, timeoutMs }: Settings,
   clock: Clock,
   whileProven: WhileProven,
 ): Promise<Check[]> {
-  const clockCheck = nextRecord(log, clock, timeoutMs).then(({ record, at }) => judgeClock(record, at, epsilonMs))
+  const clockCheck = nextRecord(log, topic, clock, timeoutMs).then(({ record, at }) =>
+    judgeClock(record, at, epsilonMs),
+  )
   if (rootKeys.length === 0) {
     const why = 'needs a root key: --root-key <base64> or --root-key-file <file>'
     return [skip('checkpoint', why), skip('trust bundle', why), await clockCheck]
   }
   const ended = followEnded()
   const { observer } = ended
-  const about = { log, clock, consumer: 'ops-doctor', epsilonMs, logger: silentLogger }
+  const about = { log, topic, clock, consumer: 'ops-doctor', epsilonMs, logger: silentLogger }
   const replica = new Replica({ ...about, rootKeys, observer })
   await replica.start()
   try {
-    if (await replica.waitUntil(() => replica.freshness().proven, timeoutMs)) await whileProven(replica, ended)
+    if (await replica.waitUntil(() => replica.freshness().proven, timeoutMs)) await whileProven(replica, ended, name)
     const clockJudged = await clockCheck
     const bundle = replica.ring()?.bundle ?? null
     const stats = replica.stats()
@@ -187,14 +216,15 @@ async function examineView(
 /** The next record to come and our time when it came; null when none comes in time. */
 async function nextRecord(
   log: EventLog,
+  topic: string,
   clock: Clock,
   timeoutMs: number,
 ): Promise<{ record: LogRecord | null; at: number }> {
-  const { end } = await log.bounds(SIGNALS_TOPIC)
+  const { end } = await log.bounds(topic)
   let found: { record: LogRecord; at: number } | null = null
   const late = new AbortController()
   const tail = await log.tail({
-    topic: SIGNALS_TOPIC,
+    topic,
     from: end,
     handler: {
       records(batch) {

@@ -1,5 +1,6 @@
 /** The command line: names, options and help. What commands do is in their own files. */
 import { type Clock, isCountersignError } from '@countersign/kernel'
+import { MAIN_LOG } from '@countersign/schemas'
 import { Command, CommanderError, Option } from 'commander'
 import { chain } from './chain.ts'
 import { type LogOptions, withEnvironment } from './connection.ts'
@@ -77,6 +78,7 @@ function build({ env, terminal, clock, signal }: ProgramContext, end: (code: Exi
 
   withRoot(withLog(program.command('tail').description('Show the signals log, or the journey of identities, decoded.')))
     .addOption(new Option('--topic <topic>', 'which').choices(['signals', 'journey']).default('signals'))
+    .option('--signals-log <name>', 'which signals log, where there are several', MAIN_LOG)
     .option('--from <place>', 'start, end, an offset, -<duration> or an RFC 3339 time', 'end')
     .option('-e, --until-end', 'stop at the end of what is there now')
     .option('-c, --count <n>', 'stop after as many')
@@ -177,6 +179,10 @@ function build({ env, terminal, clock, signal }: ProgramContext, end: (code: Exi
       .option('--brokers <list>', 'addresses of Kafka brokers, by commas (env: COUNTERSIGN_KAFKA_BROKERS)')
       .option('--registry <url>', 'schema registry with its path (env: COUNTERSIGN_REGISTRY_URL)')
       .option('--catalogue <module>', 'module that exports your catalogue; default: the example services')
+      .option(
+        '--signals-logs <json>',
+        'more signals logs of the example services, {"eu":["acme"]} (env: COUNTERSIGN_SIGNALS_LOGS)',
+      )
       .addOption(outputOption())
   }
 }

@@ -1,14 +1,23 @@
-/** `tail`: the signals log, decoded. */
+/** `tail`: a signals log, decoded. */
 import type { EventLog, LogRecord } from '@countersign/event-log'
 import type { Clock } from '@countersign/kernel'
-import { SIGNALS_TOPIC } from '@countersign/replica'
-import { catalogueOf, countOf, durationOf, type LogOptions, openPlace, placeOf, rootKeysOf } from './connection.ts'
+import {
+  catalogueOf,
+  countOf,
+  durationOf,
+  type LogOptions,
+  openPlace,
+  placeOf,
+  rootKeysOf,
+  signalsLogOf,
+} from './connection.ts'
 import { type Described, Describer } from './described.ts'
 import { wrongArgument } from './errors.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
 import type { Terminal } from './terminal.ts'
 
 export interface TailOptions extends LogOptions {
+  signalsLog: string
   from: string
   untilEnd?: boolean
   count?: string
@@ -32,10 +41,11 @@ export async function tailSignals(
   const start = startOf(options.from, clock)
   const rootKeys = rootKeysOf(options)
   const catalogue = await catalogueOf(options)
+  const { topic } = signalsLogOf(catalogue, options.signalsLog)
   const log = await openPlace(place, catalogue)
   try {
     const describer = new Describer(log.schemas, rootKeys)
-    const bounds = await log.bounds(SIGNALS_TOPIC)
+    const bounds = await log.bounds(topic)
     if (rootKeys.length === 0) terminal.say('No root key was given: signatures are not checked.')
     let printed = 0
     const show = (record: LogRecord): void => {
@@ -46,11 +56,11 @@ export async function tailSignals(
       terminal.out(options.output === 'json' ? JSON.stringify(described) : line(described))
     }
     // From the beginning always: the bundle in force may stand anywhere before the wanted place.
-    for await (const chunk of log.read({ topic: SIGNALS_TOPIC, from: bounds.start, to: bounds.end })) {
+    for await (const chunk of log.read({ topic, from: bounds.start, to: bounds.end })) {
       for (const record of chunk) show(record)
       if (printed >= limit || signal.aborted) return EXIT.ok
     }
-    if (!options.untilEnd) await follow(log, bounds.end, show, () => printed >= limit, terminal, signal)
+    if (!options.untilEnd) await follow(log, topic, bounds.end, show, () => printed >= limit, terminal, signal)
     return EXIT.ok
   } finally {
     await log.close()
@@ -59,6 +69,7 @@ export async function tailSignals(
 
 async function follow(
   log: EventLog,
+  topic: string,
   from: number,
   show: (record: LogRecord) => void,
   enough: () => boolean,
@@ -71,7 +82,7 @@ async function follow(
   })
   signal.addEventListener('abort', done, { once: true })
   const tail = await log.tail({
-    topic: SIGNALS_TOPIC,
+    topic,
     from,
     handler: {
       records(batch) {
