@@ -1,25 +1,15 @@
 /** One attempt of one handler: what it is given, and what its end means. */
 import { isCountersignError } from '@countersign/kernel'
 import type { JobClassRules } from '@countersign/policy'
-import type { Admission } from './admission.ts'
 import { isThenable } from './effects.ts'
 import { nameOf } from './errors.ts'
 import type { EndEvent } from './history.ts'
 import type { Item } from './item.ts'
 import { eventOf, identityWith, JobWork } from './job-work.ts'
-import type { Meters } from './meters.ts'
-import type { Settings } from './options.ts'
 import { EXECUTED, refusalSettlement, type Settlement, workSettlement } from './outcomes.ts'
+import type { AttemptParts } from './parts.ts'
 import { GIVEN_UP, type Run, type RunningWork } from './running.ts'
 import type { Handler } from './work.ts'
-
-/** What attempts of one job class need. */
-export interface AttemptParts {
-  readonly settings: Settings
-  readonly admission: Admission
-  readonly running: RunningWork
-  readonly meters: Meters
-}
 
 /** A state, or `retry`, or `released`: it has none, and is delivered again. */
 export type AttemptResult = Settlement | 'retry' | 'released'

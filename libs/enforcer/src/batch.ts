@@ -4,11 +4,12 @@
  * crash between any two steps repeats work that is labelled; it loses none and hides none.
  */
 import type { JobMessage } from '@countersign/event-log'
-import { type AttemptParts, type AttemptResult, attempt, labelled, notOwned } from './attempt.ts'
+import { type AttemptResult, attempt, labelled, notOwned } from './attempt.ts'
 import { batchInterrupted } from './errors.ts'
 import { Item } from './item.ts'
 import { Ledger } from './ledger.ts'
 import { EXECUTED, type Settlement } from './outcomes.ts'
+import type { AttemptParts } from './parts.ts'
 import type { Pulse } from './pulse.ts'
 import type { Recorder } from './record.ts'
 import type { Cut, GivenBack, Waiting } from './waiting.ts'

@@ -9,9 +9,9 @@ import type { LogPosition } from '@countersign/schemas'
 import type { Logger } from '@countersign/telemetry'
 import { type ConsumerView, viewOfTenant } from './consumer-view.ts'
 import { EffectRefusedError, workOver } from './errors.ts'
+import type { Judge, Judged } from './judged.ts'
 import type { Meters } from './meters.ts'
 import { refusalSettlement } from './outcomes.ts'
-import type { Run } from './running.ts'
 
 /** What a verdict covers. */
 export interface Permit {
@@ -29,15 +29,17 @@ export interface Permit {
 /** Calls `commit` if the work is allowed now, in the same step. */
 export type CommitIfAllowed = <R>(commit: (permit: Permit) => R) => R
 
-/** What became of the effects of one piece of work, over all its attempts. */
-export interface EffectNote {
-  /** Commits that ended well. */
-  readonly count: number
-  /** By what, until when and at the latest when the last one happened. */
-  readonly viewOffset: number
-  readonly asOf: number
-  readonly notAfter: number
-  readonly at: number
+/** What effects ask of the run they belong to. */
+export interface Committing {
+  readonly judged: Judged
+  readonly judge: Judge
+  /** Its state is decided: what it still does counts for nothing. */
+  readonly over: boolean
+  /** Told to end, for whatever reason; `signal.reason` says for which. */
+  readonly ended: boolean
+  readonly signal: AbortSignal
+  /** Set once a signal ended it, by reason of the refusal. */
+  readonly revokedBy: string | null
 }
 
 export interface EffectParts {
@@ -69,11 +71,11 @@ export class Effects {
   }
 
   /** What whoever is told to end then says of it says nothing of the work. */
-  nothing(run: Run): void {
+  nothing(run: Committing): void {
     if (!run.ended) this.none = true
   }
 
-  commit<R>(parts: EffectParts, run: Run, commit: (permit: Permit) => R): R {
+  commit<R>(parts: EffectParts, run: Committing, commit: (permit: Permit) => R): R {
     const permit = this.#permit(parts, run)
     const result = commit(permit)
     if (!isThenable(result)) {
@@ -96,7 +98,7 @@ export class Effects {
   }
 
   /** @throws {ENFORCER_EFFECT_REFUSED} @throws why the run was told to end, or {ENFORCER_WORK_OVER}. */
-  #permit({ settings, meters }: EffectParts, run: Run): Permit {
+  #permit({ settings, meters }: EffectParts, run: Committing): Permit {
     const { judge, judged } = run
     const { rules } = judge
     const refuse = (error: Error): never => {
@@ -104,7 +106,7 @@ export class Effects {
       throw error
     }
     if (run.over) return refuse(workOver())
-    if (run.revoked) return refuse(new EffectRefusedError('deny', run.revokedBy ?? run.revoked.reason))
+    if (run.revokedBy !== null) return refuse(new EffectRefusedError('deny', run.revokedBy))
     if (run.ended) return refuse(run.signal.reason as Error)
     const decision = judged.opened && judge.decide(judged, 'running')
     if (decision && decision.outcome !== 'allow') {
@@ -120,7 +122,7 @@ export class Effects {
     return { position: view.position(), asOf, notAfter: Math.floor(settings.clock.now() + left) }
   }
 
-  #note({ settings, meters }: EffectParts, run: Run, { position, asOf, notAfter }: Permit): void {
+  #note({ settings, meters }: EffectParts, run: Committing, { position, asOf, notAfter }: Permit): void {
     const at = settings.clock.now()
     this.committed++
     if (at > notAfter) this.late = true

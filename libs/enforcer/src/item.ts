@@ -5,7 +5,7 @@ import type { JobMessage } from '@countersign/event-log'
 import type { ViewFreshness } from '@countersign/policy'
 import { type JobTopicNames, ORIGIN_HEADER } from '@countersign/schemas'
 import type { ConsumerView } from './consumer-view.ts'
-import type { EffectNote } from './effects.ts'
+import type { EffectNote } from './judged.ts'
 import { faultSettlement, type Settlement } from './outcomes.ts'
 
 export class Item {

@@ -1,11 +1,11 @@
 /** What a handler is given, made as it is asked for: most handlers look at little of it, and there is one for each message. */
 import { evidenceOf, packEvidence } from '@countersign/envelope'
 import { correlationOf, type TraceContext, traceOf } from '@countersign/telemetry'
-import type { AttemptParts } from './attempt.ts'
 import { notDeriving } from './deriving.ts'
 import type { CommitIfAllowed } from './effects.ts'
 import { deriveRefused } from './errors.ts'
 import type { Item } from './item.ts'
+import type { AttemptParts } from './parts.ts'
 import { type Recheck, recheck } from './recheck.ts'
 import type { Run } from './running.ts'
 import { type Identity, identityOf, UNVERIFIED, type Work, type WorkEvent } from './work.ts'

@@ -6,11 +6,15 @@ import type { Recorder } from './record.ts'
 import type { RunningWork } from './running.ts'
 import type { Waiting } from './waiting.ts'
 
-export interface ClassParts {
+/** What attempts of one job class need. */
+export interface AttemptParts {
   readonly settings: Settings
-  readonly running: RunningWork
   readonly admission: Admission
-  readonly recorder: Recorder
+  readonly running: RunningWork
   readonly meters: Meters
+}
+
+export interface ClassParts extends AttemptParts {
+  readonly recorder: Recorder
   readonly waiting: Waiting
 }

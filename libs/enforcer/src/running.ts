@@ -2,46 +2,21 @@
  * Work that runs now. Every signal judges it again, and what may not go on is told to end. Invariant: work
  * is judged and entered here in one synchronous step, so no signal falls between.
  */
-import type { OpenedEnvelope } from '@countersign/envelope'
 import type { Clock } from '@countersign/kernel'
-import type { Decision, JobClassRules, Phase, Refusal } from '@countersign/policy'
-import { type EffectNote, Effects } from './effects.ts'
+import type { Refusal } from '@countersign/policy'
+import { type Committing, Effects } from './effects.ts'
 import { type EnforcerError, workRevoked, workStopped, workTimedOut } from './errors.ts'
+import type { Judge, Judged } from './judged.ts'
 import { refusalSettlement, type Settlement, workSettlement } from './outcomes.ts'
 
-/** What runs: a job, or an HTTP request. */
-export interface Judged {
-  /** Null only in observed classes. */
-  readonly opened: OpenedEnvelope | null
-  /** What enforcement would have done, in an observed class. */
-  observed: { readonly reason: string } | null
-  /** Of all attempts so far. */
-  effects: EffectNote | null
-}
-
-/** The rules it runs under. */
-export interface Judge {
-  readonly rules: JobClassRules
-  decide(judged: Pick<Judged, 'opened'>, phase: Phase): Decision
-}
-
 /** One handler attempt, or one request, under way. */
-export interface Run {
-  readonly judged: Judged
-  readonly judge: Judge
-  readonly signal: AbortSignal
-  /** Told to end, for whatever reason. */
-  readonly ended: boolean
+export interface Run extends Committing {
   /** Set once a signal ended it. */
   readonly revoked: Settlement | null
-  /** The reason of that refusal. */
-  readonly revokedBy: string | null
   /** True once the consumer's stopping ended it. */
   readonly stopped: boolean
   /** True once its time was up. */
   readonly timedOut: boolean
-  /** True when its state has been decided: what it still does counts for nothing. */
-  readonly over: boolean
   readonly effects: Effects
   /** Whether its handler has spoken of effects. */
   readonly hasEffects: boolean

@@ -1,97 +1,21 @@
 /** The same decisions for HTTP, in both frameworks: who gets in, what they are told, and what is left of it. */
-import { generateKeyPairSync, sign } from 'node:crypto'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { inspect } from 'node:util'
-import { MAX_TXN_TOKEN_LIFE_MS, sealTxnToken, type TxnTokenClaims } from '@countersign/envelope'
 import { NOW, testAuthority } from '@countersign/envelope/testing'
-import type { JourneyEvent } from '@countersign/journey'
-import { FakeClock } from '@countersign/kernel/testing'
-import { defineJobClass, type JobClassInput } from '@countersign/policy'
-import { targetKey } from '@countersign/revocation'
-import { createMetrics, silentLogger } from '@countersign/telemetry'
+import type { JobClassInput } from '@countersign/policy'
 import express from 'express'
 import fastify from 'fastify'
 import { afterEach, describe, expect, test } from 'vitest'
-import { FakeView } from '../testing.ts'
 import { expressEnforce } from './express.ts'
 import { fastifyEnforce } from './fastify.ts'
-import { createHttpEnforcer, type HttpEnforcer, type HttpEnforcerOptions, type HttpWork } from './http-enforcer.ts'
+import type { HttpEnforcer, HttpWork } from './http-enforcer.ts'
+import { authority, CLAIMS, S, SESSION, token, world } from './testing-requests.ts'
 
 const closers: (() => Promise<unknown> | unknown)[] = []
 afterEach(async () => {
   for (const close of closers.splice(0)) await close()
 })
-
-const authority = testAuthority(7)
-const S = NOW / 1000
-const CLAIMS: TxnTokenClaims = {
-  aud: 'services.example',
-  iat: S,
-  exp: S + 60,
-  sub: 'u_1',
-  jti: 'tok_1',
-  client_id: 'spa',
-  scope: 'invoices:read payments:run',
-  auth_time: S - 60,
-  acr: 'mfa',
-  amr: ['pwd', 'otp'],
-  sid: 'ses_1',
-  tenant: 'acme',
-  principal: 'user',
-  scope_version: NOW - 50_000,
-  targets: [
-    ['tenant', 'acme', '', NOW - 80_000],
-    ['subject', '', 'u_1', NOW - 70_000],
-    ['affiliation', 'acme', 'u_1', NOW - 60_000],
-    ['session', '', 'ses_1', NOW - 50_000],
-    ['client', '', 'spa', NOW - 40_000],
-    ['token', '', 'tok_1', NOW],
-    ['transaction', '', 'txn_1', NOW],
-  ],
-  credential: 'session_cookie',
-  credential_exp: S + 3600,
-  txn: 'txn_1',
-  req_wl: 'gateway',
-  position: { log_id: 'log-1', offset: 41 },
-  request_id: 'req_1',
-  correlation_id: 'corr_1',
-  tctx: { invoice: 'inv-7' },
-}
-const SESSION = targetKey({ kind: 'session', tenant: '', id: 'ses_1' })
-const PAYMENT: JobClassInput = {
-  name: 'payment',
-  topic: 'payments',
-  action: 'pay',
-  scopes: ['payments:run'],
-  acr: ['mfa', 'phr'],
-}
-
-interface World {
-  readonly clock: FakeClock
-  readonly view: FakeView
-  readonly http: HttpEnforcer
-  readonly steps: JourneyEvent[]
-  readonly metrics: ReturnType<typeof createMetrics>
-}
-
-function world(rules: Partial<JobClassInput> = {}, options: Partial<HttpEnforcerOptions> = {}): World {
-  const clock = new FakeClock(NOW + 1_000)
-  const view = new FakeView(clock)
-  const steps: JourneyEvent[] = []
-  const metrics = createMetrics()
-  const http = createHttpEnforcer({
-    replica: view,
-    clock,
-    logger: silentLogger,
-    metrics,
-    journey: { enforcement: (event) => void steps.push(event) },
-    classes: [defineJobClass({ ...PAYMENT, ...rules })],
-    txnTokens: { trustDomain: 'services.example' },
-    ...options,
-  })
-  return { clock, view, http, steps, metrics }
-}
 
 interface Server {
   readonly url: string
@@ -135,8 +59,6 @@ const frameworks: Record<string, (http: HttpEnforcer, owns?: Owns) => Promise<Se
     return server
   },
 }
-
-const token = (over: object = {}, key = authority.keys.envelope): string => sealTxnToken({ ...CLAIMS, ...over }, key)
 
 async function post(server: Server, headers: Record<string, string> | Headers, object = 'inv-7') {
   const response = await fetch(`${server.url}/payments/${object}`, { method: 'POST', headers })
@@ -424,89 +346,5 @@ describe.each(Object.keys(frameworks))('%s', (name) => {
       { outcome: 'txn_token_missing', rule: 'token (observed)' },
       { outcome: 'acr_insufficient', rule: 'acr (observed)' },
     ])
-  })
-})
-
-describe('an enforcer of requests', () => {
-  test('writes down who was let in where it is told to', async () => {
-    const w = world({}, { recordAllowed: true })
-    const server = await (frameworks.fastify as (typeof frameworks)[string])(w.http)
-    await post(server, shown(token()))
-    expect(w.steps).toMatchObject([
-      { outcome: 'allowed', sub: 'u_1', token: 'tok_1', route: 'payment', correlationId: 'corr_1' },
-    ])
-  })
-
-  test('writes down so many refusals a second of each, and counts the rest', async () => {
-    const w = world()
-    for (let i = 0; i < 50; i++) await w.http.judge('payment', { headers: {}, rawHeaders: [] })
-    expect(w.steps).toHaveLength(20)
-    expect(await w.metrics.text()).toMatch(/request_decisions_total\{[^}]*\} 50/)
-    await w.clock.advance(1_000)
-    await w.http.judge('payment', { headers: {}, rawHeaders: [] })
-    expect(w.steps).toHaveLength(21)
-  })
-
-  test('knows its classes, and takes no issuer of something else', () => {
-    const { http } = world()
-    expect(() => fastifyEnforce(http, 'refund')).toThrow(expect.objectContaining({ code: 'ENFORCER_CLASS_UNKNOWN' }))
-    expect(() => world({}, { txnTokens: { trustDomain: '' } })).toThrow(
-      expect.objectContaining({ code: 'ENFORCER_TOKENS_INVALID' }),
-    )
-  })
-
-  test('takes no token older than what its view remembers', async () => {
-    const w = world()
-    const { bundle } = authority
-    w.view.keys = testAuthority(7, (grant) => grant).ring
-    Object.assign(w.view.keys.bundle, { window_ms: bundle.max_staleness_ms + 30_000 })
-    await w.clock.advance(31_000)
-    const headers = { 'txn-token': token({ exp: S + MAX_TXN_TOKEN_LIFE_MS / 1000 }) }
-    const verdict = await w.http.judge('payment', { headers, rawHeaders: ['txn-token', headers['txn-token']] })
-    expect(verdict).toMatchObject({ ok: false, reason: 'txn_token_expired' })
-  })
-
-  test('takes those of identity by its keys, where it issues some', async () => {
-    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-    const encoded = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')
-    const byIdentity = (over: object = {}): string => {
-      const claims = { ...CLAIMS, iss: 'https://identity.example', position: undefined, ...over }
-      const input = `${encoded({ alg: 'ES256', kid: 'identity-1', typ: 'txntoken+jwt' })}.${encoded(claims)}`
-      const signature = sign('sha256', Buffer.from(input), { key: privateKey, dsaEncoding: 'ieee-p1363' })
-      return `${input}.${signature.toString('base64url')}`
-    }
-    const issuer = {
-      issuer: 'https://identity.example',
-      audience: 'services.example',
-      algorithms: ['ES256'] as const,
-      typ: 'txntoken+jwt',
-      maxAgeS: 300,
-      keys: { keys: [{ ...publicKey.export({ format: 'jwk' }), kid: 'identity-1' }] },
-    }
-    const w = world({}, { txnTokens: { trustDomain: 'services.example', issuers: [issuer] } })
-    const judged = async (text: string): Promise<string> => {
-      const request = { headers: { 'txn-token': text }, rawHeaders: ['txn-token', text] }
-      const verdict = await w.http.judge('payment', request)
-      return verdict.ok ? verdict.work.identity.sub : verdict.reason
-    }
-    expect(await judged(byIdentity())).toBe('u_1')
-    expect(await judged(token())).toBe('u_1')
-    expect(await judged(byIdentity({ iss: 'https://elsewhere.example' }))).toMatch(/^txn_token_/)
-    expect(await judged(byIdentity({ aud: 'api' }))).toBe('token_audience_mismatch')
-    expect(await judged(byIdentity({ targets: [] }))).toBe('txn_token_claims_malformed')
-    w.view.raise(SESSION, 'reason:logout', NOW + 5_000)
-    expect(await judged(byIdentity())).toBe('revoked_logout')
-    expect(() =>
-      world({}, { txnTokens: { trustDomain: 'services.example', issuers: [{ ...issuer, typ: 'at+jwt' }] } }),
-    ).toThrow(expect.objectContaining({ code: 'ENFORCER_TOKENS_INVALID' }))
-  })
-
-  test('tells requests under way when it stops', async () => {
-    const w = world()
-    const headers = { 'txn-token': token() }
-    const verdict = await w.http.judge('payment', { headers, rawHeaders: ['txn-token', headers['txn-token']] })
-    if (!verdict.ok) throw new Error(verdict.reason)
-    w.http.stop()
-    expect(verdict.work.signal.reason).toMatchObject({ code: 'ENFORCER_WORK_STOPPED' })
   })
 })
