@@ -84,11 +84,6 @@ export function createServer(options: ServerOptions): FastifyInstance {
     if (request[SPAN]) request[SPAN].run(done)
     else done()
   })
-  app.addHook('preValidation', (request, _reply, done) => {
-    // A body is read where its connection began, not where the request did.
-    if (request[SPAN]) request[SPAN].run(done)
-    else done()
-  })
   app.addHook('onResponse', (request, reply, done) => {
     const route = routeOf(request)
     const labels = { route, method: request.method, status: String(reply.statusCode) }

@@ -1,4 +1,6 @@
 /** With an OpenTelemetry SDK in the process: one trace from the caller's span to the last derived job. */
+import { request } from 'node:http'
+import { systemClock } from '@countersign/kernel'
 import { context, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api'
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks'
 import {
@@ -89,6 +91,21 @@ test('one trace leads from the caller through gateway and api to the job, and to
   })
   expect(process.spanContext().traceState?.serialize()).toBe(CALLER.tracestate)
   expect(consumer.seen.get('email')).toMatchObject({ trace: TRACE_ID, correlation: 'cor_with_an_sdk' })
+})
+
+test('a body that comes late belongs to its request', async () => {
+  const { port } = new URL(site.gateway.address)
+  const cookie = await site.login('bob')
+  const body = JSON.stringify({ invoice_id: 'acme-1003', amount_cents: 1, work_ms: 0 })
+  const headers = { ...CALLER, cookie, 'content-type': 'application/json', 'content-length': body.length }
+  const asked = request({ port, path: '/payments', method: 'POST', headers })
+  const answered = new Promise<number>((resolve) => asked.on('response', (answer) => resolve(answer.statusCode ?? 0)))
+  asked.flushHeaders()
+  await systemClock.sleep(100)
+  asked.end(body)
+  expect(await answered).toBe(202)
+  expect(ancestry(named('send payments.run.v1')).slice(-2)).toEqual(['answer POST /payments', 'send payments.run.v1'])
+  await until('the mail to be sent', () => spans().some(({ name }) => name === 'process emails.send.v1'))
 })
 
 test('work that is refused, or fails, says so in its span, and nothing of what it failed on', async () => {

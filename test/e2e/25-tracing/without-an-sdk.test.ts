@@ -114,6 +114,8 @@ test('what was refused at the gateway, denied, or set aside is on its path, with
   expect(all).toContain('dead-lettered copy invoices.export.dead.v1 handler_failed')
   expect(all).toContain('enforcement payments credential_missing')
   expect(told.correlations).toEqual(expect.arrayContaining(['cor_denied_one', 'cor_failed_one', 'cor_refused_one']))
+  // Known to the journey alone, and leads to the jobs.
+  expect((await path('cor_refused_one', '-o', 'json')).told).toEqual(told)
 })
 
 test('a name nobody has is said to be one, and what is no name refused', async () => {
