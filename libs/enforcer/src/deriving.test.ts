@@ -16,6 +16,7 @@ import { targetKey } from '@countersign/revocation'
 import { CORRELATION_HEADER, exampleCatalogue, RELIES_ON_HEADER, TRACEPARENT_HEADER } from '@countersign/schemas'
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { DerivingOptions } from './derived-job.ts'
+import { renewing } from './renewing.ts'
 import type { Successors } from './successors.ts'
 import { type Stand, sealedMessage, stand } from './testing.ts'
 import type { Work } from './work.ts'
@@ -300,5 +301,64 @@ describe('work that outlives its envelope', () => {
     ['that is none', (claims) => ({ ...claims, succession: null, parent: null })],
   ])('takes no successor %s', async (_, change) => {
     expect(await late(vouching(change))).toMatchObject({ detail: { reason: 'successor_invalid' } })
+  })
+
+  describe('a parked copy', () => {
+    const PARK = 'invoices.export.park.v1'
+    const redriven = async (successors: Successors, message: JobMessage): Promise<string[]> => {
+      s = started()
+      const states: string[] = []
+      const handle = async ({
+        message: { key, value, headers = {}, offset },
+      }: {
+        message: JobMessage
+      }): Promise<void> => {
+        const job = { topic: PARK, partition: 0, offset, key, value, headers: headers as Record<string, Buffer> }
+        const { outcome, reason } = await s.enforcer.run('export', job, () => {})
+        states.push(`${outcome} ${reason}`)
+      }
+      const redrive = renewing({ log: s.log, replica: s.view, successors, clock: s.clock }, handle)
+      const given = (copy: JobMessage) => ({
+        ...{ topic: PARK, partition: 0, message: copy, heartbeat: async () => {}, pause: () => () => {} },
+      })
+      await redrive(given(message))
+      for (const { key, value, headers } of s.log.on(PARK)) {
+        const copy = {
+          key: key as Buffer,
+          value: value as Buffer,
+          headers: Object.fromEntries(headers) as Record<string, Buffer>,
+        }
+        await redrive(given({ ...copy, offset: '9', timestamp: '0' }))
+      }
+      return states
+    }
+    const over = sealedMessage(7, { claims: { iat: NOW - 60_000, exp: NOW } })
+
+    test('comes round under a successor, and runs then, once', async () => {
+      expect(await redriven(vouching(), over)).toEqual(['executed allowed'])
+      const [copy] = s.log.on(PARK) as [NewRecord]
+      expect(copy.value).toEqual(over.value)
+      const found = headerOf(copy.headers)
+      const proven =
+        found.ok && new Opener().prove(found.bytes, { ring: authority.ring, now: s.clock.now(), epsilonMs: 250 })
+      expect(proven !== false && proven.ok && proven.envelope.claims.succession?.begun_at).toBe(NOW - 60_000)
+    })
+
+    test('that is good still is decided as it is', async () => {
+      expect(await redriven(vouching(), sealedMessage(7))).toEqual(['executed allowed'])
+      expect(s.log.on(PARK)).toEqual([])
+    })
+
+    test('that identity vouches for no more is denied, and waits when it cannot tell', async () => {
+      const no = (retriable: boolean): Successors => ({ succeed: async () => ({ ok: false, code: 'no', retriable }) })
+      expect(await redriven(no(false), over)).toEqual(['denied envelope_expired'])
+      await expect(redriven(no(true), over)).rejects.toMatchObject({
+        code: 'ENFORCER_BATCH_INTERRUPTED',
+        retriable: true,
+      })
+      const lying: Successors = { succeed: async (envelope) => ({ ok: true, envelope }) }
+      await expect(redriven(lying, over)).rejects.toMatchObject({ code: 'ENFORCER_BATCH_INTERRUPTED' })
+      expect(s.log.on(PARK)).toEqual([])
+    })
   })
 })

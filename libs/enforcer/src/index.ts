@@ -20,6 +20,7 @@ export type { EnforcerOptions, Ownership } from './options.ts'
 export { type DecisionReason, FAULT_OUTCOMES, type Settlement, WORK_OUTCOMES, type WorkReason } from './outcomes.ts'
 export type { PlainJob, RunOptions } from './plain-job.ts'
 export type { Recheck } from './recheck.ts'
+export { type RenewingOptions, renewing } from './renewing.ts'
 export { type Started, type StartOptions, type StartPlace, startEnforcer } from './start.ts'
 export {
   type IdentitySuccessorsOptions,

@@ -3,7 +3,14 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Boundary, type BoundaryIdentity, createBoundary, httpSessions, type Sent } from '@countersign/boundary'
-import { createEnforcer, type Enforcer, identitySuccessors, type Work } from '@countersign/enforcer'
+import {
+  createEnforcer,
+  type Enforcer,
+  identitySuccessors,
+  renewing,
+  type Successors,
+  type Work,
+} from '@countersign/enforcer'
 import { ed25519Key, type SigningKey } from '@countersign/envelope'
 import type { EventLog } from '@countersign/event-log'
 import { openSqliteLog } from '@countersign/event-log/sqlite'
@@ -11,7 +18,7 @@ import { type Identity, identityConfig, initKeys, startIdentity } from '@counter
 import { type Clock, loadConfig, Secret, systemClock, systemRandom } from '@countersign/kernel'
 import { defineJobClass } from '@countersign/policy'
 import { Replica } from '@countersign/replica'
-import { type Catalogue, catalogue as catalogueOf, readDecisions } from '@countersign/schemas'
+import { type Catalogue, catalogue as catalogueOf, ORIGIN_HEADER, readDecisions } from '@countersign/schemas'
 import { createLogger, silentLogger } from '@countersign/telemetry'
 import { OPERATOR_SECRET, PASSWORD, SERVICE_SECRET, until } from '../site.ts'
 
@@ -65,6 +72,7 @@ export class Office {
   replica!: Replica
   boundary!: Boundary
   enforcer!: Enforcer
+  successors!: Successors
   #consumer: { stop(): Promise<void> } | null = null
 
   static async start(): Promise<Office> {
@@ -136,6 +144,7 @@ export class Office {
       cookieName: 'session',
     })
     const successors = identitySuccessors({ url, secret, clock })
+    this.successors = successors
     const deriving = { key: key('payer'), workload: 'payer', successors }
     this.enforcer = createEnforcer({ ...parts, classes: CLASSES, deriving })
     await until('the office to be ready', () => this.boundary.notReady().length === 0)
@@ -204,6 +213,27 @@ export class Office {
       ]),
     )
     await consumer.run({ eachMessage: async (payload) => handle[payload.topic]?.(payload) })
+    this.#consumer = consumer
+  }
+
+  /** Everything that waits to be paid is parked, as it stands. */
+  async park(): Promise<void> {
+    const { start: from, end: to } = await this.log.bounds('purchases.pay.v1')
+    for await (const records of this.log.read({ topic: 'purchases.pay.v1', from, to })) {
+      const copies = records.map(({ key, value, headers, offset }) => {
+        const origin = [ORIGIN_HEADER, Buffer.from(`purchases.pay.v1/0/${offset}`)] as const
+        return { key, value, headers: [...headers, origin] }
+      })
+      await this.log.append('purchases.pay.park.v1', copies)
+    }
+  }
+
+  /** Runs what was parked, and what comes round. */
+  async redrive(): Promise<void> {
+    const { log, replica, successors, clock } = this
+    const consumer = log.jobs({ group: 'office-redrive', topics: ['purchases.pay.park.v1'] })
+    const pay = this.enforcer.eachMessage<Purchase>('pay', (work) => this.handlers.pay?.(work))
+    await consumer.run({ eachMessage: renewing({ log, replica, successors, clock }, pay) })
     this.#consumer = consumer
   }
 

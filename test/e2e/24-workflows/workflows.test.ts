@@ -135,4 +135,22 @@ describe('work that goes on for hours', () => {
     expect(await office.state('pay', order)).toBe('executed')
     expect(refused).toMatchObject({ code: 'ENFORCER_DERIVE_REFUSED', detail: { reason: 'authority_ended' } })
   })
+
+  test('parked until its envelope was over, it is redriven under a successor', async () => {
+    const { order, evidence } = await approved('ann')
+    const gus = await office.login('gus')
+    const given = { topic: 'purchases.pay', value: { order }, identity: await gus.identity(), reliesOn: [evidence] }
+    await office.boundary.jobs.send({ ...given, expiresInMs: 3_600_000 })
+    await office.park()
+    await office.later(2)
+    const seen: unknown[] = []
+    office.handlers = {
+      pay: ({ value, envelope, earlier }) => {
+        if (value.order === order) seen.push(envelope?.opened.claims.succession?.count, earlier.length)
+      },
+    }
+    await office.redrive()
+    expect(await office.state('pay', order)).toBe('executed')
+    expect(seen).toEqual([1, 2])
+  })
 })
