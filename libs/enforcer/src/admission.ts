@@ -2,7 +2,7 @@
  * Judges one message: header, freshness, opening, position, rules, payload. Synchronous, so that nothing
  * can happen between the verdict and what is done on its account.
  */
-import type { KeyRing, OpenContext, OpenedEnvelope, Opener } from '@countersign/envelope'
+import type { KeyRing, OpenContext, OpenedEnvelope, Opener, OpenResult } from '@countersign/envelope'
 import { type Decision, type FreshnessReason, type JobClassRules, notFresh, type Phase } from '@countersign/policy'
 import { type Codec, type JobTopicNames, unframe } from '@countersign/schemas'
 import type { ConsumerView } from './consumer-view.ts'
@@ -64,8 +64,11 @@ export class Admission {
       const ring = view.ring()
       if (ring === null) continue
       const result = logs.openerOf(view).open(item.header as Buffer, this.#context(item, ring))
-      // Opened or not: it counts once the owner's own keys have opened it, under a view that is fresh.
-      if (result.ok) return this.#judgeBy(logs.viewOf(result.envelope.claims.tctx.tenant), item)
+      if (result.ok) {
+        // It counts once the owner's own keys have opened it, under a view that is fresh.
+        const owner = logs.viewOf(result.envelope.claims.tctx.tenant)
+        return this.#judgeBy(owner, item, owner === view ? result : undefined)
+      }
       if (result.code !== 'envelope_key_unknown') refused ??= { wait: false, settlement: faultSettlement(result.code) }
     }
     // Its key may be one that a log has and this consumer does not know yet.
@@ -74,8 +77,8 @@ export class Admission {
     return refused ?? { wait: false, settlement: faultSettlement('envelope_key_unknown') }
   }
 
-  /** @param view of the log that owns its tenant. */
-  #judgeBy(view: ConsumerView, item: Item): Verdict {
+  /** @param view of the log that owns its tenant. @param found opened just now under that view's keys. */
+  #judgeBy(view: ConsumerView, item: Item, found?: OpenResult): Verdict {
     const freshness = view.freshness()
     const { offset } = view.position()
     const ring = view.ring()
@@ -90,7 +93,7 @@ export class Admission {
       const reason = ring === null ? 'view_not_proven' : notFresh(this.rules, freshness)
       if (ring === null || reason !== null) return this.#notFresh(view, reason ?? 'view_not_proven')
       const opener = this.#logs?.openerOf(view) ?? this.#opener
-      const result = opener.open(item.header as Buffer, this.#context(item, ring))
+      const result = found ?? opener.open(item.header as Buffer, this.#context(item, ring))
       if (!result.ok) return { wait: false, settlement: faultSettlement(result.code) }
       item.opened = result.envelope
       item.ring = ring
