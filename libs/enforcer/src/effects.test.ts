@@ -288,13 +288,19 @@ describe('a class whose effects are rechecked', () => {
   })
 
   it('only observed, runs without blocking anything, and the record says what would have been', async () => {
-    const s = stand({ ...rechecked, observe: true })
+    const s = stand({ ...rechecked, observe: true, timeoutMs: 1_000 })
     const committed: number[] = []
-    await s.enforcer.eachBatch('export', ({ event, commitIfAllowed }) => {
+    const done = s.enforcer.eachBatch('export', async ({ event, signal, commitIfAllowed }) => {
       if (event.offset === 0) return
+      await s.clock.sleep(2_000, signal)
       logout(s)
-      commitIfAllowed(() => committed.push(event.offset))
+      s.view.fresh = STALE
+      commitIfAllowed(({ notAfter }) => {
+        if (s.clock.now() <= notAfter) committed.push(event.offset)
+      })
     })(new FakeBatch(messages(2)))
+    await s.clock.advance(2_000)
+    await done
     expect(committed).toEqual([1])
     expect(s.log.states()).toEqual({
       0: 'executed, [dead_lettered effect_unchecked]',

@@ -51,6 +51,9 @@ export interface EffectParts {
   readonly meters: Pick<Meters, 'effect'>
 }
 
+/** An observed class blocks nothing, not in a statement either: the last millisecond of the year 9999. */
+const END_OF_TIME = 253_402_300_799_999
+
 /** Effects of one attempt; made when its handler first speaks of them. */
 export class Effects {
   /** Commits that ended well. */
@@ -118,8 +121,8 @@ export class Effects {
     }
     const view = judged.opened ? viewOfTenant(settings.replica, judged.opened.claims.tctx.tenant) : settings.replica
     const { asOf, ageMs } = view.freshness()
-    const left = Number.isFinite(ageMs) ? rules.stalenessBudgetMs - ageMs : 0
-    return { position: view.position(), asOf, notAfter: Math.floor(settings.clock.now() + left) }
+    const notAfter = rules.observe ? END_OF_TIME : Math.floor(settings.clock.now() + rules.stalenessBudgetMs - ageMs)
+    return { position: view.position(), asOf, notAfter }
   }
 
   #note({ settings, meters }: EffectParts, run: Committing, { position, asOf, notAfter }: Permit): void {

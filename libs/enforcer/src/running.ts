@@ -109,8 +109,9 @@ export class RunningWork {
 
   begin(judged: Judged, judge: Judge): Run {
     const entry = new Entry(judged, judge)
-    const { timeoutMs } = judge.rules
-    if (timeoutMs !== null) entry.cancelTimeout = this.#options.clock.after(timeoutMs, () => this.#timeOut(entry))
+    const { timeoutMs, observe } = judge.rules
+    if (timeoutMs !== null && !observe)
+      entry.cancelTimeout = this.#options.clock.after(timeoutMs, () => this.#timeOut(entry))
     this.#entries.add(entry)
     return entry
   }
