@@ -4,7 +4,8 @@ import type { ByTenant } from '@countersign/replica'
 import type { ConsumerView } from './consumer-view.ts'
 
 export class LogsByTenant {
-  readonly views: readonly ConsumerView[]
+  /** The one last found to own a tenant first: what comes together is mostly of one tenant, and opens at once. */
+  views: readonly ConsumerView[]
   readonly #byTenant: ByTenant<ConsumerView>
   readonly #openers: Map<ConsumerView, Opener>
 
@@ -16,7 +17,9 @@ export class LogsByTenant {
   }
 
   viewOf(tenant: string): ConsumerView {
-    return this.#byTenant.viewOf(tenant)
+    const owner = this.#byTenant.viewOf(tenant)
+    if (owner !== this.views[0]) this.views = [owner, ...this.views.filter((view) => view !== owner)]
+    return owner
   }
 
   openerOf(view: ConsumerView): Opener {
