@@ -34,7 +34,8 @@ export default async function consume({ quick }: BenchOptions): Promise<readonly
     const enforced = plan.find(({ name }) => name === 'b64')
     const full =
       enforced && median((results.get(enforced) ?? []).map(({ counted, wallMs }) => (counted / wallMs) * 1e3))
-    const timed = full === undefined ? [] : await latency(field, full / 2, quick, say)
+    const isTimed = full !== undefined && (!only || only.includes('half-load'))
+    const timed = !isTimed ? [] : await latency(field, full / 2, quick, say)
     await recorded(field, plan, rounds + 1)
     return [...figuresOf(plan, results, SIZES), ...timed]
   } finally {

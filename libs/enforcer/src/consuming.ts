@@ -56,6 +56,7 @@ export function consuming<T>(
       throw miswired('ENFORCER_TOPIC_MISMATCH', `class ${rules.name} is for ${rules.topic}, not for ${topic}`)
     }
     const reached = new Reached(source, commit)
+    parts.meters.batch(messages.length)
     if (isStopping()) {
       if (group === null) throw batchInterrupted(STOPPING)
       reached.leave()

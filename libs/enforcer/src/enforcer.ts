@@ -86,7 +86,9 @@ export interface Enforcer {
 export function createEnforcer(options: EnforcerOptions): Enforcer {
   const settings = settingsOf(options)
   const { replica, clock, metrics, history, consumer } = settings
-  const opener = new Opener()
+  const opener = new Opener({
+    onVerified: (envelopes) => settings.metrics?.observe('countersign_envelopes_per_signature', {}, envelopes),
+  })
   const running = new RunningWork(settings)
   const classes = new Map<string, ClassParts>()
   for (const rules of settings.classes) {

@@ -123,7 +123,7 @@ export class Opener {
     const chain = this.#ancestry(claims, context)
     if ('code' in chain) return chain
     const relied = claims.relies_on.length === 0 ? NONE : this.#relied(claims, context)
-    return 'code' in relied ? relied : { ok: true, envelope: openedOf(self, chain, relied) }
+    return 'code' in relied ? relied : new Good(new Opened(self, chain, relied))
   }
 
   /**
@@ -136,12 +136,12 @@ export class Opener {
     if (typeof self === 'string') return { ok: false, code: self }
     if (self.claims.iat > context.now + context.epsilonMs) return { ok: false, code: 'envelope_from_future' }
     const chain = this.#ancestry(self.claims, context)
-    return 'code' in chain ? chain : { ok: true, envelope: openedOf(self, chain, NONE) }
+    return 'code' in chain ? chain : new Good(new Opened(self, chain, NONE))
   }
 
   /** The claims and their parents', up to the boundary or to identity. */
   #ancestry(claims: EnvelopeClaims, context: ProofContext): readonly EnvelopeClaims[] | Refused {
-    const chain = [claims]
+    const chain = ROOT.concat(claims)
     let child = claims
     while (child.parent !== null) {
       const parent = this.#authenticate(child.parent, context.ring)
@@ -225,13 +225,36 @@ function momentFault(claims: EnvelopeClaims, context: OpenContext): EnvelopeFaul
   return null
 }
 
-function openedOf(
-  { claims, keyId }: Authentic,
-  chain: readonly EnvelopeClaims[],
-  relied: readonly OpenedEnvelope[],
-): OpenedEnvelope {
-  // A child that differs from its parents in targets is widened, so its own are all of them.
-  return { claims, chain, keyId, targets: claims.tctx.targets, scopes: claims.scope, relied }
+// What is kept as long as a batch is made by classes; claims-reader.ts says why.
+
+const ROOT: readonly EnvelopeClaims[] = []
+
+class Good {
+  readonly ok = true
+  readonly envelope: OpenedEnvelope
+
+  constructor(envelope: OpenedEnvelope) {
+    this.envelope = envelope
+  }
+}
+
+class Opened implements OpenedEnvelope {
+  readonly claims: EnvelopeClaims
+  readonly chain: readonly EnvelopeClaims[]
+  readonly keyId: string
+  readonly targets: OpenedEnvelope['targets']
+  readonly scopes: readonly string[]
+  readonly relied: readonly OpenedEnvelope[]
+
+  constructor({ claims, keyId }: Authentic, chain: readonly EnvelopeClaims[], relied: readonly OpenedEnvelope[]) {
+    this.claims = claims
+    this.chain = chain
+    this.keyId = keyId
+    // A child that differs from its parents in targets is widened, so its own are all of them.
+    this.targets = claims.tctx.targets
+    this.scopes = claims.scope
+    this.relied = relied
+  }
 }
 
 /** What a step must have in common with one it relies on. */

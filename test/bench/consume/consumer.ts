@@ -3,9 +3,17 @@ import { hrtime } from 'node:process'
 import type { Codec } from '@countersign/schemas'
 import { type EachBatchPayload, Kafka, logLevel } from 'kafkajs'
 import { median } from '../figure.ts'
-import { benchCatalogue, EXPORT_SCHEMA, type Outcome, SENT_AT, type Setup, type Task } from './contract.ts'
+import {
+  benchCatalogue,
+  EXPORT_SCHEMA,
+  type Outcome,
+  SENT_AT,
+  type Setup,
+  type Subject,
+  type Task,
+} from './contract.ts'
 import { handler } from './handlers.ts'
-import { type Subject, subject } from './subjects.ts'
+import { subject } from './subjects.ts'
 
 let setup: Setup | null = null
 let ready: Subject | null = null

@@ -1,5 +1,6 @@
 /** What the bench and its processes tell each other. */
 import { type Catalogue, catalogue as catalogueOf } from '@countersign/schemas'
+import type { EachBatchPayload } from 'kafkajs'
 
 /** Messages sealed together, produced as one record batch, and handed to the consumer in one call. */
 export const SIZES = [1, 4, 16, 64, 256] as const
@@ -58,6 +59,15 @@ export function benchCatalogue(run: string, logical: readonly string[]): Catalog
       : { ...entry, name: `${run}.${entry.logical}` },
   )
   return { ...made, entries }
+}
+
+/** The job itself. */
+export type Handle = (value: Export, offset: string) => Promise<void> | void
+
+/** A way to consume. */
+export interface Subject {
+  eachBatch(logical: string, handle: Handle): (payload: EachBatchPayload) => Promise<void>
+  stop(): Promise<void>
 }
 
 /** What a consumer process is started with. */

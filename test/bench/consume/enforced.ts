@@ -7,8 +7,7 @@ import { defineJobClass } from '@countersign/policy'
 import { Replica } from '@countersign/replica'
 import { testSchemas } from '@countersign/replica/testing'
 import { createLogger, createMetrics } from '@countersign/telemetry'
-import { ACTION, benchCatalogue, type Export, SCOPE, type Setup } from './contract.ts'
-import type { Subject } from './subjects.ts'
+import { ACTION, benchCatalogue, type Export, SCOPE, type Setup, type Subject } from './contract.ts'
 
 const PROVEN_WITHIN_MS = 60_000
 

@@ -4,8 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { Redis } from 'ioredis'
-import type { HandlerName } from './contract.ts'
-import type { Handle } from './subjects.ts'
+import type { Handle, HandlerName } from './contract.ts'
 
 export interface Handler {
   readonly handle: Handle

@@ -3,20 +3,11 @@ import { createPublicKey } from 'node:crypto'
 import { type Codec, unframe } from '@countersign/schemas'
 import { Redis } from 'ioredis'
 import { jwtVerify } from 'jose'
-import type { EachBatchPayload, KafkaMessage } from 'kafkajs'
+import type { KafkaMessage } from 'kafkajs'
 import { Pool } from 'undici'
-import { AUDIENCE, type Export, SCOPE, type Setup } from './contract.ts'
+import { AUDIENCE, type Export, SCOPE, type Setup, type Subject } from './contract.ts'
 import { enforced } from './enforced.ts'
 import { floorNames, permits, type TrustedIdentity } from './messages.ts'
-
-/** The job itself. */
-export type Handle = (value: Export, offset: string) => Promise<void> | void
-
-/** A way to consume. */
-export interface Subject {
-  eachBatch(logical: string, handle: Handle): (payload: EachBatchPayload) => Promise<void>
-  stop(): Promise<void>
-}
 
 /** Asked for a whole batch, or for one message at a time as an ordinary loop does. */
 type Check = (message: KafkaMessage) => boolean | Promise<boolean>

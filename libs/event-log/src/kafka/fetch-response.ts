@@ -70,6 +70,38 @@ const LOG_APPEND_TIME_BIT = 0x8
 const TRANSACTIONAL_BIT = 0x10
 const CONTROL_BIT = 0x20
 
+/** A class, because V8 keeps what literals make for long once a batch of them has lived through a collection. */
+class Fetched implements FetchedRecord {
+  magicByte = MAGIC
+  attributes: number
+  timestamp: string
+  offset: string
+  key: Buffer | null
+  value: Buffer | null
+  headers: FetchedRecord['headers']
+  isControlRecord: boolean
+  batchContext: BatchContext
+
+  constructor(
+    attributes: number,
+    timestamp: string,
+    offset: string,
+    key: Buffer | null,
+    value: Buffer | null,
+    headers: FetchedRecord['headers'],
+    batchContext: BatchContext,
+  ) {
+    this.attributes = attributes
+    this.timestamp = timestamp
+    this.offset = offset
+    this.key = key
+    this.value = value
+    this.headers = headers
+    this.isControlRecord = batchContext.isControlBatch
+    this.batchContext = batchContext
+  }
+}
+
 /** @returns null for what kafkajs has to read itself. */
 export function readFetchResponse(bytes: Buffer): FetchResponse | null {
   try {
@@ -136,7 +168,6 @@ class Reader {
     const attributes = this.#bytes.readInt16BE(begin + ATTRIBUTES_AT)
     if ((attributes & CODEC_BITS) !== 0) throw new RangeError('compressed')
     const context = this.#context(attributes)
-    const isControlRecord = context.isControlBatch
     const base = safe(context.firstOffset)
     const appended = (attributes & LOG_APPEND_TIME_BIT) !== 0 && context.maxTimestamp !== ''
     const firstTime = safe(context.firstTimestamp)
@@ -153,17 +184,8 @@ class Reader {
         timestamp = String(firstTime + delta)
         lastDelta = delta
       }
-      into.push({
-        magicByte: MAGIC,
-        attributes: recordAttributes,
-        timestamp,
-        offset: String(base + this.#varint()),
-        key: this.#view(),
-        value: this.#view(),
-        headers: this.#headers(),
-        isControlRecord,
-        batchContext: context,
-      })
+      const offset = String(base + this.#varint())
+      into.push(new Fetched(recordAttributes, timestamp, offset, this.#view(), this.#view(), this.#headers(), context))
       if (this.#at > recordEnd) throw new RangeError('record longer than it says')
       this.#at = recordEnd
     }
