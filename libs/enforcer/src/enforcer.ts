@@ -1,6 +1,6 @@
 /** Puts the parts together: classes, handlers, the view's signals, and the drain. */
 import { Opener } from '@countersign/envelope'
-import type { EachBatchPayload, EachMessagePayload, JobMessage } from '@countersign/event-log'
+import type { EachBatchPayload, EachMessagePayload } from '@countersign/event-log'
 import { Admission } from './admission.ts'
 import { type ConsumeOptions, consuming } from './consuming.ts'
 import { ofBatch, ofMessage, type Source } from './delivered.ts'
