@@ -5,7 +5,7 @@
 import type { Random } from '@countersign/kernel'
 import type { FloorEntries } from './entries.ts'
 import { KeyedHash, wordOf } from './keyed-hash.ts'
-import { PagedWords, roomFor } from './paged-words.ts'
+import { PAGE_WORDS, PagedWords, roomFor } from './paged-words.ts'
 import { SEGMENTS, segmentOf } from './segments.ts'
 
 const NUMBER_BITS = 26
@@ -22,20 +22,13 @@ const NONE: readonly number[] = Object.freeze([])
 /** What is in a segment while it is laid out anew. One serves all: nothing here is suspended. */
 let moving = new Uint32Array(MIN_SLOTS)
 
-/** Slots of one segment: bits of the hash above, entry number + 1 below; 0 for a free one, of which there always is one. */
-interface Segment {
-  readonly slots: PagedWords
-  used: number
-}
-
 /** Finds entries of a `FloorEntries` that it is told of. */
 export class KeyIndex {
   readonly #entries: FloorEntries
   readonly #hash: KeyedHash
-  readonly #segments: readonly Segment[] = Array.from({ length: SEGMENTS }, () => ({
-    slots: new PagedWords(),
-    used: 0,
-  }))
+  /** By segment: bits of the hash above, entry number + 1 below; 0 for a free slot, of which there always is one. */
+  readonly #slots: readonly PagedWords[] = Array.from({ length: SEGMENTS }, () => new PagedWords())
+  readonly #used = new Uint32Array(SEGMENTS)
   #bytes = SEGMENTS * 4
 
   /** @param entries none of them placed yet. */
@@ -50,32 +43,19 @@ export class KeyIndex {
 
   /** Most bytes in use beyond `bytes` while an entry of this key is placed. */
   bytesToPlace(key: Uint8Array): number {
-    const { slots, used } = this.#segment(segmentOf(key))
-    return isFull(slots, used) ? slotsFor(used + 1) * 4 - slots.bytes : 0
+    const segment = segmentOf(key)
+    return this.#isFull(segment) ? slotsFor(this.count(segment) + 1) * 4 - this.#slotsOf(segment).bytes : 0
   }
 
   /** Entries in a segment. */
   count(segment: number): number {
-    return this.#segment(segment).used
+    return this.#used[segment] as number
   }
 
   /** @returns the number of the entry, or -1. Cost: about 0.1 µs, two cache misses. */
   find(key: Uint8Array, effect: number): number {
-    const w0 = wordOf(key, 0)
-    const w1 = wordOf(key, 1)
-    const w2 = wordOf(key, 2)
-    const w3 = wordOf(key, 3)
-    const { slots } = this.#segment(segmentOf(key))
-    const { length } = slots
-    this.#hash.hash(w0, w1, w2, w3)
-    const tag = this.#hash.high
-    for (let slot = this.#home(length); ; slot = after(slot, length)) {
-      const found = slots.get(slot)
-      if (found === 0) return -1
-      if ((found ^ tag) >>> NUMBER_BITS !== 0) continue
-      const entry = (found & NUMBER) - 1
-      if (this.#entries.isKey(entry, w0, w1, w2, w3) && this.#entries.effect(entry) === effect) return entry
-    }
+    for (const entry of this.entriesOf(key)) if (this.#entries.effect(entry) === effect) return entry
+    return -1
   }
 
   /** @returns the numbers of all entries of a key, in no order; a shared empty array when there are none. */
@@ -84,25 +64,31 @@ export class KeyIndex {
     const w1 = wordOf(key, 1)
     const w2 = wordOf(key, 2)
     const w3 = wordOf(key, 3)
-    const { slots } = this.#segment(segmentOf(key))
+    const slots = this.#slotsOf(segmentOf(key))
     const { length } = slots
     this.#hash.hash(w0, w1, w2, w3)
     const tag = this.#hash.high
     let numbers: number[] | undefined
-    for (let slot = this.#home(length); ; slot = after(slot, length)) {
-      const found = slots.get(slot)
+    let slot = this.#home(length)
+    let page = slots.pageOf(slot)
+    for (;;) {
+      const found = page[slot & (PAGE_WORDS - 1)] as number
       if (found === 0) return numbers ?? NONE
-      if ((found ^ tag) >>> NUMBER_BITS !== 0) continue
-      const entry = (found & NUMBER) - 1
-      if (!this.#entries.isKey(entry, w0, w1, w2, w3)) continue
-      if (numbers === undefined) numbers = [entry]
-      else numbers.push(entry)
+      if ((found ^ tag) >>> NUMBER_BITS === 0) {
+        const entry = (found & NUMBER) - 1
+        if (this.#entries.isKey(entry, w0, w1, w2, w3)) {
+          if (numbers === undefined) numbers = [entry]
+          else numbers.push(entry)
+        }
+      }
+      slot = after(slot, length)
+      if ((slot & (PAGE_WORDS - 1)) === 0) page = slots.pageOf(slot)
     }
   }
 
   /** Calls `visit` with the number of each entry of a segment, in no order; it must not change the index. */
   eachIn(segment: number, visit: (entry: number) => void): void {
-    const { slots } = this.#segment(segment)
+    const slots = this.#slotsOf(segment)
     for (let slot = 0; slot < slots.length; slot++) {
       const found = slots.get(slot)
       if (found !== 0) visit((found & NUMBER) - 1)
@@ -112,15 +98,15 @@ export class KeyIndex {
   /** Takes an entry up. */
   place(entry: number): void {
     const segment = this.#segmentOf(entry)
-    if (isFull(segment.slots, segment.used)) this.#resize(segment, slotsFor(segment.used + 1))
-    this.#put(segment.slots, entry)
-    segment.used++
+    if (this.#isFull(segment)) this.#resize(segment, slotsFor(this.count(segment) + 1))
+    this.#put(this.#slotsOf(segment), entry)
+    this.#used[segment] = this.count(segment) + 1
   }
 
   /** Forgets an entry and moves later ones of its run back, so that no search stops short (no tombstones). */
   vacate(entry: number): void {
     const segment = this.#segmentOf(entry)
-    const { slots } = segment
+    const slots = this.#slotsOf(segment)
     const { length } = slots
     let hole = this.#slotOf(slots, entry)
     for (let next = after(hole, length); slots.get(next) !== 0; next = after(next, length)) {
@@ -131,50 +117,50 @@ export class KeyIndex {
       hole = next
     }
     slots.set(hole, 0)
-    segment.used--
+    this.#used[segment] = this.count(segment) - 1
   }
 
   /** An entry changes its number; it is still to be found at the old one. */
   renumber(entry: number, number: number): void {
-    const { slots } = this.#segmentOf(entry)
+    const slots = this.#slotsOf(this.#segmentOf(entry))
     const slot = this.#slotOf(slots, entry)
     slots.set(slot, (slots.get(slot) & ~NUMBER) | (number + 1))
   }
 
   /** Makes the segments smaller that a large drop has left nearly empty. */
   shrink(): void {
-    for (const segment of this.#segments) {
-      const { length } = segment.slots
-      if (length > MIN_SLOTS && segment.used < length * EMPTIEST) {
-        const smaller = slotsFor(segment.used)
-        if (smaller < length) this.#resize(segment, smaller)
-      }
+    for (const [segment, { length }] of this.#slots.entries()) {
+      const smaller = slotsFor(this.count(segment))
+      if (this.count(segment) < length * EMPTIEST && smaller < length) this.#resize(segment, smaller)
     }
   }
 
   /** @param entries a copy of those that this index is of. */
   clone(entries: FloorEntries, random: Random): KeyIndex {
     const copy = new KeyIndex(entries, random)
-    for (const [number, { slots, used }] of this.#segments.entries()) {
-      const segment = copy.#segment(number)
-      segment.slots.clear(slots.length)
-      segment.used = used
-    }
+    for (const [segment, { length }] of this.#slots.entries()) copy.#slotsOf(segment).clear(length)
+    copy.#used.set(this.#used)
     copy.#bytes = this.#bytes
-    for (let entry = 0; entry < entries.size; entry++) copy.#put(copy.#segmentOf(entry).slots, entry)
+    for (let entry = 0; entry < entries.size; entry++) copy.#put(copy.#slotsOf(copy.#segmentOf(entry)), entry)
     return copy
   }
 
-  #segment(number: number): Segment {
-    return this.#segments[number] as Segment
+  #slotsOf(segment: number): PagedWords {
+    return this.#slots[segment] as PagedWords
   }
 
-  #segmentOf(entry: number): Segment {
-    return this.#segment(this.#entries.keyWord(entry, 0) & 0xff)
+  #segmentOf(entry: number): number {
+    return this.#entries.keyWord(entry, 0) & (SEGMENTS - 1)
+  }
+
+  #isFull(segment: number): boolean {
+    return this.count(segment) + 1 > this.#slotsOf(segment).length * FULLEST
   }
 
   /** Lays a segment out anew in its place. */
-  #resize({ slots, used }: Segment, length: number): void {
+  #resize(segment: number, length: number): void {
+    const slots = this.#slotsOf(segment)
+    const used = this.count(segment)
     if (used > moving.length) moving = new Uint32Array(roomFor(used))
     let count = 0
     for (let slot = 0; slot < slots.length; slot++) {
@@ -213,10 +199,6 @@ export class KeyIndex {
   #home(length: number): number {
     return Math.floor((this.#hash.low >>> 0) * UNIT * length)
   }
-}
-
-function isFull(slots: PagedWords, used: number): boolean {
-  return used + 1 > slots.length * FULLEST
 }
 
 function after(slot: number, length: number): number {

@@ -15,7 +15,7 @@ import {
   type ProducerOrder,
 } from './contract.ts'
 
-/** Jobs of one moment are sealed together and go to partitions in turn. */
+/** Jobs of one moment are sealed together and go to one partition; the partitions take turns. */
 const TICK_MS = 10
 /** Sealed together in what is made beforehand. */
 const TREE = 256
@@ -32,6 +32,7 @@ class Producer {
   readonly #key: SigningKey
   readonly #codec = exposureCatalogue.payloadCodec(PAYLOAD_SCHEMA) as Codec<unknown>
   #made = 0
+  #batches = 0
   #sent = 0
   #perSecond = 0
   #streaming: Promise<void> = Promise.resolve()
@@ -107,11 +108,12 @@ class Producer {
 
   async #append(topic: string, jobs: readonly Job[]): Promise<void> {
     const { name = '', partitions = 1 } = exposureCatalogue.jobTopic(topic) ?? {}
-    const records = jobs.map(({ draft: { key, value }, envelope }, i) => ({
+    const partition = this.#batches++ % partitions
+    const records = jobs.map(({ draft: { key, value }, envelope }) => ({
       key,
       value,
       headers: [[ENVELOPE_HEADER, envelope]] as [string, Buffer][],
-      partition: (this.#made + i) % partitions,
+      partition,
     }))
     await this.#log.append(name, records)
   }

@@ -74,7 +74,12 @@ export class ExposureSite {
         envelopeKeyId: ENVELOPE_KEY,
       }
       say(`exposure: ${CONSUMERS} consumers`)
-      const consumers = Array.from({ length: CONSUMERS }, () => new WorkerProcess('./exposure/consumer.ts'))
+      const consumers = Array.from({ length: CONSUMERS }, () => {
+        return new WorkerProcess(
+          './exposure/consumer.ts',
+          (process.env.BENCH_NODE_OPTIONS ?? '').split(' ').filter(Boolean),
+        )
+      })
       const producer = new WorkerProcess('./exposure/producer.ts')
       ends.push(() => Promise.all([...consumers, producer].map((one) => one.stop())))
       const begun = await Promise.all(

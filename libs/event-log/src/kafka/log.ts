@@ -64,7 +64,8 @@ class OpenKafkaLog implements KafkaLog {
   readonly #clock: Clock
   readonly #producer: RebuildingProducer
   readonly #admin: KafkaAdmin
-  readonly #partitions = new Map<string, number>()
+  /** Asked once, also by appends that begin together: the admin client does not bear many questions at a time. */
+  readonly #partitions = new Map<string, Promise<number>>()
   readonly #queues = new Map<string, AppendQueue>()
   readonly #running = new Running()
   #closed = false
@@ -187,13 +188,16 @@ class OpenKafkaLog implements KafkaLog {
     return queue
   }
 
-  async #partitionCount(topic: string): Promise<number> {
+  #partitionCount(topic: string): Promise<number> {
     const known = this.#partitions.get(topic)
     if (known !== undefined) return known
-    const found = await this.#ask(() => this.#admin.partitions(topic))
-    if (found === null) throw topicUnknown(topic)
-    this.#partitions.set(topic, found)
-    return found
+    const asked = this.#ask(() => this.#admin.partitions(topic)).then((found) => {
+      if (found === null) throw topicUnknown(topic)
+      return found
+    })
+    this.#partitions.set(topic, asked)
+    asked.catch(() => this.#partitions.delete(topic))
+    return asked
   }
 
   async #topicExists(topic: string): Promise<boolean> {
