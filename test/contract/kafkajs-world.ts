@@ -84,6 +84,11 @@ export class KafkajsWorld {
     this.view.changed()
   }
 
+  /** What is `ahead` has to wait from now on, if it has not been judged. */
+  fallBehind(): void {
+    this.#reached = REACHED
+  }
+
   send(messages: readonly Sent[], topic: string = this.topic): Promise<unknown> {
     const id = this.log.schemas.idOf(invoiceExportCodec.name)
     const { tctx } = testClaims()
