@@ -15,7 +15,7 @@ import type { Named } from './names.ts'
 export interface Step {
   /** Epoch milliseconds. */
   readonly at: number
-  /** `queued`, `parked copy`, `dead-lettered copy`, `admitted`, `decided`, or an action of the journey. */
+  /** `queued`, `parked copy`, `dead-lettered copy`, `admitted`, `committed`, `decided`, or an action of the journey. */
   readonly what: string
   /** Topic, partition and offset, or a route. */
   readonly where: string
@@ -72,6 +72,11 @@ function* stepsIn(batch: DecisionBatch, offset: number): Generator<Step> {
     const { outcome, reason, rule, observed } = one
     const words = `${outcome.replace('_', '-')} ${reason} (${rule})`
     yield { ...place, what: 'decided', outcome: observed ? `observed: ${words}` : words }
+  }
+  for (const { offset: of, count, at: by, view_offset: position, not_after: until } of batch.effects) {
+    if (of !== offset) continue
+    const allowed = `${count} checked, the last allowed at ${batch.log_id}:${position} until ${new Date(until).toISOString()}`
+    yield { ...place, at: by, what: 'committed', outcome: by > until ? `${allowed}, late` : allowed }
   }
   if (!batch.allowed.some(({ first, last }) => first <= offset && offset <= last)) return
   const started = phase === 'admitted'
