@@ -26,6 +26,8 @@ export type ConsumerEvent =
       at: number
       outcome: 'done' | 'failed' | 'aborted'
     }
+  /** Told by the handler itself, where it tells: it came to its end and threw nothing. */
+  | { type: 'returned'; consumer: string; class: string; eventId: string; at: number }
   | { type: 'effect'; consumer: string; class: string; eventId: string; at: number; asOf: number }
   | { type: 'checkpoint'; consumer: string; at: number; offset: number; proven: boolean; digest: string }
   | { type: 'state'; consumer: string; at: number; state: 'starting' | 'ready' | 'closed' | 'stopped'; reason?: string }

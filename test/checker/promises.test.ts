@@ -217,6 +217,17 @@ describe('the checker', () => {
     expect(held(2_050, 1_900, false)).toBe(false)
   })
 
+  it('believes handlers that tell of themselves more than what is told of them', () => {
+    const held = (eventId: string): boolean | undefined => {
+      const f = good()
+      const returned = { ...effect, type: 'returned', eventId, at: 1_249 } as const
+      const consumers = [...f.consumers, returned]
+      return check({ ...f, consumers }).find((v) => v.id === 'nothing-invented')?.held
+    }
+    expect(held('e0')).toBe(true)
+    expect(held('another')).toBe(false)
+  })
+
   it('asks for no order of what was parked, and of a retried send where it came first', () => {
     const early = { ...start, at: 1_150, asOf: 1_000, viewOffset: 2 }
     const held = (change: Partial<Facts>): boolean | undefined => {

@@ -31,6 +31,7 @@ function nothingInvented(e: Evidence): Verdict {
   const done = new Set(
     e.facts.consumers.flatMap((c) => (c.type === 'end' && c.outcome === 'done' ? [`${c.class} ${c.eventId}`] : [])),
   )
+  const returned = new Set(e.facts.consumers.flatMap((c) => (c.type === 'returned' ? [`${c.class} ${c.eventId}`] : [])))
   const violations: string[] = []
   let checked = 0
   for (const d of finals(e.facts).values()) {
@@ -38,6 +39,8 @@ function nothingInvented(e: Evidence): Verdict {
     checked++
     const what = `${d.class} ${d.eventId}`
     if (!ran.has(what) || !done.has(what)) violations.push(`${what} is recorded as executed but never ran to its end`)
+    else if (returned.size > 0 && !returned.has(what))
+      violations.push(`${what} is recorded as executed, and its handler says that it did not come to its end`)
   }
   return verdict('nothing-invented', 'what is recorded as executed ran to its end', checked, violations)
 }

@@ -1,4 +1,6 @@
 /** `npm run conservation`: seeded runs on a real Kafka, each judged; or with faults planted in the enforcer. */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type BenchKafka, benchKafka } from '../bench/kafka.ts'
 import { editedBy } from '../identity/edited-source.ts'
@@ -10,13 +12,14 @@ import { Site } from './site.ts'
 const HELP = `Has workers killed, frozen, replaced and failed by the log while they work, on a real Kafka, and judges what
 stands on its topics and in their histories.
 
-  npm run conservation -- [--seeds N] [--from SEED] [--json]
+  npm run conservation -- [--seeds N] [--from SEED] [--facts DIR] [--json]
   npm run conservation -- --planted [--seeds N] [--from SEED] [--only TEXT] [--json]
 
   --seeds N     how many runs (default 10); with --planted, how many at most per fault (default 30)
   --from SEED   first seed (default 1); timing adds its own chance
   --planted     plants each of ${PLANTED.length} faults in the enforcer in turn, and names the first seed that catches it
   --only TEXT   faults whose name contains it
+  --facts DIR   writes the facts of each broken run there, as JSON
   --json        one JSON object on stdout when done
 
 Kafka: KAFKA_BROKERS and SCHEMA_REGISTRY_URL, else the local stack that is up, else one of its own.
@@ -44,7 +47,12 @@ else if (!Number.isInteger(count) || count < 1 || !Number.isInteger(from) || fro
 async function each(kafka: BenchKafka, workerEnv: Record<string, string>, goOn: (r: Result) => boolean): Promise<void> {
   const site = await Site.start({ ...kafka, workerEnv })
   try {
-    for (let seed = from; seed < from + count; seed++) if (!goOn(await run(site, seed))) return
+    for (let seed = from; seed < from + count; seed++) {
+      const result = await run(site, seed)
+      if (values.facts && result.verdicts.some(({ held }) => !held))
+        writeFileSync(join(values.facts, `seed-${seed}.json`), JSON.stringify(result.facts))
+      if (!goOn(result)) return
+    }
   } finally {
     await site.stop()
   }
@@ -97,9 +105,10 @@ async function plantAll(kafka: BenchKafka): Promise<number> {
   const faults: { name: string; seed: number | null; promise: string | null }[] = []
   for (const { name, edits } of PLANTED.filter((planted) => planted.name.includes(values.only ?? ''))) {
     let found: { seed: number; promise: string; violation: string } | null = null
-    await each(kafka, editedBy(edits), ({ seed, verdicts }) => {
+    await each(kafka, editedBy(edits), ({ seed, verdicts, befallen }) => {
       const broken = verdicts.find(({ held }) => !held)
-      if (broken) found = { seed, promise: broken.id, violation: broken.violations[0] ?? '' }
+      const after = befallen.length > 0 ? ` (${befallen.join(', ')})` : ''
+      if (broken) found = { seed, promise: broken.id, violation: `${broken.violations[0]}${after}` }
       return found === null
     })
     const { seed = null, promise = null, violation = '' } = found ?? {}
@@ -118,7 +127,15 @@ function readArguments() {
     const text = { type: 'string' } as const
     const flag = { type: 'boolean', default: false } as const
     return parseArgs({
-      options: { seeds: text, from: { ...text, default: '1' }, only: text, planted: flag, json: flag, help: flag },
+      options: {
+        seeds: text,
+        from: { ...text, default: '1' },
+        only: text,
+        facts: text,
+        planted: flag,
+        json: flag,
+        help: flag,
+      },
     }).values
   } catch (error) {
     console.error(`${(error as Error).message}; see --help`)

@@ -45,6 +45,8 @@ export interface Burst {
 
 export type Ending = 'logout' | 'suspension' | 'affiliation' | 'scope' | 'compromise'
 
+const ENDINGS: readonly Ending[] = ['logout', 'logout', 'suspension', 'affiliation', 'scope', 'compromise']
+
 export interface PlannedRevocation {
   readonly at: number
   readonly ending: Ending
@@ -91,14 +93,16 @@ export function planOf(seed: number): Plan {
   // Each point is the first kill of one seed in as many as there are points.
   const first = KILL_POINTS[seed % KILL_POINTS.length] as KillPoint
   const workers = [workerOf(random, first), ...Array.from({ length: 5 }, () => workerOf(random, null))]
+  const revocations = Array.from({ length: 8 }, (_, i) => ({
+    at: 300 + i * 280 + random.below(200),
+    ending: pick(random, ENDINGS),
+    person: random.below(PEOPLE),
+  }))
+  const bursts = Array.from({ length: BURSTS }, (_, i) => burstOf(random, i))
   return {
     seed,
-    bursts: Array.from({ length: BURSTS }, (_, i) => burstOf(random, i)),
-    revocations: Array.from({ length: 8 }, (_, i) => ({
-      at: 300 + i * 280 + random.below(200),
-      ending: pick(random, ['logout', 'logout', 'suspension', 'affiliation', 'scope', 'compromise']),
-      person: random.below(PEOPLE),
-    })),
+    bursts: [...bursts, ...revocations.map((ending) => underWayAt(ending, random))],
+    revocations,
     workers,
     visitor: chance(0.5) ? { at: 400 + random.below(1_200), forMs: 300 + random.below(900) } : null,
     frozen: chance(0.25) ? { at: 500 + random.below(1_000), worker: 1 } : null,
@@ -135,15 +139,21 @@ function burstOf(random: SeededRandom, index: number): Burst {
   }
 }
 
+/** Slow work of theirs that has just begun when somebody's authority ends, or is about to. */
+function underWayAt({ at, person }: PlannedRevocation, random: SeededRandom): Burst {
+  const slow = { person, workMs: 500 }
+  const jobs = (['done', 'deaf'] as const).map((fate) => ({ ...jobOf(random), ...slow, fate }))
+  return { at: Math.max(0, at - 200), jobs, againAfterMs: null, causal: false }
+}
+
 function jobOf(random: SeededRandom): PlannedJob {
   const luck = random.unit()
   return {
     kind: random.unit() < 0.7 ? 'export' : 'pay',
     person: random.below(PEOPLE),
     key: `invoice-${random.below(KEYS)}`,
-    fate: luck < 0.03 ? 'fails-once' : luck < 0.04 ? 'fails' : luck < 0.05 ? 'permanent' : 'done',
-    // Now and then slow work, so that signals meet it while it runs.
-    workMs: random.unit() < 0.04 ? 400 : random.below(12),
+    fate: luck < 0.03 ? 'fails-once' : luck < 0.04 ? 'fails' : luck < 0.05 ? 'permanent' : luck < 0.1 ? 'deaf' : 'done',
+    workMs: random.unit() < 0.02 ? 300 : random.below(12),
     flaw: null,
   }
 }

@@ -1,5 +1,5 @@
 /** One run: a seed in, verdicts out. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -30,6 +30,8 @@ export interface Result {
   readonly revocations: number
   readonly starts: number
   readonly seconds: number
+  /** What the verdicts stand on. */
+  readonly facts: Facts
 }
 
 /** Runs one seed on a site; runs on one site follow each other. */
@@ -51,6 +53,7 @@ export async function run(site: Site, seed: number): Promise<Result> {
       revocations: facts.revocations.length,
       starts: facts.consumers.filter(({ type }) => type === 'start').length,
       seconds: (performance.now() - began) / 1_000,
+      facts,
     }
   } finally {
     await one.end()
@@ -143,10 +146,14 @@ class Run {
   }
 
   /** Puts one more worker to work; who dies is replaced. */
-  async #hire(): Promise<Worker> {
+  async #hire(): Promise<Worker | undefined> {
     const { crew, sessionTimeoutMs } = this.#site
     const number = this.#shifts++
     const worker = await crew.take()
+    if (this.#over) {
+      crew.giveBack(worker)
+      return
+    }
     const { seed, workers } = this.#plan
     const planned = workers[number] ?? { ...(workers[1] as (typeof workers)[number]), kill: null }
     const history = join(this.#folder, `${number}.history.jsonl`)
@@ -177,6 +184,7 @@ class Run {
 
   async #visit(forMs: number): Promise<void> {
     const worker = await this.#hire()
+    if (!worker) return
     this.befallen.push('another worker joins')
     await sleep(forMs)
     this.befallen.push('and leaves')
@@ -265,6 +273,8 @@ const placeOf = (p: { topic: string; partition: number; offset: number }): strin
 
 /** A line that a killed process did not finish tells of nothing that went on. */
 function historyOf(path: string): ConsumerEvent[] {
+  // Of a worker that was killed before its shift began there is none.
+  if (!existsSync(path)) return []
   return readFileSync(path, 'utf8')
     .split('\n')
     .filter((line) => line.endsWith('}'))

@@ -15,7 +15,7 @@ export interface Place {
 }
 
 /** What becomes of a piece of work in its handler; travels in the payload. */
-export const FATES = ['done', 'fails-once', 'fails', 'permanent'] as const
+export const FATES = ['done', 'fails-once', 'fails', 'permanent', 'deaf'] as const
 export type Fate = (typeof FATES)[number]
 
 /** Exports may finish after a logout and wait for a fresh view; payments may not, park, and commit what is still allowed. */

@@ -41,17 +41,13 @@ const replica = new Replica({
   expectedEntries: 1_000,
 })
 const jobTopics = catalogue.entries.filter(({ role }) => role === 'jobs').map(({ name }) => name)
-let leave: () => Promise<void> = async () => {}
+/** What ends the shift, once it has begun. */
+let leave: Promise<() => Promise<void>> = Promise.resolve(async () => {})
 
 process.on('disconnect', () => process.exit(0))
 process.on('message', (message: ToWorker) => {
-  if (message.type === 'work') {
-    void work(message.shift).then((left) => {
-      leave = left
-    })
-  } else {
-    void leave().then(() => tell({ type: 'left' }))
-  }
+  if (message.type === 'work') leave = work(message.shift)
+  else void leave.then((end) => end()).then(() => tell({ type: 'left' }))
 })
 await replica.start()
 await replica.waitUntil(() => replica.freshness().proven, 60_000)
@@ -84,27 +80,32 @@ async function work(shift: Shift): Promise<() => Promise<void>> {
       },
     },
   })
-  const effect = (eventId: string, asOf: number): void => {
-    const { consumer } = shift
-    const told: ConsumerEvent = { type: 'effect', consumer, class: 'pay', eventId, at: systemClock.now(), asOf }
-    writeSync(history, `${JSON.stringify(told)}\n`)
-    kill.pass('effect committed')
-  }
-  const handle = async (work: Work<InvoiceExport>): Promise<void> => {
-    const { value, event, signal } = work
-    await sleep(Math.ceil(value.work_ms / 2), undefined, { signal })
-    kill.pass('handler halfway')
-    await sleep(Math.floor(value.work_ms / 2), undefined, { signal })
-    if (value.format === 'permanent') throw new PermanentError('not_to_be_done')
-    if (value.format === 'fails' || (value.format === 'fails-once' && event.attempt === 1)) throw new Error('failed')
-    if (event.logical.endsWith('.pay')) work.commitIfAllowed((permit) => effect(event.id, permit.asOf))
-  }
+  const note = (event: ConsumerEvent): void => void writeSync(history, `${JSON.stringify(event)}\n`)
+  const handle =
+    (name: string) =>
+    async (work: Work<InvoiceExport>): Promise<void> => {
+      const { value, event } = work
+      const { format: fate, work_ms } = value
+      const told = { consumer: shift.consumer, class: name, eventId: event.id }
+      // Some do not listen: what they commit is refused all the same.
+      const listening = fate === 'deaf' ? undefined : { signal: work.signal }
+      await sleep(Math.ceil(work_ms / 2), undefined, listening)
+      kill.pass('handler halfway')
+      await sleep(Math.floor(work_ms / 2), undefined, listening)
+      if (fate === 'permanent') throw new PermanentError('not_to_be_done')
+      if (fate === 'fails' || (fate === 'fails-once' && event.attempt === 1)) throw new Error('failed')
+      if (name === 'pay') {
+        work.commitIfAllowed(({ asOf }) => note({ type: 'effect', ...told, at: systemClock.now(), asOf }))
+        kill.pass('effect committed')
+      }
+      note({ type: 'returned', ...told, at: systemClock.now() })
+    }
   const consumer = consumerOf(shift)
   consumer.on(consumer.events.GROUP_JOIN, () => tell({ type: 'joined' }))
   consumer.on(consumer.events.COMMIT_OFFSETS, () => kill.pass('after the commit'))
   await consumer.connect()
   await consumer.subscribe({ topics: jobTopics, fromBeginning: true })
-  const handlers = { export: handle, pay: handle }
+  const handlers = { export: handle('export'), pay: handle('pay') }
   const commit = shift.commits === 'own' && { commit: (offsets: Offsets) => consumer.commitOffsets(offsets) }
   const options = { concurrency: shift.concurrency, ...commit }
   const batches = enforcer.eachBatch(handlers, options)
