@@ -121,9 +121,10 @@ export class Opener {
     const fault = bindingFault(claims.event, context) ?? momentFault(claims, context)
     if (fault !== null) return { ok: false, code: fault }
     const chain = this.#ancestry(claims, context)
-    if ('code' in chain) return chain
-    const relied = claims.relies_on.length === 0 ? NONE : this.#relied(claims, context)
-    return 'code' in relied ? relied : new Good(new Opened(self, chain, relied))
+    if (!isList(chain)) return chain
+    if (claims.relies_on.length === 0) return new Good(new Opened(self, chain, NONE))
+    const relied = this.#relied(claims, context)
+    return isList(relied) ? new Good(new Opened(self, chain, relied)) : relied
   }
 
   /**
@@ -136,7 +137,7 @@ export class Opener {
     if (typeof self === 'string') return { ok: false, code: self }
     if (self.claims.iat > context.now + context.epsilonMs) return { ok: false, code: 'envelope_from_future' }
     const chain = this.#ancestry(self.claims, context)
-    return 'code' in chain ? chain : new Good(new Opened(self, chain, NONE))
+    return isList(chain) ? new Good(new Opened(self, chain, NONE)) : chain
   }
 
   /** The claims and their parents', up to the boundary or to identity. */
@@ -255,6 +256,10 @@ class Opened implements OpenedEnvelope {
     this.scopes = claims.scope
     this.relied = relied
   }
+}
+
+function isList<T>(found: readonly T[] | Refused): found is readonly T[] {
+  return Array.isArray(found)
 }
 
 /** What a step must have in common with one it relies on. */
