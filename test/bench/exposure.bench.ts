@@ -9,6 +9,8 @@ import { atLeast, atMost, type BenchOptions, correct, type Figure, figure } from
 
 const SETTLE_MS = 2_000
 const JOBS_PER_SECOND = 2_000
+/** Not counted: a consumer that has just started is slower, and none stays so. */
+const WARM_PER_SECOND = 50
 
 interface Phase {
   readonly name: 'idle' | 'load' | 'behind'
@@ -30,6 +32,8 @@ export default async function exposure({ quick }: BenchOptions): Promise<readonl
   const revoker = new Revoker(site.identity.url)
   try {
     const figures: Figure[] = []
+    console.error('exposure: warming up')
+    await revoker.revoke(await site.expect(quick ? 100 : 1_000, join(site.folder, 'warm.jsonl')), WARM_PER_SECOND)
     for (const phase of PHASES) {
       console.error(`exposure: ${phase.name}`)
       if (phase.name === 'load') await site.flow(JOBS_PER_SECOND)

@@ -289,8 +289,8 @@ class MemorySnapshots implements SnapshotStore {
     return this.bytes
   }
 
-  async save(bytes: Uint8Array): Promise<void> {
-    this.bytes = Buffer.from(bytes)
+  async save(chunks: readonly Uint8Array[]): Promise<void> {
+    this.bytes = Buffer.concat(chunks)
   }
 }
 
@@ -359,8 +359,8 @@ describe('snapshots', () => {
     try {
       const snapshots = fileSnapshots(join(folder, 'deep', 'view.snapshot'))
       expect(await snapshots.load()).toBeNull()
-      await snapshots.save(Buffer.from('one'))
-      await snapshots.save(Buffer.from('two'))
+      await snapshots.save([Buffer.from('a whole'), Buffer.from(' one')])
+      await snapshots.save([Buffer.from('t'), Buffer.from('wo')])
       expect(await snapshots.load()).toEqual(Buffer.from('two'))
       expect(await readdir(join(folder, 'deep'))).toEqual(['view.snapshot'])
     } finally {

@@ -343,9 +343,8 @@ export class Replica implements SignalsView {
     const state = this.#follower.state()
     if (state === null || snapshots === undefined) return
     this.#nextSnapshot = this.#clock.monotonic() + snapshotEveryMs
-    const bytes = Buffer.concat([...encodeState(state)])
     this.#saving = snapshots
-      .save(bytes)
+      .save([...encodeState(state)])
       .catch((error: unknown) => logger.warn({ error }, 'snapshot not saved'))
       .finally(() => {
         this.#saving = null

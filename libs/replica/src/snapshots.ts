@@ -1,6 +1,5 @@
 /** Where snapshots are kept between runs, as a port, and the file adapter. */
-import { createReadStream } from 'node:fs'
-import { mkdir, open, rename } from 'node:fs/promises'
+import { mkdir, open, readFile, rename } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { MAIN_LOG } from '@countersign/schemas'
 
@@ -8,29 +7,31 @@ import { MAIN_LOG } from '@countersign/schemas'
 export interface SnapshotStore {
   /** @returns the last one saved whole, null for none. */
   load(): Promise<Buffer | null>
-  /** Replaces the kept one, all or nothing. */
-  save(bytes: Uint8Array): Promise<void>
+  /**
+   * Replaces the kept one, all or nothing.
+   * @param chunks its bytes in order; not put together, since a snapshot may be as large as the view.
+   */
+  save(chunks: readonly Uint8Array[]): Promise<void>
 }
 
 /** A store of one file: written beside it, synced, then renamed over it. */
 export function fileSnapshots(path: string): SnapshotStore {
   return {
     async load() {
-      const chunks: Buffer[] = []
       try {
-        for await (const chunk of createReadStream(path)) chunks.push(chunk as Buffer)
+        // Into one buffer of its size, as large as the view: there is no second one beside it.
+        return await readFile(path)
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
         throw error
       }
-      return Buffer.concat(chunks)
     },
-    async save(bytes) {
+    async save(chunks) {
       await mkdir(dirname(path), { recursive: true })
       const beside = `${path}.new`
       const file = await open(beside, 'w', 0o600)
       try {
-        await file.writeFile(bytes)
+        await file.writeFile(chunks)
         await file.sync()
       } finally {
         await file.close()
