@@ -8,6 +8,7 @@ import type { EventLog } from '@countersign/event-log'
 import type { Clock, Random } from '@countersign/kernel'
 import type { Catalogue } from '@countersign/schemas'
 import { type Logger, type Metrics, silentLogger } from '@countersign/telemetry'
+import { type Assess, assessed } from './assessment.ts'
 import { Authority, isFresh } from './authority.ts'
 import { type ContextPolicy, contextFilter } from './context.ts'
 import { Credentials } from './credentials.ts'
@@ -72,6 +73,8 @@ export interface BoundaryOptions {
    */
   readonly maxEnvelopeLifeMs?: number
   readonly contextPolicy?: ContextPolicy
+  /** What is known of device and risk, for job classes that demand it. Without it nothing is. */
+  readonly assess?: Assess
   /** Jobs that may wait for the log, per topic. @defaultValue 10000 */
   readonly maxQueued?: number
   readonly logger?: Logger
@@ -169,9 +172,19 @@ export function createBoundary(options: BoundaryOptions): Boundary {
     return { ok: true, identity }
   }
 
+  /** Assessed only once it is known to be good, and judged again after, since that may have taken a while. */
+  async function admissionOf(presented: Presented, arrival: Arrival): Promise<Admission> {
+    const admission = accept(presented, arrival)
+    const { assess } = options
+    if (!assess || !admission.ok) return admission
+    const { posture, risk } = admission.identity
+    if (posture !== null && risk !== null) return admission
+    return accept(presented, { ...arrival, ...(await assessed(assess, presented.identity, arrival, logger)) })
+  }
+
   async function admitted(credential: Credential, kind: string, arrival: Arrival): Promise<Admission> {
     const found = await credentials.present(credential)
-    const admission = found.ok ? accept(found.presented, arrival) : found
+    const admission = found.ok ? await admissionOf(found.presented, arrival) : found
     report(kind, admission, arrival.requestId)
     return admission
   }

@@ -62,3 +62,10 @@ function truncateIp(ip: string): string | null {
 function truncateAgent(agent: string): string | null {
   return /^[A-Za-z0-9._-]{1,64}/.exec(agent)?.[0].toWellFormed() ?? null
 }
+
+const WORD = /^[a-z0-9][\w.-]{0,63}$/i
+
+/** @returns a word by which a posture or a risk is called; null for anything else. */
+export function wordOf(value: unknown): string | null {
+  return typeof value === 'string' && WORD.test(value) ? value : null
+}

@@ -2,7 +2,7 @@
 import { newHandle, type Random } from '@countersign/kernel'
 import { activeTrace, parseTraceparent, type TraceContext, traceContext } from '@countersign/telemetry'
 import type { Judged } from './authority.ts'
-import type { RequestContextValues } from './context.ts'
+import { type RequestContextValues, wordOf } from './context.ts'
 import { type BoundaryIdentity, deepFreeze, type IdentityTarget, normalScopes } from './identity.ts'
 import type { Presented } from './presented.ts'
 
@@ -18,6 +18,9 @@ export interface Arrival {
   /** W3C Trace Context; a trace begins without. */
   readonly traceparent?: string | undefined
   readonly tracestate?: string | undefined
+  /** Of the device and of the risk, as this process knows them; never from a header. */
+  readonly posture?: string | null | undefined
+  readonly risk?: string | null | undefined
 }
 
 const CORRELATION = /^[\w.:-]{8,128}$/
@@ -51,6 +54,8 @@ export function identityFor(
     correlationId: matching(CORRELATION, correlationId) ?? txn,
     ip,
     userAgent,
+    posture: transaction?.posture ?? wordOf(arrival.posture),
+    risk: transaction?.risk ?? wordOf(arrival.risk),
     details: transaction?.details ?? NONE,
     trace: deepFreeze(traceOf(arrival, random)),
   })

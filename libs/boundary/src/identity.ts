@@ -48,6 +48,9 @@ export interface BoundaryIdentity extends ResolvedIdentity {
   /** As the context policy allows. */
   readonly ip: string | null
   readonly userAgent: string | null
+  /** Of the device, and of the risk, as assessed where the request arrived; null when nobody said. */
+  readonly posture: string | null
+  readonly risk: string | null
   /** What the transaction token said is asked for (`tctx`); empty without one. */
   readonly details: JsonObject
   readonly trace: TraceContext

@@ -1,5 +1,6 @@
 /** For producers: credentials end here, jobs are sealed and sent. Hooks are in `/fastify` and `/express`. */
 export { type Answer, answerOf } from './answer.ts'
+export type { Assess, Assessment } from './assessment.ts'
 export {
   type Admission,
   type Boundary,

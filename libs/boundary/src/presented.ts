@@ -22,6 +22,8 @@ export interface Transaction {
   readonly correlationId: string | null
   readonly ip: string | null
   readonly userAgent: string | null
+  readonly posture: string | null
+  readonly risk: string | null
   readonly details: JsonObject
   readonly context: JsonObject
   /** When the token ends, epoch milliseconds; none made for its identity lives longer. */

@@ -140,6 +140,8 @@ function presentedOf(all: Members): Presented {
       correlationId,
       ip: orNull(text, member(context, 'req_ip')),
       userAgent: orNull(text, member(context, 'user_agent')),
+      posture: orNull(text, member(context, 'posture')),
+      risk: orNull(text, member(context, 'risk')),
       details,
       context,
       until: identity.expiresAt,
@@ -263,11 +265,16 @@ function claimsOf(
 
 /** What is added to a transaction never takes the place of what it said before. */
 function carried(
-  { ip, userAgent }: BoundaryIdentity,
+  { ip, userAgent, posture, risk }: BoundaryIdentity,
   { transaction }: Presented,
   { details, context }: TxnTokenRequest,
 ): { readonly tctx: JsonObject | undefined; readonly rctx: JsonObject | undefined } {
-  const own = { ...(ip !== null && { req_ip: ip }), ...(userAgent !== null && { user_agent: userAgent }) }
+  const own = {
+    ...(ip !== null && { req_ip: ip }),
+    ...(userAgent !== null && { user_agent: userAgent }),
+    ...(posture !== null && { posture }),
+    ...(risk !== null && { risk }),
+  }
   return {
     tctx: unlessEmpty({ ...details, ...transaction?.details }),
     rctx: unlessEmpty({ ...context, ...own, ...transaction?.context }),
