@@ -1,0 +1,111 @@
+/** Deliveries of several topics, commits that are the application’s, and what a group is told. */
+import { NOW } from '@countersign/envelope/testing'
+import type { Clock } from '@countersign/kernel'
+import { FakeClock } from '@countersign/kernel/testing'
+import { defineJobClass } from '@countersign/policy'
+import { describe, expect, it } from 'vitest'
+import type { NextOffset } from './index.ts'
+import { FakeBatch, sealedMessage, stand, TOPIC } from './testing.ts'
+
+const rules = { name: 'export', topic: 'invoices.export', action: 'export' }
+const messages = (n: number) => Array.from({ length: n }, (_, i) => sealedMessage(i))
+
+describe('a map of handlers', () => {
+  const classes = [defineJobClass(rules), defineJobClass({ ...rules, name: 'pay', topic: 'payments.run' })]
+
+  it('takes each topic to its class, and no other topic', async () => {
+    const s = stand({}, { classes })
+    const ran: string[] = []
+    const handle = s.enforcer.eachBatch({
+      export: () => void ran.push('export'),
+      'payments.run': () => void ran.push('pay'),
+    })
+    await handle(new FakeBatch(messages(1)))
+    expect(ran).toEqual(['export'])
+    // Sealed for another topic.
+    await handle(new FakeBatch(messages(1), 'payments.run.v1'))
+    expect(ran).toEqual(['export'])
+    await expect(handle(new FakeBatch(messages(1), 'emails.send.v1'))).rejects.toMatchObject({
+      code: 'ENFORCER_TOPIC_MISMATCH',
+      retriable: false,
+    })
+  })
+
+  it('has one class for a topic', () => {
+    const s = stand({}, { classes: [...classes, defineJobClass({ ...rules, name: 'again' })] })
+    const both = { export: () => {}, again: () => {} }
+    expect(() => s.enforcer.eachMessage(both)).toThrow(expect.objectContaining({ code: 'ENFORCER_CLASS_REPEATED' }))
+  })
+})
+
+describe('a commit of the application', () => {
+  it('is of what has its state, once it has, and of nothing twice', async () => {
+    const s = stand()
+    const committed: NextOffset[][] = []
+    const handle = s.enforcer.eachBatch('export', () => s.clock.sleep(700), {
+      commit: async (offsets) => void committed.push(offsets),
+    })
+    const done = handle(new FakeBatch(messages(3)))
+    await s.clock.advance(5_000)
+    await done
+    expect(committed.flat().map(({ offset }) => offset)).toEqual(['1', '2', '3'])
+    expect(committed[0]).toEqual([{ topic: TOPIC, partition: 3, offset: '1' }])
+  })
+
+  it('that fails gives the delivery back', async () => {
+    const s = stand()
+    const failing = { commit: () => Promise.reject(new Error('no coordinator')) }
+    await expect(s.enforcer.eachBatch('export', () => {}, failing)(new FakeBatch(messages(1)))).rejects.toThrow(
+      'no coordinator',
+    )
+    expect(s.log.states()).toEqual({ 0: 'executed' })
+  })
+
+  it('of a single message is of the next', async () => {
+    const s = stand()
+    const committed: string[] = []
+    const commit = async ([next]: NextOffset[]): Promise<unknown> => committed.push(next?.offset ?? '')
+    const payload = { topic: TOPIC, partition: 0, heartbeat: async () => {}, pause: () => () => {} }
+    await s.enforcer.eachMessage('export', () => {}, { commit })({ ...payload, message: sealedMessage(41) })
+    expect(committed).toEqual(['42'])
+  })
+})
+
+describe('a group', () => {
+  it('is told of a rebalance by its client’s own error', async () => {
+    const s = stand()
+    const batch = new FakeBatch(messages(2))
+    batch.heartbeatFault = Object.assign(new Error('rebalancing'), {
+      name: 'KafkaJSProtocolError',
+      type: 'REBALANCE_IN_PROGRESS',
+    })
+    const failed = expect(s.enforcer.eachBatch('export', () => s.clock.sleep(1_500))(batch)).rejects.toBe(
+      batch.heartbeatFault,
+    )
+    await s.clock.advance(5_000)
+    await failed
+    expect(batch.resolved).toEqual(['0'])
+  })
+
+  it('is asked before the next start when beats were missed', async () => {
+    const inner = new FakeClock()
+    let blockedMs = 0
+    const clock: Clock = {
+      now: () => inner.now() + NOW,
+      monotonic: () => inner.monotonic() + blockedMs,
+      sleep: (ms, signal) => inner.sleep(ms, signal),
+      after: (ms, fn) => inner.after(ms, fn),
+    }
+    const s = stand({}, { clock })
+    const batch = new FakeBatch(messages(2))
+    const ran: number[] = []
+    const handle = s.enforcer.eachBatch('export', ({ event }) => {
+      ran.push(event.offset)
+      // The event loop stands still: no timer has its turn.
+      blockedMs = 60_000
+      batch.heartbeatFault = new Error('the session has passed')
+    })
+    await expect(handle(batch)).rejects.toMatchObject({ code: 'ENFORCER_BATCH_INTERRUPTED' })
+    expect(ran).toEqual([0])
+  })
+})
