@@ -88,10 +88,10 @@ describe('a group', () => {
   })
 
   it('is asked before the next start when beats were missed', async () => {
-    const inner = new FakeClock()
+    const inner = new FakeClock(NOW + 1_000)
     let blockedMs = 0
     const clock: Clock = {
-      now: () => inner.now() + NOW,
+      now: () => inner.now(),
       monotonic: () => inner.monotonic() + blockedMs,
       sleep: (ms, signal) => inner.sleep(ms, signal),
       after: (ms, fn) => inner.after(ms, fn),
