@@ -1,7 +1,16 @@
-/** Two signals logs, each with the tenants it owns: `globex` on `eu`, everybody else on `main`; behind a gateway. */
+/**
+ * Two signals logs, each with the tenants it owns: `globex` on `eu`, everybody else on `main`; behind a gateway, on an
+ * embedded log and on Kafka.
+ */
 import { randomUUID } from 'node:crypto'
-import type { LogRecord } from '@countersign/event-log'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { EventLog, LogRecord } from '@countersign/event-log'
+import { openKafkaLog, provisionKafka } from '@countersign/event-log/kafka'
 import { openSqliteLog } from '@countersign/event-log/sqlite'
+import { systemClock } from '@countersign/kernel'
+import { runProgram } from '@countersign/ops'
 import { readRecord } from '@countersign/replica'
 import {
   catalogue,
@@ -14,30 +23,199 @@ import {
   signalCodec,
   unframe,
 } from '@countersign/schemas'
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { becomes, PASSWORD, Site, until } from '../site.ts'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { down, up } from '../../../infra/stack/index.ts'
+import { kafka } from '../../brokers.ts'
+import { becomes, PASSWORD, Site, type SiteOptions, until } from '../site.ts'
 
 const LOGS = [{ name: 'eu', tenants: ['globex'] }]
 const SIGNALS_LOGS = '{"eu":["globex"]}'
+const ALL = catalogue(exampleJobTopics, { logs: LOGS })
 const TOPICS = { main: 'countersign.signals.v1', eu: 'countersign.signals.eu.v1' }
 
 let site: Site
 /** Of the people made here, by name. */
 const subs: Record<string, unknown> = {}
-beforeAll(async () => {
-  site = await Site.start({ gateways: 1, everywhere: { SIGNALS_LOGS }, identity: { MAX_STALENESS: '3s' } })
-  const both = [
-    { tenant: 'acme', roles: ['accountant'] },
-    { tenant: 'globex', roles: ['accountant'] },
-  ]
-  for (const [name, affiliations] of Object.entries({ dora: both.slice(1), sam: both })) {
-    const email = `${name}@example.com`
-    const made = await site.operate('POST', '/v1/accounts', { email, password: PASSWORD, affiliations })
-    expect(made.status).toBe(201)
-    subs[name] = made.sub
+
+/** Where the logs are. */
+interface Place {
+  readonly name: string
+  readonly begin: () => Promise<Pick<SiteOptions, 'kafka'>>
+  readonly open: () => Promise<EventLog>
+  /** What `ops` finds them by. */
+  readonly env: () => Record<string, string>
+  readonly end: () => Promise<unknown>
+}
+let place: Place
+
+function embedded(): Place {
+  return {
+    name: 'on an embedded log',
+    begin: async () => ({}),
+    open: () => openSqliteLog({ path: site.logPath, catalogue: ALL, create: false }),
+    env: () => ({ COUNTERSIGN_LOG_PATH: site.logPath }),
+    end: async () => {},
   }
-}, 60_000)
-afterAll(() => site?.close())
+}
+
+function onKafka(): Place {
+  // A signals log has one root: what other tests left on a broker they share would be a foreign one.
+  const dir = mkdtempSync(join(tmpdir(), 'countersign-logs-'))
+  const at = { brokers: [] as string[], registryUrl: '', catalogue: ALL, clientId: 'logs', registryDeadlineMs: 20_000 }
+  return {
+    name: 'on Kafka',
+    async begin() {
+      const { brokers, registryUrl } = await up({ brokers: 1, dir })
+      Object.assign(at, { brokers: [...brokers], registryUrl })
+      await provisionKafka({ ...at, windowMs: 86_400_000 })
+      return { kafka: at }
+    },
+    open: () => openKafkaLog(at),
+    env: () => ({ COUNTERSIGN_KAFKA_BROKERS: at.brokers.join(), COUNTERSIGN_REGISTRY_URL: at.registryUrl }),
+    async end() {
+      await down({ dir })
+      rmSync(dir, { recursive: true, force: true })
+    },
+  }
+}
+
+describe.each([embedded(), ...(kafka() === null ? [] : [onKafka()])])('two logs $name', (where) => {
+  beforeAll(async () => {
+    place = where
+    const known = await place.begin()
+    site = await Site.start({ ...known, gateways: 1, everywhere: { SIGNALS_LOGS }, identity: { MAX_STALENESS: '3s' } })
+    const both = [
+      { tenant: 'acme', roles: ['accountant'] },
+      { tenant: 'globex', roles: ['accountant'] },
+    ]
+    for (const [name, affiliations] of Object.entries({ dora: both.slice(1), sam: both })) {
+      const email = `${name}@example.com`
+      const made = await site.operate('POST', '/v1/accounts', { email, password: PASSWORD, affiliations })
+      expect(made.status).toBe(201)
+      subs[name] = made.sub
+    }
+  }, 180_000)
+  afterAll(async () => {
+    await site?.close()
+    await place.end()
+  }, 60_000)
+
+  test('work of the tenants of each log runs, and is decided by its own', async () => {
+    const [ann, dora] = [await login('ann', 'acme'), await login('dora', 'globex')]
+    for (const url of [await pays(ann, 'acme'), await pays(dora, 'globex')]) await becomes(url, { state: 'executed' })
+    const finals = (await decisions()).filter(({ phase }) => phase === 'final')
+    expect(new Set(finals.map(({ log_id }) => logNameOf(log_id)))).toEqual(new Set(['main', 'eu']))
+  })
+
+  test('a logout is told on the log of its tenant alone, and stops the work it left', async () => {
+    const [bob, dora] = [await login('bob', 'acme'), await login('dora', 'globex')]
+    const stopped = await pays(dora, 'globex', '60000')
+    await becomes(stopped, { state: 'admitted' })
+    const [before, others] = [await signalsOf('eu'), await signalsOf('main')]
+    expect((await site.logout(dora)).state).toBe('acknowledged')
+    await becomes(stopped, { state: 'denied', reason: 'revoked_while_running' })
+    expect((await signalsOf('eu')).length).toBe(before.length + 1)
+    expect((await signalsOf('main')).length).toBe(others.length)
+    expect([(await asks(dora, 'globex')).status, (await asks(bob, 'acme')).status]).toEqual([401, 202])
+    expect((await site.logout(bob)).state).toBe('acknowledged')
+    expect((await asks(bob, 'acme')).status).toBe(401)
+    expect((await signalsOf('eu')).length).toBe(before.length + 1)
+  })
+
+  test('somebody in tenants of both is told of on both, in one step, and stopped in both', async () => {
+    const here = await login('sam', 'acme')
+    const there = await login('sam', 'globex')
+    const running = await pays(there, 'globex', '60000')
+    await becomes(running, { state: 'admitted' })
+    const [main, eu] = [await subjectsOf('main'), await subjectsOf('eu')]
+    const id = randomUUID()
+    const asked = { id, target: { kind: 'subject', id: subs.sam }, reason: 'compromise' }
+    const answer = await site.operate('POST', '/v1/revocations', asked)
+    expect(answer).toMatchObject({ state: 'acknowledged', id })
+    const positions = answer.positions as { log_id: string; offset: number }[]
+    expect(positions.map(({ log_id }) => logNameOf(log_id))).toEqual(['main', 'eu'])
+    await becomes(running, { state: 'denied', reason: 'revoked_while_running' })
+    expect((await subjectsOf('main')).length).toBe(main.length + 1)
+    expect((await subjectsOf('eu')).length).toBe(eu.length + 1)
+    expect((await asks(here, 'acme')).status).toBe(401)
+    expect((await asks(there, 'globex')).status).toBe(401)
+  })
+
+  test('each log has its progress, and its metrics', async () => {
+    const told = (): Promise<string[]> =>
+      recordsOf('countersign.progress.v1', ({ value }) => {
+        return logNameOf(progressCodec.decode(unframe(value)?.body ?? Buffer.alloc(0)).log_id)
+      })
+    await until('progress on both', async () => [...new Set(await told())].sort().join() === 'eu,main')
+    const text = await (await fetch(`${site.worker.address}/metrics`)).text()
+    expect(text).toMatch(/^countersign_view_age_seconds\{log="main"\} \d/m)
+    expect(text).toMatch(/^countersign_view_age_seconds\{log="eu"\} \d/m)
+    const identity = await (await fetch(`${site.identity.address}/metrics`)).text()
+    expect(identity).toMatch(/^countersign_outbox_pending\{log="eu"\} 0$/m)
+  })
+
+  test('operators read each log, and have each examined', async () => {
+    const env = { COUNTERSIGN_SIGNALS_LOGS: SIGNALS_LOGS, ...place.env() }
+    const ops = async (...argv: string[]): Promise<{ code: number; out: string[] }> => {
+      const out: string[] = []
+      const terminal = { out: (line: string) => void out.push(line), say: () => {} }
+      const { signal } = new AbortController()
+      return { code: await runProgram({ argv, env, terminal, clock: systemClock, signal }), out }
+    }
+    const root = ['--root-key', site.rootKey.trim(), '-o', 'json']
+    const tail = await ops(
+      'tail',
+      '--signals-log',
+      'eu',
+      '--from',
+      'start',
+      '--until-end',
+      '--kind',
+      'trustbundle',
+      ...root,
+    )
+    expect(JSON.parse(tail.out[0] ?? '{}')).toMatchObject({ signature: 'valid' })
+    const bundle = JSON.parse(tail.out[0] ?? '{}').record
+    expect(logNameOf(bundle.log_id)).toBe('eu')
+    const sealing = bundle.keys.filter(({ use }: { use: string }) => use === 'envelope')
+    expect(sealing.map(({ key_id, tenants }: { key_id: string; tenants: string[] }) => [key_id, tenants])).toEqual([
+      ['api', ['globex']],
+      ['gateway', ['globex']],
+    ])
+    expect((await ops('tail', '--signals-log', 'us', ...root)).code).toBe(2)
+
+    const { code, out } = await ops('doctor', '--window', '1d', ...root)
+    const checks = JSON.parse(out.join('')).checks as { name: string; state: string }[]
+    const state = (name: string): string | undefined => checks.find((check) => check.name === name)?.state
+    expect([code, state('checkpoint (main)'), state('checkpoint (eu)'), state('topics')]).toEqual([0, 'ok', 'ok', 'ok'])
+  }, 30_000)
+
+  test('a tenant that is known is not moved', async () => {
+    for (const moved of ['{}', '{"eu":["globex","acme"]}', '{"us":["globex"]}']) {
+      const failing = site.startNotary({ SIGNALS_LOGS: moved })
+      await expect(failing).rejects.toMatchObject({ code: 'IDENTITY_TENANT_MOVED' })
+    }
+  })
+
+  test('a log that falls silent stops its own tenants alone, also for a consumer that begins meanwhile', async () => {
+    const [ann, dora] = [await login('ann', 'acme'), await login('dora', 'globex')]
+    await site.stopWorker()
+    const [goes, waits] = [await pays(ann, 'acme'), await pays(dora, 'globex')]
+    await site.notary.close()
+    await site.startNotary({ NOTARY_LOGS: 'main' })
+    await until('eu stale at the door', async () => (await asks(dora, 'globex')).status === 503)
+    await site.startWorker()
+    await becomes(goes, { state: 'executed' })
+    await becomes(await pays(ann, 'acme'), { state: 'executed' })
+    await becomes(waits, { state: 'parked' })
+    expect([await site.ready('worker'), await site.ready('api')]).toEqual([true, true])
+
+    await site.notary.close()
+    await site.startNotary()
+    await until('eu fresh at the door', async () => (await asks(dora, 'globex')).status === 202)
+    await becomes(await pays(dora, 'globex'), { state: 'executed' })
+  }, 90_000)
+})
 
 async function login(name: string, tenant: string): Promise<string> {
   const headers = { 'content-type': 'application/json' }
@@ -55,10 +233,9 @@ const asks = (shown: string, tenant: string) =>
 
 /** Records of a topic, all of its partitions. */
 async function recordsOf<T>(topic: string, read: (record: LogRecord, ids: Ids) => T | null): Promise<T[]> {
-  const all = catalogue(exampleJobTopics, { logs: LOGS })
-  const log = await openSqliteLog({ path: site.logPath, catalogue: all, create: false })
+  const log = await place.open()
   const found: T[] = []
-  for (let partition = 0; partition < (all.byName(topic)?.partitions ?? 0); partition++) {
+  for (let partition = 0; partition < (ALL.byName(topic)?.partitions ?? 0); partition++) {
     const { start, end } = await log.bounds(topic, partition)
     for await (const chunk of log.read({ topic, partition, from: start, to: end }))
       for (const record of chunk) found.push(...[read(record, log.schemas)].filter((one) => one !== null))
@@ -78,83 +255,3 @@ const decisions = (): Promise<DecisionBatch[]> =>
 
 const subjectsOf = async (log: keyof typeof TOPICS): Promise<string[]> =>
   (await signalsOf(log)).filter(({ target }) => target.kind === 'subject').map(({ target }) => target.id)
-
-test('work of the tenants of each log runs, and is decided by its own', async () => {
-  const [ann, dora] = [await login('ann', 'acme'), await login('dora', 'globex')]
-  for (const url of [await pays(ann, 'acme'), await pays(dora, 'globex')]) await becomes(url, { state: 'executed' })
-  const finals = (await decisions()).filter(({ phase }) => phase === 'final')
-  expect(new Set(finals.map(({ log_id }) => logNameOf(log_id)))).toEqual(new Set(['main', 'eu']))
-})
-
-test('a logout is told on the log of its tenant alone, and stops the work it left', async () => {
-  const [bob, dora] = [await login('bob', 'acme'), await login('dora', 'globex')]
-  const [kept, stopped] = [await pays(bob, 'acme', '60000'), await pays(dora, 'globex', '60000')]
-  for (const url of [kept, stopped]) await becomes(url, { state: 'admitted' })
-  const [before, others] = [await signalsOf('eu'), await signalsOf('main')]
-  expect((await site.logout(dora)).state).toBe('acknowledged')
-  await becomes(stopped, { state: 'denied', reason: 'revoked_while_running' })
-  expect(await (await fetch(kept)).json()).toMatchObject({ state: 'admitted' })
-  expect((await signalsOf('eu')).length).toBe(before.length + 1)
-  expect((await signalsOf('main')).length).toBe(others.length)
-  expect((await asks(dora, 'globex')).status).toBe(401)
-  expect((await site.logout(bob)).state).toBe('acknowledged')
-  await becomes(kept, { state: 'denied', reason: 'revoked_while_running' })
-})
-
-test('somebody in tenants of both is told of on both, in one step, and stopped in both', async () => {
-  const here = await login('sam', 'acme')
-  const there = await login('sam', 'globex')
-  const running = [await pays(here, 'acme', '60000'), await pays(there, 'globex', '60000')]
-  for (const url of running) await becomes(url, { state: 'admitted' })
-  const [main, eu] = [await subjectsOf('main'), await subjectsOf('eu')]
-  const id = randomUUID()
-  const asked = { id, target: { kind: 'subject', id: subs.sam }, reason: 'compromise' }
-  const answer = await site.operate('POST', '/v1/revocations', asked)
-  expect(answer).toMatchObject({ state: 'acknowledged', id })
-  const positions = answer.positions as { log_id: string; offset: number }[]
-  expect(positions.map(({ log_id }) => logNameOf(log_id))).toEqual(['main', 'eu'])
-  for (const url of running) await becomes(url, { state: 'denied', reason: 'revoked_while_running' })
-  expect((await subjectsOf('main')).length).toBe(main.length + 1)
-  expect((await subjectsOf('eu')).length).toBe(eu.length + 1)
-  expect((await asks(here, 'acme')).status).toBe(401)
-  expect((await asks(there, 'globex')).status).toBe(401)
-})
-
-test('each log has its progress, and its metrics', async () => {
-  const told = (): Promise<string[]> =>
-    recordsOf('countersign.progress.v1', ({ value }) => {
-      return logNameOf(progressCodec.decode(unframe(value)?.body ?? Buffer.alloc(0)).log_id)
-    })
-  await until('progress on both', async () => [...new Set(await told())].sort().join() === 'eu,main')
-  const text = await (await fetch(`${site.worker.address}/metrics`)).text()
-  expect(text).toMatch(/^countersign_view_age_seconds\{log="main"\} \d/m)
-  expect(text).toMatch(/^countersign_view_age_seconds\{log="eu"\} \d/m)
-  const identity = await (await fetch(`${site.identity.address}/metrics`)).text()
-  expect(identity).toMatch(/^countersign_outbox_pending\{log="eu"\} 0$/m)
-})
-
-test('a tenant that is known is not moved', async () => {
-  for (const moved of ['{}', '{"eu":["globex","acme"]}', '{"us":["globex"]}']) {
-    const failing = site.startNotary({ SIGNALS_LOGS: moved })
-    await expect(failing).rejects.toMatchObject({ code: 'IDENTITY_TENANT_MOVED' })
-  }
-})
-
-test('a log that falls silent stops its own tenants alone, also for a consumer that begins meanwhile', async () => {
-  const [ann, dora] = [await login('ann', 'acme'), await login('dora', 'globex')]
-  await site.stopWorker()
-  const [goes, waits] = [await pays(ann, 'acme'), await pays(dora, 'globex')]
-  await site.notary.close()
-  await site.startNotary({ NOTARY_LOGS: 'main' })
-  await until('eu stale at the door', async () => (await asks(dora, 'globex')).status === 503)
-  await site.startWorker()
-  await becomes(goes, { state: 'executed' })
-  await becomes(await pays(ann, 'acme'), { state: 'executed' })
-  await becomes(waits, { state: 'parked' })
-  expect([await site.ready('worker'), await site.ready('api')]).toEqual([true, true])
-
-  await site.notary.close()
-  await site.startNotary()
-  await until('eu fresh at the door', async () => (await asks(dora, 'globex')).status === 202)
-  await becomes(await pays(dora, 'globex'), { state: 'executed' })
-}, 90_000)
