@@ -2,7 +2,9 @@
 import { generateKeyPairSync, sign } from 'node:crypto'
 import { MAX_TXN_TOKEN_LIFE_MS } from '@countersign/envelope'
 import { NOW, testAuthority } from '@countersign/envelope/testing'
+import { FakeClock } from '@countersign/kernel/testing'
 import { describe, expect, test } from 'vitest'
+import { FakeView } from '../testing.ts'
 import { fastifyEnforce } from './fastify.ts'
 import { authority, CLAIMS, S, SESSION, token, world } from './testing-requests.ts'
 
@@ -43,6 +45,36 @@ describe('an enforcer of requests', () => {
     const headers = { 'txn-token': token({ exp: S + MAX_TXN_TOKEN_LIFE_MS / 1000 }) }
     const verdict = await w.http.judge('payment', { headers, rawHeaders: ['txn-token', headers['txn-token']] })
     expect(verdict).toMatchObject({ ok: false, reason: 'txn_token_expired' })
+  })
+
+  test('judges each tenant by the log that owns it, its keys and its freshness', async () => {
+    const eu = testAuthority(8)
+    const clock = new FakeClock(NOW + 1_000)
+    const [main, other] = [new FakeView(clock), new FakeView(clock)]
+    other.keys = eu.ring
+    const byTenant = {
+      views: [main, other],
+      logs: ['main', 'eu'],
+      viewOf: (tenant: string) => (tenant === 'acme' ? other : main),
+      isElsewhere: ({ log_id }: { log_id: string }, tenant: string) => (log_id === 'eu.log') !== (tenant === 'acme'),
+    }
+    const { http } = world({}, { replica: Object.assign(new FakeView(clock), { byTenant, keys: null }) })
+    const position = { log_id: 'eu.log', offset: 41 }
+    const judged = async (text: string): Promise<string> => {
+      const verdict = await http.judge('payment', { headers: { 'txn-token': text }, rawHeaders: ['txn-token', text] })
+      return verdict.ok ? verdict.work.identity.tenant : verdict.reason
+    }
+    expect(await judged(token({ position }, eu.keys.envelope))).toBe('acme')
+    // By a key of the other log, or with its position, nobody speaks for this tenant.
+    expect(await judged(token({ position }))).toBe('txn_token_key_tenant')
+    expect(await judged(token({}, eu.keys.envelope))).toBe('position_other_log')
+    main.raise(SESSION, 'reason:logout', NOW + 5_000)
+    main.fresh = { ...main.fresh, ageMs: 60_000 }
+    expect(await judged(token({ position }, eu.keys.envelope))).toBe('acme')
+    other.raise(SESSION, 'reason:logout', NOW + 5_000)
+    expect(await judged(token({ position }, eu.keys.envelope))).toBe('revoked_logout')
+    other.keys = null
+    expect(await judged(token({ position }, eu.keys.envelope))).toBe('view_stale')
   })
 
   test('takes those of identity by its keys, where it issues some', async () => {

@@ -141,12 +141,12 @@ export function createHttpEnforcer(options: HttpEnforcerOptions): HttpEnforcer {
     if (unknown === 'txn_token_key_unknown' || unknown === 'txn_token_header_refused') {
       const result = await tokens.openByIssuer(token)
       if (result.ok) return result.opened
-      // Keys come over the log: a view that is not fresh may lack this one.
-      for (const view of views()) {
-        const stale = staleness(rules, view)
-        if (stale && result.code === 'txn_token_key_unknown') return stale
-      }
-      return refusedToken(result.code === 'txn_token_key_unknown' ? unknown : result.code)
+      if (result.code !== 'txn_token_key_unknown') unknown = result.code
+    }
+    // Keys come over the log: a view that is not fresh may lack the one it needs.
+    for (const view of views()) {
+      const stale = staleness(rules, view)
+      if (stale) return stale
     }
     return refusedToken(unknown)
   }
