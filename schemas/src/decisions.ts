@@ -12,7 +12,10 @@ const older = olderVersions(decisionBatchCodec)
  * @param schemas of the log it was read from.
  * @returns null for what is no record of decisions, and for one of a version not known here.
  */
-export function readDecisions(value: Uint8Array | null, schemas: Pick<SchemaIdTable, 'schemaOf'>): DecisionBatch | null {
+export function readDecisions(
+  value: Uint8Array | null,
+  schemas: Pick<SchemaIdTable, 'schemaOf'>,
+): DecisionBatch | null {
   const framed = unframe(value)
   const schema = framed && schemas.schemaOf(framed.id)
   if (!framed || schema?.name !== decisionBatchCodec.name) return null
