@@ -121,3 +121,9 @@ test('nothing a caller sends says anything of posture or risk', async () => {
   const admission = await boundary.admit({ method: 'POST', headers, rawHeaders: Object.entries(headers).flat() })
   expect(admission).toMatchObject({ ok: true, identity: { posture: null, risk: null } })
 })
+
+test('what is no word of a class is not handed on', async () => {
+  const cookie = (await site.login('ann')).split('=')[1] ?? ''
+  const odd = await boundary.present({ cookie }, { userAgent: 'odd' })
+  expect(odd).toMatchObject({ ok: true, identity: { posture: null, risk: 'low' } })
+})
