@@ -7,7 +7,7 @@ import type { Source } from './delivered.ts'
 import { batchInterrupted, miswired, nameOf } from './errors.ts'
 import type { Item } from './item.ts'
 import type { ClassParts } from './parts.ts'
-import { MOVED, Pulse, REBALANCING, STOPPING } from './pulse.ts'
+import { type Heard, MOVED, Pulse, REBALANCING, STOPPING } from './pulse.ts'
 import { tracedDelivery } from './tracing.ts'
 import type { GivenBack } from './waiting.ts'
 import type { Handler } from './work.ts'
@@ -44,6 +44,7 @@ export function consuming<T>(
   handler: Handler<T>,
   { active, isStopping }: Consumption,
   { concurrency = 1, commit }: ConsumeOptions = {},
+  heard: Heard = { at: parts.settings.clock.monotonic() },
 ): (source: Source) => Promise<readonly Item[]> {
   const { settings, admission, waiting } = parts
   const { rules } = admission
@@ -63,7 +64,7 @@ export function consuming<T>(
       return []
     }
     const before = group ? waiting.take(topic, partition) : waitedBefore(source)
-    const pulse = new Pulse(source.membership, clock, heartbeatMs)
+    const pulse = new Pulse(source.membership, clock, heartbeatMs, heard)
     const role = catalogue.byName(topic)?.role
     const delivery = {
       ...source,

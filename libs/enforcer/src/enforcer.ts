@@ -119,11 +119,12 @@ export function createEnforcer(options: EnforcerOptions): Enforcer {
   /** @returns what takes the deliveries of each logical topic. */
   function routes(handlers: Handlers, options?: ConsumeOptions): (source: Source) => Promise<unknown> {
     const byTopic = new Map<string, (source: Source) => Promise<unknown>>()
+    const heard = { at: clock.monotonic() }
     for (const [name, handler] of Object.entries(handlers)) {
       const parts = classFor(name)
       const { topic } = parts.admission.rules
       if (byTopic.has(topic)) throw miswired('ENFORCER_CLASS_REPEATED', `two classes for ${topic} in one consumer`)
-      byTopic.set(topic, consuming(parts, handler, consumption, options))
+      byTopic.set(topic, consuming(parts, handler, consumption, options, heard))
     }
     return async (source) => {
       const take = byTopic.get(settings.catalogue.logicalOf(source.topic) ?? '')

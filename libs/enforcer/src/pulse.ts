@@ -17,6 +17,11 @@ export const STOPPING = 'the consumer is stopping'
 export const MOVED = 'the position was changed'
 export const REBALANCING = 'the group is rebalancing'
 
+/** When the group last answered a member, monotonic milliseconds; shared by all of its deliveries. */
+export interface Heard {
+  at: number
+}
+
 /** Given, since an abort without a reason makes an exception with a stack, for every batch. */
 const FINISHED = 'finished'
 
@@ -29,15 +34,15 @@ export class Pulse {
   readonly #membership: Membership
   readonly #clock: Clock
   readonly #everyMs: number
-  #lastBeat: number
+  readonly #heard: Heard
   readonly #interrupted = new AbortController()
   readonly #finished = new AbortController()
 
-  constructor(membership: Membership, clock: Clock, everyMs: number) {
+  constructor(membership: Membership, clock: Clock, everyMs: number, heard: Heard = { at: clock.monotonic() }) {
     this.#membership = membership
     this.#clock = clock
     this.#everyMs = everyMs
-    this.#lastBeat = clock.monotonic()
+    this.#heard = heard
     void this.#run()
   }
 
@@ -61,19 +66,21 @@ export class Pulse {
   }
 
   /**
-   * Whether beats were missed: the event loop was blocked, and the timer has not had its turn. The group may have given
-   * the partition to another meanwhile, so ask it before anything else is started.
+   * Whether the group has not answered for a while: the event loop was blocked, and the timer has not had its turn; or it
+   * has answered another delivery that this is no member any more. It may have given the partition to somebody else, so ask
+   * before anything is started.
    */
   get overdue(): boolean {
-    return this.#clock.monotonic() - this.#lastBeat > 2 * this.#everyMs
+    return this.#clock.monotonic() - this.#heard.at > 2 * this.#everyMs
   }
 
   /** One beat now. A member that is no longer one is interrupted. */
   async beat(): Promise<void> {
-    this.#lastBeat = this.#clock.monotonic()
+    this.#heard.at = this.#clock.monotonic()
     try {
       await this.#membership.heartbeat()
     } catch (cause) {
+      this.#heard.at = Number.NEGATIVE_INFINITY
       this.interrupt(REBALANCING, cause)
     }
   }
