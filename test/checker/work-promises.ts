@@ -40,9 +40,13 @@ function inOrder(e: Evidence): Verdict {
   const parked = new Set(e.facts.setAside.flatMap(({ kind, origin }) => (kind === 'park' ? [origin] : [])))
   const violations: string[] = []
   let checked = 0
-  for (const { name, topic } of e.classes.values()) {
+  for (const rules of e.classes.values()) {
+    const { name, topic } = rules
+    // What one consumer denied and lost with it, another may yet run whose view is behind, and fresh enough.
+    const hit = (p: Produced): boolean =>
+      p.identity !== null && objection(p.identity, rules, e.facts.signals, 0, e.facts.epsilonMs) !== null
     const lanes = Map.groupBy(
-      e.facts.produced.filter((p) => p.key !== null && p.eventId !== null && e.isOf(p, topic) && !parked.has(place(p))),
+      e.facts.produced.filter((p) => p.key !== null && e.isOf(p, topic) && !parked.has(place(p)) && !hit(p)),
       (p) => `${p.partition} ${p.key}`,
     )
     for (const [lane, all] of lanes) {

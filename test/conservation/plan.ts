@@ -142,7 +142,10 @@ function burstOf(random: SeededRandom, index: number): Burst {
 /** Slow work of theirs that has just begun when somebody's authority ends, or is about to. */
 function underWayAt({ at, person }: PlannedRevocation, random: SeededRandom): Burst {
   const slow = { person, workMs: 500 }
-  const jobs = (['done', 'deaf'] as const).map((fate) => ({ ...jobOf(random), ...slow, fate }))
+  const jobs = [
+    { ...jobOf(random), ...slow, fate: 'done' as const },
+    { ...jobOf(random), ...slow, kind: 'pay' as const, fate: 'deaf' as const },
+  ]
   return { at: Math.max(0, at - 200), jobs, againAfterMs: null, causal: false }
 }
 

@@ -95,7 +95,7 @@ export const PLANTED: readonly Planted[] = [
         "const decision = judged.opened && judge.decide(judged, 'running')",
         'const decision = null',
       ),
-      ...edit('effects.ts', 'if (run.revoked) return refuse', 'if (run.over) return refuse'),
+      ...edit('effects.ts', 'if (run.revokedBy !== null) return refuse', 'if (run.over) return refuse'),
       ...edit('effects.ts', 'if (run.ended) return refuse', 'if (run.over) return refuse'),
     ],
   },

@@ -4,13 +4,13 @@ import { topicSpecs } from '@countersign/event-log'
 import { openKafkaLog, provisionKafka } from '@countersign/event-log/kafka'
 import { systemRandom } from '@countersign/kernel'
 import type { Catalogue } from '@countersign/schemas'
-import { type Admin, Kafka, logLevel } from 'kafkajs'
+import kafkajs, { type Admin, Kafka, logLevel } from 'kafkajs'
 import { Crew } from './crew.ts'
 import { Identity } from './identity.ts'
 import { ownTopics, type Place, topicsOf } from './topics.ts'
 import { Watcher } from './watcher.ts'
 
-/** What the local stack allows; a broker as it is shipped allows no less than six seconds. */
+/** Of a worker in its group, where the broker allows as little: the local stack does, one as it is shipped asks for six seconds. */
 const SESSION_MS = 1_200
 const WINDOW_MS = 3_600_000
 const SPARES = 2
@@ -29,13 +29,13 @@ export class Site {
   readonly identity: Identity
   readonly watcher: Watcher
   readonly crew: Crew
-  readonly sessionTimeoutMs: number = SESSION_MS
+  readonly sessionTimeoutMs: number
   readonly #client: Kafka
   readonly #admin: Admin
   #runs = 0
 
   private constructor(
-    parts: Pick<Site, 'place' | 'catalogue' | 'log' | 'identity' | 'watcher' | 'crew'>,
+    parts: Pick<Site, 'place' | 'catalogue' | 'log' | 'identity' | 'watcher' | 'crew' | 'sessionTimeoutMs'>,
     client: Kafka,
     admin: Admin,
   ) {
@@ -45,6 +45,7 @@ export class Site {
     this.identity = parts.identity
     this.watcher = parts.watcher
     this.crew = parts.crew
+    this.sessionTimeoutMs = parts.sessionTimeoutMs
     this.#client = client
     this.#admin = admin
   }
@@ -63,7 +64,8 @@ export class Site {
     const client = new Kafka({ brokers: [...brokers], clientId: site, logLevel: logLevel.NOTHING })
     const admin = client.admin()
     await admin.connect()
-    return new Site({ place, catalogue, log, identity, watcher, crew }, client, admin)
+    const sessionTimeoutMs = Math.max(SESSION_MS, await leastSession(admin))
+    return new Site({ place, catalogue, log, identity, watcher, crew, sessionTimeoutMs }, client, admin)
   }
 
   /** Where each watched partition ends now, by `topic/partition`. */
@@ -133,4 +135,15 @@ export class Site {
     const topics = (await this.#admin.listTopics()).filter((topic) => topic.startsWith(this.place.site))
     await this.#admin.deleteTopics({ topics })
   }
+}
+
+/** The shortest session that the broker allows, milliseconds. */
+async function leastSession(admin: Admin): Promise<number> {
+  const { brokers } = await admin.describeCluster()
+  const name = String(brokers[0]?.nodeId)
+  const { resources } = await admin.describeConfigs({
+    includeSynonyms: false,
+    resources: [{ type: kafkajs.ConfigResourceTypes.BROKER, name, configNames: ['group.min.session.timeout.ms'] }],
+  })
+  return Number(resources[0]?.configEntries[0]?.configValue ?? 0)
 }
