@@ -3,7 +3,7 @@ import { FakeClock } from '@countersign/kernel/testing'
 import type { OutboxPort, OutboxRow } from '@countersign/session-store'
 import { silentLogger } from '@countersign/telemetry'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { Delivery } from './outbox.ts'
+import { Deliveries, Delivery } from './outbox.ts'
 
 /** Rows in memory: what delivery asks of the outbox, and no more. */
 class Rows {
@@ -125,4 +125,42 @@ it('tells who waits that another process has delivered', async () => {
   await clock.advance(1000)
   expect(await settled).toBe(true)
   expect(sent).toEqual([])
+})
+
+it('to several logs is settled when each has said so, and one that is away holds up no other', async () => {
+  const own = new Rows()
+  const reached: string[] = []
+  const log = {
+    schemas: { idOf: () => 1 },
+    append: async (topic: string, records: readonly NewRecord[]) => {
+      if (fails) throw new Error('away')
+      reached.push(topic)
+      return records.map((_, i) => ({ partition: 0, offset: i, timestamp: clock.now() }))
+    },
+  }
+  const parts = { store: own as unknown as OutboxPort, log: log as unknown as EventLog, clock, logger: silentLogger }
+  const other = new Delivery({ ...parts, topic: 'eu', epsilonMs: 250, pollMs: 1000, keyInForce: () => true })
+  const main = delivery
+  const both = new Deliveries([main, other])
+  both.start()
+  // Sequences go over both: 1 is for the first log, 2 for the second.
+  rows.add(clock.now())
+  own.rows.push({ ...(rows.rows[0] as OutboxRow), seq: 2 })
+  const acknowledge = own.acknowledge.bind(own)
+  own.acknowledge = (acks) => acknowledge(acks.map((ack) => ({ ...ack, seq: ack.seq - 1 })))
+
+  const settled = both.settled([1, 2], 1000)
+  await clock.advance(0)
+  expect(await settled).toBe(true)
+  expect([sent, reached]).toEqual([[1], ['eu']])
+
+  fails = true
+  own.rows[0] = { ...(own.rows[0] as OutboxRow), state: 'pending' }
+  const late = both.settled([2], 1000)
+  await clock.advance(1000)
+  expect(await late).toBe(false)
+  fails = false
+  const stopped = both.stop()
+  await clock.advance(5000)
+  await stopped
 })

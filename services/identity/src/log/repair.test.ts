@@ -3,7 +3,7 @@ import { testAuthority } from '@countersign/envelope/testing'
 import type { EventLog, LogRecord } from '@countersign/event-log'
 import { FakeClock } from '@countersign/kernel/testing'
 import { SIGNALS_TOPIC, writeRecord } from '@countersign/replica'
-import { exampleCatalogue, type Signal, signalCodec } from '@countersign/schemas'
+import { catalogue, exampleCatalogue, type Signal, signalCodec } from '@countersign/schemas'
 import type { Ending, LostSignal, SessionStore } from '@countersign/session-store'
 import { silentLogger } from '@countersign/telemetry'
 import { expect, it } from 'vitest'
@@ -56,4 +56,42 @@ it('raises every tenant for a sequence the log lacks, however many were written 
   expect(await endingsFor(3, [1, 2, 3, 4])).toHaveLength(0)
   expect(await endingsFor(3, [1, 3])).toHaveLength(1)
   expect(await endingsFor(3, [1, 3, 4])).toHaveLength(1)
+})
+
+it('looks for what was lost on every log, and keeps each row for the log it was found on', async () => {
+  const topics: Record<string, readonly number[]> = {
+    'countersign.signals.v1': [1, 3],
+    'countersign.signals.eu.v1': [2, 4],
+  }
+  let adopted: readonly LostSignal[] = []
+  let raised: readonly Ending[] = []
+  const store: Partial<SessionStore> = {
+    highestSeq: async () => 0,
+    tenants: async () => ['acme'],
+    adopt: async (lost: readonly LostSignal[], _seen: number, endings: readonly Ending[]) => {
+      adopted = lost
+      raised = endings
+    },
+  }
+  const log: Partial<EventLog> = {
+    schemas,
+    bounds: async (topic) => ({ start: 0, end: topics[topic]?.length ?? 0 }),
+    read: async function* ({ topic }) {
+      yield (topics[topic] ?? []).map(recordOf)
+    },
+  }
+  const keysOf = { ring: () => ring, fresh: true }
+  const several = { views: [keysOf, keysOf], viewOf: () => keysOf }
+  const view = { floors: () => [], outboxSeq: 4, started: true, keyInForce: true, ring: () => null, byTenant: several }
+  const logs = catalogue([], { logs: [{ name: 'eu', tenants: ['acme'] }] })
+  const parts = { store, log, view, catalogue: logs, clock, logger: silentLogger, delivery: { kick: () => {} } }
+  await repairer(parts as unknown as RepairOptions)()
+  expect(adopted.map(({ signal, log: of }) => [signal.seq, of])).toEqual([
+    [1, undefined],
+    [2, 'eu'],
+    [3, undefined],
+    [4, 'eu'],
+  ])
+  // Nothing is missing over all of them, though each of them lacks some.
+  expect(raised).toEqual([])
 })
