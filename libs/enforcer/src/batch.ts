@@ -116,7 +116,8 @@ class Chunk<T> {
     try {
       await this.#runAll(admitted)
     } finally {
-      pulse.onBeat = () => {}
+      // Not one made here: it would hold all of the batch for as long as the pulse is held.
+      pulse.onBeat = NOTHING
     }
     await this.#ledger.flush()
     if (this.#ledger.complete) return null
@@ -303,6 +304,7 @@ class Chunk<T> {
   }
 }
 
+const NOTHING = (): void => {}
 const NOT_YET = 'parked work cannot be judged yet'
 
 /** One lane per key, in order of first appearance; what has no key has no order to keep. */
