@@ -76,9 +76,9 @@ export class Pulse {
 
   /** One beat now. A member that is no longer one is interrupted. */
   async beat(): Promise<void> {
-    this.#heard.at = this.#clock.monotonic()
     try {
       await this.#membership.heartbeat()
+      this.#heard.at = this.#clock.monotonic()
     } catch (cause) {
       this.#heard.at = Number.NEGATIVE_INFINITY
       this.interrupt(REBALANCING, cause)

@@ -35,7 +35,7 @@ test.skipIf(kafka() === null)(
       consumer.on('consumer.group_join', () => void joins++)
       await consumer.run({
         partitionsConsumedConcurrently: 1 + pick(3),
-        eachBatch: enforcer.eachBatch<InvoiceExport>(world.topic, handler, { concurrency: 1 + pick(3) }),
+        eachBatch: enforcer.eachBatch<InvoiceExport>(world.topic, handler),
       })
       const leave = async (): Promise<void> => void (await Promise.all([enforcer.stop(2_000), consumer.disconnect()]))
       members.push({ consumer, leave })
