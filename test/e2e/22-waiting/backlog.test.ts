@@ -8,7 +8,7 @@ import { KafkajsWorld } from '../../contract/kafkajs-world.ts'
 const BACKLOG = 1_000_000
 const PARTITIONS = 4
 /** kafkajs takes the longer for a message the more go with it. */
-const REQUEST = 1_000
+const REQUEST = 500
 const SOON = { timeout: 60_000, interval: 100 }
 /** What kafkajs fetches at once, by default, for several partitions, and some room for what the test itself does. */
 const ROOM = 128 * 1024 * 1024
