@@ -134,10 +134,11 @@ function deadForCause(e: Evidence): Verdict {
   const failed = new Set(e.facts.consumers.flatMap((c) => (isFailure(c) ? [`${c.class} ${c.eventId}`] : [])))
   const violations: string[] = []
   let checked = 0
-  for (const [at, d] of e.facts.flawed === null ? [] : finals(e.facts)) {
-    if (d.outcome !== 'dead_lettered') continue
+  for (const [at, d] of finals(e.facts)) {
+    const byHandler = d.reason.startsWith('handler_')
+    if (d.outcome !== 'dead_lettered' || (e.facts.flawed === null && !byHandler)) continue
     checked++
-    const tried = d.reason.startsWith('handler_') && failed.has(`${d.class} ${d.eventId}`)
+    const tried = byHandler && failed.has(`${d.class} ${d.eventId}`)
     if (!tried && !flawed.has(at))
       violations.push(`${at} is dead-lettered as ${d.reason}, and nothing was wrong with it`)
   }

@@ -9,9 +9,9 @@ import { type Result, run } from './run.ts'
 import { Site } from './site.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
-const SEEDS = [1, 2, 3]
+const SEEDS = [1, 2]
 /** Caught by almost every run. */
-const SAMPLE = ['judge once, when fetched', 'dead-letter without a copy']
+const SAMPLE = ['run before the admission is recorded', 'dead-letter without a copy']
 
 async function runs(seeds: readonly number[], edits: Planted['edits'] = []): Promise<Result[]> {
   const { brokers, registryUrl } = kafka() ?? { brokers: [], registryUrl: '' }

@@ -67,8 +67,8 @@ export const PLANTED: readonly Planted[] = [
     edits: [
       {
         file: 'services/identity/src/oauth/refresh.ts',
-        find: "id: derivedId('token_reuse', handle),",
-        replace: "id: derivedId('token_reuse', handle + request.id),",
+        find: 'id: derivedId(path, handle),',
+        replace: 'id: derivedId(path, handle + request.id),',
       },
       {
         file: 'services/identity/src/oauth/refresh.ts',

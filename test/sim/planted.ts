@@ -113,8 +113,9 @@ export const PLANTED: readonly Planted[] = [
   {
     name: 'judge once, when fetched',
     file: 'libs/enforcer/src/batch.ts',
-    find: 'if (refusal === null) result = await attempt',
-    replace: "if (refusal?.settlement.outcome !== 'parked') result = await attempt",
+    find: 'if (refusal === null) return attempt(this.#parts, item, this.#parts.handler, this.#beat)',
+    replace:
+      "if (refusal?.settlement.outcome !== 'parked') return attempt(this.#parts, item, this.#parts.handler, this.#beat)",
   },
   {
     name: 'park without a copy',

@@ -280,12 +280,14 @@ export class Site {
       const consumer = log.jobs({ group: `workers-${rules.name}`, topics: [TOPICS.jobTopic(rules.topic)?.name ?? ''] })
       const handler = enforcer.eachBatch<{ work_ms: number }>(
         rules.name,
-        async ({ value, signal, commitIfAllowed }) => {
+        async ({ value, signal, event, commitIfAllowed }) => {
           await clock.sleep(value.work_ms, signal)
           if (signal.aborted) throw signal.reason
           // One in ten attempts fails, so that retries and dead letters are part of every run.
           if ((random.bytes(1)[0] as number) < 26) throw new Error('the work failed')
-          if (rules.effect === 'rechecked') commitIfAllowed(() => {})
+          if (rules.effect !== 'rechecked') return
+          const told = { consumer: name, class: rules.name, eventId: event.id }
+          commitIfAllowed(({ asOf }) => void this.history.push({ type: 'effect', ...told, at: this.now(), asOf }))
         },
         { concurrency: 4 },
       )
