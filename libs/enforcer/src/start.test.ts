@@ -68,9 +68,7 @@ async function site() {
 }
 
 /** @returns what ran there. */
-async function consume(
-  options: StartOptions,
-): Promise<{
+async function consume(options: StartOptions): Promise<{
   ran: string[]
   replica: Awaited<ReturnType<typeof startEnforcer>>['replica']
   leave: () => Promise<unknown>
