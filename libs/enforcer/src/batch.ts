@@ -82,6 +82,12 @@ class Chunk<T> {
   readonly #ledger: Ledger
   readonly #begun: number
   readonly #beat = (): Promise<void> => this.#parts.pulse.beat()
+  // Not made in `process`: its context, and with it the whole batch, would stay until the old heap is collected.
+  readonly #save = (): void => {
+    const { pulse } = this.#parts
+    const saved = this.#ledger.flush().then(() => this.#delivery.commit())
+    saved.catch((cause: unknown) => pulse.interrupt('decisions or offsets cannot be saved', cause))
+  }
   #cut: { readonly item: Item; readonly since: number } | null = null
 
   constructor(parts: BatchParts<T>, delivery: Delivery, items: readonly Item[]) {
@@ -109,14 +115,10 @@ class Chunk<T> {
     const admitted = await this.#admit()
     if (admitted.length > 0) await this.#ledger.admit(admitted, pulse.signal)
     // From here on, what is done is recorded about every beat: a slow batch does not repeat all of it after a crash.
-    pulse.onBeat = () => {
-      const saved = this.#ledger.flush().then(() => this.#delivery.commit())
-      saved.catch((cause: unknown) => pulse.interrupt('decisions or offsets cannot be saved', cause))
-    }
+    pulse.onBeat = this.#save
     try {
       await this.#runAll(admitted)
     } finally {
-      // Not one made here: it would hold all of the batch for as long as the pulse is held.
       pulse.onBeat = NOTHING
     }
     await this.#ledger.flush()
