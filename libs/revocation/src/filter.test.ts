@@ -44,6 +44,8 @@ function filterContract(name: string, create: FilterFactory, capacity: number, p
       for (const k of after ?? []) filter.add(k)
       expect(after?.every((k) => filter.has(k))).toBe(true)
       expect(Array.from({ length: 5_000 }, () => random.bytes(16)).filter((k) => filter.has(k)).length).toBeLessThan(9)
+      filter.clear(capacity / 5)
+      expect(after?.some((k) => filter.has(k))).toBe(false)
     })
 
     test('answers alike for Buffer and Uint8Array', () => {

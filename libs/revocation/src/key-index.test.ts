@@ -16,7 +16,7 @@ function keyOf(n: number, spread: boolean): Buffer {
 }
 
 describe('KeyIndex', () => {
-  test.prop([fc.array(step, { maxLength: 1_500 }), fc.boolean(), fc.integer()], { numRuns: 60 })(
+  test.prop([fc.array(step, { minLength: 900, maxLength: 1_500 }), fc.boolean(), fc.integer()], { numRuns: 30 })(
     'finds what is there and nothing else, however it grew and was emptied',
     (steps, spread, seed) => {
       const table = new FloorTable(new SeededRandom(seed))
@@ -49,6 +49,19 @@ describe('KeyIndex', () => {
       expect(copy.bytes).toBe(table.bytes)
     },
   )
+
+  test('grows one segment over many pages and back', () => {
+    const table = new FloorTable(new SeededRandom(3))
+    const all = Array.from({ length: 14_000 }, (_, n) => keyOf(n, false))
+    for (const [n, key] of all.entries()) table.entries.setFloors(table.insert(key, 0), n + 1, 0, 0, 0)
+    expect(all.every((key, n) => table.entries.higher(table.find(key, 0)) === n + 1)).toBe(true)
+    expect(all.every((key) => table.entriesOf(key).length === 1)).toBe(true)
+    let visited = 0
+    table.eachKeyOf(0, () => visited++)
+    expect(visited).toBe(all.length)
+    table.expireBelow(13_001, (entry) => table.remove(entry))
+    expect(all.map((key) => table.find(key, 0) >= 0)).toEqual(all.map((_, n) => n >= 13_000))
+  })
 
   test('keeps to one segment what grows, and gives back what a drop leaves empty', () => {
     const table = new FloorTable(new SeededRandom(1))

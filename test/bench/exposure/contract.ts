@@ -38,15 +38,11 @@ export interface Place {
   readonly envelopeKeyId: string
 }
 
-/** To a consumer: begin, answered by `Begun` once its view is proven. */
+/** To a consumer: begin, answered with the log's id once its view is proven. */
 export interface Begin {
   readonly type: 'begin'
   readonly name: string
   readonly place: Place
-}
-
-export interface Begun {
-  readonly logId: string
 }
 
 /** Consume this topic as well; answered once the group is joined. */
