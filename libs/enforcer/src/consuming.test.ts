@@ -109,3 +109,68 @@ describe('a group', () => {
     expect(ran).toEqual([0])
   })
 })
+
+describe('a client that hands over one message after the other', () => {
+  /** As the loop of kafkajs: it is told by `offset` what to take for done, and goes on unless the partition is paused. */
+  class Client {
+    paused = false
+    next = 5
+    readonly #handle: ReturnType<ReturnType<typeof stand>['enforcer']['eachMessage']>
+
+    constructor(s: ReturnType<typeof stand>, ran: number[]) {
+      this.#handle = s.enforcer.eachMessage('export', ({ event }) => void ran.push(event.offset))
+    }
+
+    async deliver(offset: number): Promise<void> {
+      const message = sealedMessage(offset)
+      const resume = (): void => {
+        this.paused = false
+      }
+      const pause = (): (() => void) => {
+        this.paused = true
+        return resume
+      }
+      await this.#handle({ topic: TOPIC, partition: 3, message, heartbeat: async () => {}, pause })
+      this.next = Number(message.offset) + 1
+    }
+  }
+
+  it('and has gone on when its partition is resumed, goes back to what was given back', async () => {
+    const s = stand()
+    const ran: number[] = []
+    const client = new Client(s, ran)
+    s.view.reach = 'behind'
+    const given = client.deliver(5)
+    await s.clock.advance(1_000)
+    await given
+    expect(client).toMatchObject({ paused: true, next: 5 })
+    // Resumed before the client asks whether it is paused.
+    s.view.reach = 'reached'
+    s.view.changed()
+    await s.clock.advance(1)
+    expect(client.paused).toBe(false)
+    for (const offset of [6, 7]) {
+      await client.deliver(offset)
+      expect(client.next).toBe(5)
+    }
+    for (const offset of [5, 6, 7]) await client.deliver(offset)
+    expect(ran).toEqual([5, 6, 7])
+    expect(client.next).toBe(8)
+  })
+
+  it('goes on where what was given back is no longer on the log', async () => {
+    const s = stand()
+    const ran: number[] = []
+    const client = new Client(s, ran)
+    s.view.reach = 'behind'
+    const given = client.deliver(5)
+    await s.clock.advance(1_000)
+    await given
+    s.view.reach = 'reached'
+    s.view.changed()
+    await s.clock.advance(1)
+    for (const offset of [8, 9, 8, 9]) await client.deliver(offset)
+    expect(ran).toEqual([8, 9])
+    expect(client.next).toBe(10)
+  })
+})

@@ -63,6 +63,11 @@ export function consuming<T>(
       reached.leave()
       return []
     }
+    const goBackTo = group?.oneByOne ? waiting.passedBy(topic, partition, reached.next) : null
+    if (goBackTo !== null) {
+      group?.endBefore(goBackTo)
+      return []
+    }
     const before = group ? waiting.take(topic, partition) : waitedBefore(source)
     const pulse = new Pulse(source.membership, clock, heartbeatMs, heard)
     const role = catalogue.byName(topic)?.role

@@ -23,6 +23,8 @@ export interface Source {
 
 /** A group that goes on with its other partitions. */
 export interface Group {
+  /** It hands over one message after the other, and may go on to the next of a partition that was paused and resumed. */
+  readonly oneByOne: boolean
   /** Pauses the partition. @returns what resumes it. */
   pause(): () => void
   /** Makes the group take this offset for the next one to deliver. */
@@ -44,6 +46,7 @@ export function ofMessage({ topic, partition, message, heartbeat, pause }: EachM
     membership: { ...ALONE, heartbeat },
     ...ITSELF,
     group: {
+      oneByOne: true,
       pause,
       endBefore(offset) {
         // Read when the handler has returned, to resolve it.
@@ -62,6 +65,7 @@ export function ofBatch(payload: EachBatchPayload): Source {
     resolve: (offset) => payload.resolveOffset(offset),
     commit: () => payload.commitOffsetsIfNecessary(),
     group: {
+      oneByOne: false,
       pause: () => payload.pause(),
       endBefore(offset) {
         // Asked when the handler has returned, to resolve the batch, unless `eachBatchAutoResolve` is off.

@@ -39,6 +39,8 @@ export class Waiting {
   readonly #meters: Meters
   readonly #holdMs: number
   readonly #places = new Map<string, GivenBack>()
+  /** Of each of these places, the highest offset its group has handed over since. */
+  readonly #passed = new Map<string, number>()
   readonly #stopped = new AbortController()
   #paused = 0
 
@@ -64,8 +66,25 @@ export class Waiting {
   take(topic: string, partition: number): GivenBack | null {
     const place = `${topic}/${partition}`
     const found = this.#places.get(place) ?? null
-    if (found) this.#places.delete(place)
+    this.#places.delete(place)
+    this.#passed.delete(place)
     return found
+  }
+
+  /**
+   * kafkajs hands over message after message, and asks whether the partition is paused only once it has awaited a
+   * heartbeat and a commit. If it was resumed by then, the next message comes in place of the one that was given back,
+   * and whatever is resolved of it would resolve that one, too.
+   *
+   * @returns the offset to go back to, or null when this is no message that comes too early. Going back hands over a
+   * lower offset, so nothing is put off twice, not even where what was given back is no longer on the log.
+   */
+  passedBy(topic: string, partition: number, offset: number): number | null {
+    const place = `${topic}/${partition}`
+    const found = this.#places.get(place)
+    if (found === undefined || offset <= (this.#passed.get(place) ?? found.first)) return null
+    this.#passed.set(place, offset)
+    return found.first
   }
 
   /**
