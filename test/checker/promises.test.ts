@@ -242,6 +242,8 @@ describe('the checker', () => {
     expect(held({ signals: good().signals })).toBe(true)
     const [first, second] = good().produced as [Facts['produced'][number], Facts['produced'][number]]
     expect(held({ produced: [{ ...second, offset: 0 }, { ...first, offset: 1 }, second] })).toBe(true)
+    const again = [first, { ...second, offset: 1 }, { ...first, offset: 2 }]
+    expect(held({ produced: again, setAside: [{ kind: 'park', origin: 'jobs/0/0', content: 'whole' }] })).toBe(true)
   })
 
   it('sees one record that says two things of a message', () => {

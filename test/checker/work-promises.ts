@@ -45,18 +45,16 @@ function inOrder(e: Evidence): Verdict {
     // What one consumer denied and lost with it, another may yet run whose view is behind, and fresh enough.
     const hit = (p: Produced): boolean =>
       p.identity !== null && objection(p.identity, rules, e.facts.signals, 0, e.facts.epsilonMs) !== null
+    const first = firstPlaces(e.facts.produced.filter((p) => e.isOf(p, topic)))
     const lanes = Map.groupBy(
-      e.facts.produced.filter((p) => p.key !== null && e.isOf(p, topic) && !parked.has(place(p)) && !hit(p)),
+      first.filter((p) => p.key !== null && !parked.has(place(p)) && !hit(p)),
       (p) => `${p.partition} ${p.key}`,
     )
     for (const [lane, all] of lanes) {
       let before: { readonly p: Produced; readonly at: number } | null = null
-      const seen = new Set<string>()
-      for (const p of all.sort((a, b) => a.offset - b.offset)) {
+      for (const p of all) {
         const at = firstStart.get(`${name} ${p.eventId}`)
-        // A retried send comes a second time; its first place counts.
-        if (at === undefined || p.eventId === null || seen.has(p.eventId)) continue
-        seen.add(p.eventId)
+        if (at === undefined) continue
         checked++
         if (before !== null && at < before.at)
           violations.push(`${place(p)} started at ${at}, before ${place(before.p)} of the same key (${lane})`)
@@ -65,6 +63,14 @@ function inOrder(e: Evidence): Verdict {
     }
   }
   return verdict('in-order', 'work of one key starts in the order it was sent', checked, violations)
+}
+
+/** A retried send comes a second time: where it stood first counts. In the order of offsets. */
+function firstPlaces(produced: readonly Produced[]): Produced[] {
+  const first = new Map<string, Produced>()
+  for (const p of [...produced].sort((a, b) => a.offset - b.offset))
+    if (p.eventId !== null && !first.has(p.eventId)) first.set(p.eventId, p)
+  return [...first.values()]
 }
 
 function endedWhereKnown(e: Evidence): Verdict {
