@@ -86,7 +86,7 @@ class Meter {
     }
     this.#sizes.push(batch.messages.length)
     if (!this.#task.timed) return
-    this.#sent = new Map(batch.messages.map(({ offset, headers }) => [offset, (headers ?? {})[SENT_AT] as Buffer]))
+    this.#sent = new Map(batch.messages.map(({ offset, headers }) => [offset, headers?.[SENT_AT] as Buffer]))
   }
 
   handling(offset: string): void {
