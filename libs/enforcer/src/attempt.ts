@@ -95,8 +95,9 @@ function resultOf(parts: AttemptParts, item: Item, run: Run, end: End): AttemptR
   const { refused } = run
   const unchecked = rules.effect === 'rechecked' && !run.checked
   if (!end.failed && !refused) {
-    // What was allowed when it was committed is done, whatever came since.
-    if (run.ended ? rules.effect === 'rechecked' && run.checked && !run.late : !unchecked) return EXECUTED
+    // What was allowed when it was committed is done, whatever came since; unless there was more to commit.
+    const done = rules.effect === 'rechecked' && run.checked && !run.late && !run.turnedAway
+    if (run.ended ? done : !unchecked) return EXECUTED
   }
   // What a commit was refused for says more than that the work was running.
   if (refused?.outcome === 'deny') return refusalSettlement(refused)

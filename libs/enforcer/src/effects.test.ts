@@ -219,6 +219,21 @@ describe('what was checked is recorded', () => {
     expect(s.log.decisions('final')[0]?.effects).toMatchObject([{ count: 1, at: NOW + 1_500 }])
   })
 
+  it('and of one that was begun while another was waited for', async () => {
+    const s = stand({ attempts: 1 })
+    const done = s.enforcer.eachBatch('export', ({ commitIfAllowed }) => {
+      void commitIfAllowed(() => s.clock.sleep(500)).then(() =>
+        commitIfAllowed(() => s.clock.sleep(500).then(() => Promise.reject(new Error('connection lost')))).catch(
+          () => {},
+        ),
+      )
+    })(new FakeBatch(messages(1)))
+    await s.clock.advance(500)
+    await s.clock.advance(500)
+    await done
+    expect(s.log.states()).toEqual({ 0: 'dead_lettered handler_failed' })
+  })
+
   it('and one that nobody waited for and that fails is a failed attempt', async () => {
     const s = stand({ attempts: 1 })
     await s.enforcer.eachBatch('export', ({ commitIfAllowed }) => {
@@ -272,6 +287,24 @@ describe('a class whose effects are rechecked', () => {
     await done
     expect(s.log.states()).toEqual({ 0: 'executed' })
     expect(s.history.filter(({ type }) => type === 'end')).toMatchObject([{ outcome: 'done' }])
+  })
+
+  it.each([
+    ['its authority ended', {}, logout, 'denied revoked_while_running'],
+    ['its time was up', { timeoutMs: 1_000, attempts: 1 }, () => {}, 'dead_lettered handler_failed'],
+  ])('is not executed when a further commit was refused because %s, though nothing is said of it', async (...row) => {
+    const [, more, happens, state] = row
+    const s = stand({ ...rechecked, ...more })
+    const done = s.enforcer.eachBatch('export', async ({ signal, commitIfAllowed }) => {
+      commitIfAllowed(() => {})
+      await new Promise((resolve) => signal.addEventListener('abort', resolve))
+      expect(() => commitIfAllowed(() => {})).toThrow()
+    })(new FakeBatch(messages(1)))
+    await settle(s)
+    happens(s)
+    await s.clock.advance(1_000)
+    await done
+    expect(s.log.states()).toEqual({ 0: state })
   })
 
   it('is denied when its commit was over too late to tell whether it was made before the end', async () => {

@@ -64,13 +64,16 @@ export class Effects {
   none = false
   /** Why a commit was refused; from then on the work is not done. */
   refused: Refusal | null = null
-  /** On their way; each settles to whether it ended well. */
-  readonly #pending = new Set<Promise<boolean>>()
+  /** A commit was refused because the work had been told to end: what it committed before is not all of it. */
+  turnedAway = false
+  /** On their way; those that are over are not kept, since work may commit for hours. */
+  readonly #pending = new Set<Promise<void>>()
+  #failed = false
 
-  /** Waits for commits the handler did not wait for. @returns whether all ended well. */
+  /** Waits for commits the handler did not wait for, and for those begun meanwhile. @returns whether all ended well. */
   async settled(): Promise<boolean> {
-    const ends = await Promise.all(this.#pending)
-    return ends.every(Boolean)
+    while (this.#pending.size > 0) await Promise.all(this.#pending)
+    return !this.#failed
   }
 
   /** What whoever is told to end then says of it says nothing of the work. */
@@ -90,10 +93,11 @@ export class Effects {
       return value
     })
     const pending = ended.then(
-      () => true,
+      () => void this.#pending.delete(pending),
       () => {
         parts.meters.effect('failed')
-        return false
+        this.#failed = true
+        this.#pending.delete(pending)
       },
     )
     this.#pending.add(pending)
@@ -106,6 +110,7 @@ export class Effects {
     const { rules } = judge
     const refuse = (error: Error): never => {
       meters.effect('refused')
+      this.turnedAway ||= run.ended
       throw error
     }
     if (run.over) return refuse(workOver())

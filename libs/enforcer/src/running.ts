@@ -26,6 +26,8 @@ export interface Run extends Committing {
   readonly checked: boolean
   /** Whether a commit was over only after its permit had ended: it may have been made after the authority had. */
   readonly late: boolean
+  /** Whether a commit was refused because it had been told to end. */
+  readonly turnedAway: boolean
 }
 
 class Entry implements Run {
@@ -80,6 +82,10 @@ class Entry implements Run {
 
   get late(): boolean {
     return this.#effects?.late === true
+  }
+
+  get turnedAway(): boolean {
+    return this.#effects?.turnedAway === true
   }
 
   abort(reason: EnforcerError): void {
