@@ -2,7 +2,14 @@
  * Judges one message: header, freshness, opening, position, rules, payload. Synchronous, so that nothing
  * can happen between the verdict and what is done on its account.
  */
-import type { KeyRing, OpenContext, OpenedEnvelope, Opener, OpenResult } from '@countersign/envelope'
+import {
+  type KeyRing,
+  type OpenContext,
+  type OpenedEnvelope,
+  type Opener,
+  type OpenResult,
+  windowEnd,
+} from '@countersign/envelope'
 import { type Decision, type FreshnessReason, type JobClassRules, notFresh, type Phase } from '@countersign/policy'
 import { type Codec, type JobTopicNames, unframe } from '@countersign/schemas'
 import type { ConsumerView } from './consumer-view.ts'
@@ -88,7 +95,7 @@ export class Admission {
     }
     item.viewOffset = offset
     item.allowedBy = null
-    if (ring === null || ring !== item.ring) {
+    if (ring === null || ring !== item.ring || this.#settings.clock.now() >= item.windowEnd) {
       // Keys come over the log as well: a view that is not fresh may lack the key, or still trust one that is gone.
       const reason = ring === null ? 'view_not_proven' : notFresh(this.rules, freshness)
       if (ring === null || reason !== null) return this.#notFresh(view, reason ?? 'view_not_proven')
@@ -97,6 +104,7 @@ export class Admission {
       if (!result.ok) return { wait: false, settlement: faultSettlement(result.code) }
       item.opened = result.envelope
       item.ring = ring
+      item.windowEnd = windowEnd(result.envelope, ring, this.#settings.epsilonMs)
       item.view = view
     }
     const decision = decideNow(this.#settings, this.rules, item.opened as OpenedEnvelope, 'queued', freshness)
@@ -112,9 +120,9 @@ export class Admission {
   }
 
   /** While nothing has been folded since a view allowed it, only time can have changed the verdict. */
-  #stillAllowed({ opened, freshness }: Item): boolean {
+  #stillAllowed({ opened, freshness, windowEnd: end }: Item): boolean {
     if (opened === null || freshness === null) return false
-    return notFresh(this.rules, freshness) === null && this.#settings.clock.now() < opened.claims.exp
+    return notFresh(this.rules, freshness) === null && this.#settings.clock.now() < Math.min(opened.claims.exp, end)
   }
 
   #context(item: Item, ring: KeyRing): OpenContext {

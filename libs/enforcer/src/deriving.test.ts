@@ -233,6 +233,20 @@ describe('work that relies on an earlier step', () => {
     expect(await run({ ...message, headers: swapped }, () => {})).toBe('dead_lettered envelope_reliance_mismatch')
   })
 
+  test('is denied once its window has passed while it waited: the floors that would say more may be gone', async () => {
+    const { message } = relying()
+    const { ring } = testAuthority(7, (grant) => grant)
+    const { max_staleness_ms: budgetMs } = ring.bundle
+    Object.assign(ring.bundle, { window_ms: 3 * HOUR + budgetMs + 250 + 5_000 })
+    s.view.keys = ring
+    s.view.reach = 'behind'
+    const state = run(message, () => {})
+    await s.clock.advance(6_000)
+    s.view.reach = 'reached'
+    s.view.changed()
+    expect(await state).toBe('denied envelope_reliance_expired')
+  })
+
   test('a parked copy keeps its evidence', async () => {
     s = stand({ whenNotFresh: 'park' })
     s.view.fresh = { ...s.view.fresh, ageMs: 60_000 }

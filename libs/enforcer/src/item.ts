@@ -20,6 +20,8 @@ export class Item {
   /** Opened under `ring`; opened again when another bundle comes into force. */
   opened: OpenedEnvelope | null = null
   ring: KeyRing | null = null
+  /** From when on it opens no more, epoch milliseconds: floors that count may be gone from every view by then. */
+  windowEnd = 0
   /** Of the log that owns its tenant, from when it was opened; what concerns this item is asked of it. */
   view: ConsumerView | null = null
   value: unknown

@@ -26,7 +26,7 @@ export {
   signRecord,
   verifyRecord,
 } from './signed-record.ts'
-export { begunAt, type SuccessorClaims, succeed, successionsOf } from './succession.ts'
+export { begunAt, type SuccessorClaims, succeed, successionsOf, windowEnd } from './succession.ts'
 export { type BundleFault, type BundleResult, signBundle, verifyBundle } from './trust-bundle.ts'
 export {
   MAX_TXN_TOKEN_CHARACTERS,

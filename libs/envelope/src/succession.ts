@@ -3,6 +3,7 @@ import type { EnvelopeClaims, LogPosition } from '@countersign/schemas'
 import { MAX_SUCCESSIONS } from './claims-rules.ts'
 import { EnvelopeError } from './errors.ts'
 import { envelopeHash } from './evidence.ts'
+import type { KeyRing } from './key-ring.ts'
 import type { OpenedEnvelope } from './open.ts'
 
 /** What a successor says for itself; everything else is what it goes on for. */
@@ -23,6 +24,13 @@ export interface SuccessorClaims {
 export function begunAt({ chain }: OpenedEnvelope): number {
   const root = chain.at(-1) as EnvelopeClaims
   return root.succession?.begun_at ?? root.iat
+}
+
+/** @returns from when on its window has passed, or that of a step it relies on: then it does not open any more; epoch milliseconds. */
+export function windowEnd(envelope: OpenedEnvelope, { bundle }: KeyRing, epsilonMs: number): number {
+  let began = begunAt(envelope)
+  for (const earlier of envelope.relied) began = Math.min(began, begunAt(earlier))
+  return began + bundle.window_ms - bundle.max_staleness_ms - epsilonMs
 }
 
 /** @returns how many envelopes came one for another before this one. */
