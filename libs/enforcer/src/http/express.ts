@@ -38,6 +38,8 @@ export function expressEnforce<R extends IncomingMessage>(
         return
       }
       res.once('close', () => verdict.end(res.statusCode))
+      // Who asked may be gone since: nobody would tell of it again.
+      if (res.closed) verdict.end(res.statusCode)
       Object.assign(req, { work: verdict.work })
       next()
     }, next)

@@ -35,6 +35,8 @@ export function fastifyEnforce(
       return reply.code(status).headers(headers).send(body)
     }
     reply.raw.once('close', () => verdict.end(reply.raw.statusCode))
+    // Who asked may be gone since: nobody would tell of it again.
+    if (reply.raw.closed) verdict.end(reply.raw.statusCode)
     request.work = verdict.work
     return undefined
   }

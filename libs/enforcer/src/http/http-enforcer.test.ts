@@ -1,11 +1,14 @@
 /** An HTTP enforcer by itself: what it takes, what it writes down, and how it ends. */
 import { generateKeyPairSync, sign } from 'node:crypto'
+import { EventEmitter } from 'node:events'
 import { MAX_TXN_TOKEN_LIFE_MS } from '@countersign/envelope'
 import { NOW, testAuthority } from '@countersign/envelope/testing'
 import { FakeClock } from '@countersign/kernel/testing'
 import { describe, expect, test } from 'vitest'
 import { FakeView } from '../testing.ts'
+import { expressEnforce } from './express.ts'
 import { fastifyEnforce } from './fastify.ts'
+import type { HttpWork } from './http-enforcer.ts'
 import { authority, CLAIMS, S, SESSION, token, world } from './testing-requests.ts'
 
 describe('an enforcer of requests', () => {
@@ -110,6 +113,22 @@ describe('an enforcer of requests', () => {
     expect(() =>
       world({}, { txnTokens: { trustDomain: 'services.example', issuers: [{ ...issuer, typ: 'at+jwt' }] } }),
     ).toThrow(expect.objectContaining({ code: 'ENFORCER_TOKENS_INVALID' }))
+  })
+
+  test('keeps nothing of a request that was given up while it was judged', async () => {
+    const { http } = world()
+    const headers = { 'txn-token': token() }
+    const given = (): { headers: object; rawHeaders: string[]; work?: HttpWork } => ({
+      headers: { ...headers },
+      rawHeaders: ['txn-token', headers['txn-token']],
+    })
+    const gone = Object.assign(new EventEmitter(), { statusCode: 200, closed: true })
+    const [one, other] = [given(), { raw: given(), id: 'r', work: undefined as HttpWork | undefined }]
+    await new Promise((next) => expressEnforce(http, 'payment')(one as never, gone as never, next))
+    await fastifyEnforce(http, 'payment')(other as never, { raw: gone } as never)
+    for (const { work } of [one, other]) {
+      expect(() => work?.commitIfAllowed(() => {})).toThrow(expect.objectContaining({ code: 'ENFORCER_WORK_OVER' }))
+    }
   })
 
   test('tells requests under way when it stops', async () => {
