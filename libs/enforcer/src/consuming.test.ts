@@ -115,14 +115,16 @@ describe('a client that hands over one message after the other', () => {
   class Client {
     paused = false
     next = 5
+    /** Whatever happens before it asks whether the partition is paused. */
+    between: () => Promise<void> = async () => {}
     readonly #handle: ReturnType<ReturnType<typeof stand>['enforcer']['eachMessage']>
 
     constructor(s: ReturnType<typeof stand>, ran: number[]) {
       this.#handle = s.enforcer.eachMessage('export', ({ event }) => void ran.push(event.offset))
     }
 
-    async deliver(offset: number): Promise<void> {
-      const message = sealedMessage(offset)
+    /** Hands over what one answer of a broker had. */
+    async deliver(...offsets: number[]): Promise<void> {
       const resume = (): void => {
         this.paused = false
       }
@@ -130,30 +132,40 @@ describe('a client that hands over one message after the other', () => {
         this.paused = true
         return resume
       }
-      await this.#handle({ topic: TOPIC, partition: 3, message, heartbeat: async () => {}, pause })
-      this.next = Number(message.offset) + 1
+      for (const offset of offsets) {
+        const message = sealedMessage(offset)
+        await this.#handle({ topic: TOPIC, partition: 3, message, heartbeat: async () => {}, pause })
+        this.next = Number(message.offset) + 1
+        await this.between()
+        if (this.paused) return
+      }
     }
+  }
+
+  /** Gives back what it is handed first, and is resumed before its client asks whether it is paused. */
+  async function resumedTooEarly(s: ReturnType<typeof stand>, client: Client, ...offsets: number[]): Promise<void> {
+    s.view.reach = 'behind'
+    client.between = async () => {
+      client.between = async () => {}
+      expect(client).toMatchObject({ paused: true, next: offsets[0] })
+      s.view.reach = 'reached'
+      s.view.changed()
+      await s.clock.advance(1)
+      expect(client.paused).toBe(false)
+    }
+    const given = client.deliver(...offsets)
+    await s.clock.advance(1_000)
+    await given
   }
 
   it('and has gone on when its partition is resumed, goes back to what was given back', async () => {
     const s = stand()
     const ran: number[] = []
     const client = new Client(s, ran)
-    s.view.reach = 'behind'
-    const given = client.deliver(5)
-    await s.clock.advance(1_000)
-    await given
-    expect(client).toMatchObject({ paused: true, next: 5 })
-    // Resumed before the client asks whether it is paused.
-    s.view.reach = 'reached'
-    s.view.changed()
-    await s.clock.advance(1)
-    expect(client.paused).toBe(false)
-    for (const offset of [6, 7]) {
-      await client.deliver(offset)
-      expect(client.next).toBe(5)
-    }
-    for (const offset of [5, 6, 7]) await client.deliver(offset)
+    await resumedTooEarly(s, client, 5, 6, 7)
+    expect(client.next).toBe(5)
+    expect(ran).toEqual([])
+    await client.deliver(5, 6, 7)
     expect(ran).toEqual([5, 6, 7])
     expect(client.next).toBe(8)
   })
@@ -162,15 +174,42 @@ describe('a client that hands over one message after the other', () => {
     const s = stand()
     const ran: number[] = []
     const client = new Client(s, ran)
+    await resumedTooEarly(s, client, 5, 8, 9)
+    await client.deliver(8, 9)
+    expect(ran).toEqual([8, 9])
+    expect(client.next).toBe(10)
+  })
+
+  it('goes on where another member of its group has done what was given back', async () => {
+    const s = stand()
+    const ran: number[] = []
+    const client = new Client(s, ran)
     s.view.reach = 'behind'
-    const given = client.deliver(5)
+    const given = client.deliver(5, 6)
     await s.clock.advance(1_000)
     await given
+    expect(client).toMatchObject({ paused: true, next: 5 })
     s.view.reach = 'reached'
     s.view.changed()
     await s.clock.advance(1)
-    for (const offset of [8, 9, 8, 9]) await client.deliver(offset)
-    expect(ran).toEqual([8, 9])
-    expect(client.next).toBe(10)
+    // The partition was another's, and has come back.
+    await client.deliver(200, 201)
+    expect(ran).toEqual([200, 201])
+    expect(client.next).toBe(202)
+  })
+
+  it('and is stopped when it has gone on, leaves from what was given back', async () => {
+    const s = stand()
+    const ran: number[] = []
+    const client = new Client(s, ran)
+    const stopped = resumedTooEarly(s, client, 5, 6, 7)
+    const goOn = client.between
+    client.between = async () => {
+      await goOn()
+      await s.enforcer.stop()
+    }
+    await stopped
+    expect(ran).toEqual([])
+    expect(client).toMatchObject({ paused: true, next: 5 })
   })
 })

@@ -58,14 +58,14 @@ export function consuming<T>(
     }
     const reached = new Reached(source, commit)
     parts.meters.batch(messages.length)
+    const goBackTo = group && waiting.passedBy(topic, partition, group.fetch)
     if (isStopping()) {
       if (group === null) throw batchInterrupted(STOPPING)
-      reached.leave()
+      reached.leave(goBackTo ?? reached.next)
       return []
     }
-    const goBackTo = group?.oneByOne ? waiting.passedBy(topic, partition, reached.next) : null
-    if (goBackTo !== null) {
-      group?.endBefore(goBackTo)
+    if (group && goBackTo !== null) {
+      group.endBefore(goBackTo)
       return []
     }
     const before = group ? waiting.take(topic, partition) : waitedBefore(source)
@@ -89,7 +89,7 @@ export function consuming<T>(
       await reached.finish()
       if (cut && group) {
         group.endBefore(reached.next)
-        waiting.giveBack(cut, Number(messages.at(-1)?.offset), () => group.pause())
+        waiting.giveBack(cut, Number(messages.at(-1)?.offset), group)
       }
       return items
     } catch (error) {
@@ -150,9 +150,9 @@ class Reached {
   }
 
   /** Nothing more of this partition: it is paused for good, so that the group does not hand it over again and again. */
-  leave(): void {
+  leave(from = this.next): void {
     const { group } = this.#source
-    group?.endBefore(this.next)
+    group?.endBefore(from)
     group?.pause()
   }
 }

@@ -23,8 +23,11 @@ export interface Source {
 
 /** A group that goes on with its other partitions. */
 export interface Group {
-  /** It hands over one message after the other, and may go on to the next of a partition that was paused and resumed. */
-  readonly oneByOne: boolean
+  /**
+   * Set where messages are handed over one after the other: the same for all that were fetched together. It may go on to
+   * the next of them when its partition was paused and resumed.
+   */
+  readonly fetch: object | null
   /** Pauses the partition. @returns what resumes it. */
   pause(): () => void
   /** Makes the group take this offset for the next one to deliver. */
@@ -46,7 +49,8 @@ export function ofMessage({ topic, partition, message, heartbeat, pause }: EachM
     membership: { ...ALONE, heartbeat },
     ...ITSELF,
     group: {
-      oneByOne: true,
+      // kafkajs makes it once for all that it has fetched together, and our own loops do so, too.
+      fetch: pause,
       pause,
       endBefore(offset) {
         // Read when the handler has returned, to resolve it.
@@ -65,7 +69,7 @@ export function ofBatch(payload: EachBatchPayload): Source {
     resolve: (offset) => payload.resolveOffset(offset),
     commit: () => payload.commitOffsetsIfNecessary(),
     group: {
-      oneByOne: false,
+      fetch: null,
       pause: () => payload.pause(),
       endBefore(offset) {
         // Asked when the handler has returned, to resolve the batch, unless `eachBatchAutoResolve` is off.

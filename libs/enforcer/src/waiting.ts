@@ -6,6 +6,7 @@
 import type { Clock } from '@countersign/kernel'
 import type { Admission } from './admission.ts'
 import type { ConsumerView } from './consumer-view.ts'
+import type { Group } from './delivered.ts'
 import { Item } from './item.ts'
 import type { Meters } from './meters.ts'
 
@@ -19,6 +20,10 @@ export interface GivenBack {
   readonly attempts: number
   /** Those of them that have their final record: they ran beside the one that waits. */
   readonly recorded: ReadonlySet<number>
+}
+
+interface Place extends GivenBack {
+  readonly fetch: Group['fetch']
 }
 
 /** Where a batch ended because a message has to wait. */
@@ -38,9 +43,7 @@ export class Waiting {
   readonly #admission: Admission
   readonly #meters: Meters
   readonly #holdMs: number
-  readonly #places = new Map<string, GivenBack>()
-  /** Of each of these places, the highest offset its group has handed over since. */
-  readonly #passed = new Map<string, number>()
+  readonly #places = new Map<string, Place>()
   readonly #stopped = new AbortController()
   #paused = 0
 
@@ -67,37 +70,34 @@ export class Waiting {
     const place = `${topic}/${partition}`
     const found = this.#places.get(place) ?? null
     this.#places.delete(place)
-    this.#passed.delete(place)
     return found
   }
 
   /**
    * kafkajs hands over message after message, and asks whether the partition is paused only once it has awaited a
    * heartbeat and a commit. If it was resumed by then, the next message comes in place of the one that was given back,
-   * and whatever is resolved of it would resolve that one, too.
+   * and whatever is resolved of it would resolve that one, too. What was fetched since begins where the group says: with
+   * what was given back, or behind it, if that is no longer on the log or another member has done it meanwhile.
    *
-   * @returns the offset to go back to, or null when this is no message that comes too early. Going back hands over a
-   * lower offset, so nothing is put off twice, not even where what was given back is no longer on the log.
+   * @returns the offset to go back to, or null when this is no message that comes too early.
    */
-  passedBy(topic: string, partition: number, offset: number): number | null {
-    const place = `${topic}/${partition}`
-    const found = this.#places.get(place)
-    if (found === undefined || offset <= (this.#passed.get(place) ?? found.first)) return null
-    this.#passed.set(place, offset)
-    return found.first
+  passedBy(topic: string, partition: number, fetch: object | null): number | null {
+    const found = this.#places.get(`${topic}/${partition}`)
+    return found === undefined || fetch === null || found.fetch !== fetch ? null : found.first
   }
 
   /**
    * Pauses the partition until the message can be judged, or has waited as long as its class says.
-   * @param last offset of the delivery it was in. @param pause pauses its partition, and returns what resumes it.
+   * @param last offset of the delivery it was in.
    */
-  giveBack({ item, since, recorded }: Cut, last: number, pause: () => () => void): void {
-    const { topic, partition, offset } = item
-    this.#places.set(`${topic}/${partition}`, { first: offset, last, since, attempts: item.attempts, recorded })
+  giveBack({ item, since, recorded }: Cut, last: number, group: Pick<Group, 'fetch' | 'pause'>): void {
+    const { topic, partition, offset, attempts } = item
+    const { fetch } = group
+    this.#places.set(`${topic}/${partition}`, { first: offset, last, since, attempts, recorded, fetch })
     const waiting = this.#alone(item)
     const left = this.#admission.rules.maxWaitMs - (this.#clock.monotonic() - since)
     const parked = topic === this.#admission.topic.park
-    const resume = pause()
+    const resume = group.pause()
     this.#paused++
     const begun = this.#clock.monotonic()
     const judgeable = (): boolean => this.#admission.authorise(waiting)?.settlement.outcome !== 'parked'
