@@ -25,7 +25,8 @@ export function decideNow(
 ): Decision {
   const { iat, tctx } = envelope.claims
   const view = viewOfTenant(replica, tctx.tenant)
-  const isElsewhere = replica.byTenant?.isElsewhere(tctx.position, tctx.tenant) === true
+  // What identity's Txn-Tokens do not name is on no log, so on no other either.
+  const isElsewhere = tctx.position.log_id !== '' && replica.byTenant?.isElsewhere(tctx.position, tctx.tenant) === true
   return decide({
     rules,
     envelope,

@@ -110,6 +110,14 @@ describe('an enforcer of requests', () => {
     expect(await judged(byIdentity({ targets: [] }))).toBe('txn_token_claims_malformed')
     w.view.raise(SESSION, 'reason:logout', NOW + 5_000)
     expect(await judged(byIdentity())).toBe('revoked_logout')
+    // Identity names no position: that is on no other log than the one that owns the tenant.
+    const eu = new FakeView(w.clock)
+    const byTenant = { views: [eu], logs: ['eu'], viewOf: () => eu, isElsewhere: () => true }
+    const replica = Object.assign(new FakeView(w.clock), { byTenant })
+    const several = world({}, { replica, txnTokens: { trustDomain: 'services.example', issuers: [issuer] } })
+    const text = byIdentity()
+    const given = { headers: { 'txn-token': text }, rawHeaders: ['txn-token', text] }
+    expect(await several.http.judge('payment', given)).toMatchObject({ ok: true })
     expect(() =>
       world({}, { txnTokens: { trustDomain: 'services.example', issuers: [{ ...issuer, typ: 'at+jwt' }] } }),
     ).toThrow(expect.objectContaining({ code: 'ENFORCER_TOKENS_INVALID' }))
