@@ -26,6 +26,6 @@ test('a bench that does not exist is refused with the names of those that do', a
   const args = ['--conditions=@countersign/source', join(import.meta.dirname, 'main.ts'), 'nothing']
   await expect(promisify(execFile)(process.execPath, args)).rejects.toMatchObject({
     code: 2,
-    stderr: expect.stringContaining('decide, gateway, identity, rebuild, view'),
+    stderr: expect.stringContaining('consume, decide, exposure, gateway, identity, rebuild, view'),
   })
 })

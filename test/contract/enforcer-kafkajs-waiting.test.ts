@@ -53,10 +53,11 @@ describe.skipIf(kafka === null)('work that waits in a kafkajs consumer', () => {
         kind === 'eachBatch'
           ? { eachBatch: enforcer.eachBatch<InvoiceExport>(topic, handler) }
           : { eachMessage: enforcer.eachMessage<InvoiceExport>(topic, handler) }
-      let crashed = 0
-      consumer.on('consumer.crash', () => void crashed++)
       await consumer.run({ ...run, ...each })
       await expect.poll(() => ran, SOON).toEqual([[0, 1], numbers(10, 16)])
+      // From here on: a broker that has just started lets the first joins of a group fail.
+      const crashes: string[] = []
+      consumer.on('consumer.crash', ({ payload }) => void crashes.push(payload.error.message))
       await expect.poll(() => consumer.paused(), SOON).toEqual([{ topic: `${topic}.v1`, partitions: [0] }])
       await world.send([{ n: 16, partition: 1 }])
       await expect.poll(() => ran[1], SOON).toEqual(numbers(10, 17))
@@ -64,7 +65,7 @@ describe.skipIf(kafka === null)('work that waits in a kafkajs consumer', () => {
       world.catchUp()
       await expect.poll(() => ran, SOON).toEqual([numbers(0, 6), numbers(10, 17)])
       await expect.poll(() => world.committed(), SOON).toEqual([6, 7])
-      expect(crashed).toBe(0)
+      expect(crashes).toEqual([])
       const states = await world.states()
       expect([...states.values()].every((of) => of.join() === 'executed') && states.size).toBe(13)
     },
