@@ -13,7 +13,8 @@ const config: ViteUserConfig = {
     execArgv: ['--disable-warning=ExperimentalWarning'],
     testTimeout: 30_000,
     hookTimeout: 60_000,
-    maxWorkers: 2,
+    // Much of what is tested waits: three share two cores well.
+    maxWorkers: 3,
   },
 }
 
