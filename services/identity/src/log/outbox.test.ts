@@ -33,6 +33,10 @@ class Rows {
     return this.rows.filter((row) => row.state === 'pending' && row.seq >= fromSeq).slice(0, limit)
   }
 
+  async keptRows(fromSeq: number, limit: number) {
+    return this.rows.filter((row) => row.seq >= fromSeq).slice(0, limit)
+  }
+
   async acknowledge(acks: readonly { seq: number; position: { log_id: string; offset: number } }[]) {
     for (const { seq, position } of acks) {
       this.rows[seq - 1] = { ...(this.rows[seq - 1] as OutboxRow), state: 'acknowledged', position }
@@ -130,10 +134,11 @@ it('tells who waits that another process has delivered', async () => {
 it('to several logs is settled when each has said so, and one that is away holds up no other', async () => {
   const own = new Rows()
   const reached: string[] = []
+  let isAway = false
   const log = {
     schemas: { idOf: () => 1 },
     append: async (topic: string, records: readonly NewRecord[]) => {
-      if (fails) throw new Error('away')
+      if (isAway) throw new Error('away')
       reached.push(topic)
       return records.map((_, i) => ({ partition: 0, offset: i, timestamp: clock.now() }))
     },
@@ -154,12 +159,20 @@ it('to several logs is settled when each has said so, and one that is away holds
   expect(await settled).toBe(true)
   expect([sent, reached]).toEqual([[1], ['eu']])
 
-  fails = true
+  isAway = true
   own.rows[0] = { ...(own.rows[0] as OutboxRow), state: 'pending' }
   const late = both.settled([2], 1000)
   await clock.advance(1000)
   expect(await late).toBe(false)
-  fails = false
+  // What the other log is told waits for nobody.
+  rows.rows.push({ ...(rows.rows[0] as OutboxRow), seq: 3, state: 'pending' })
+  rows.acknowledge = async () => void rows.rows.pop()
+  const told = both.settled([3], 1000)
+  const settledAt = told.then((all) => [all, clock.monotonic()])
+  const from = clock.monotonic()
+  await clock.advance(1000)
+  expect(await settledAt).toEqual([true, from])
+  isAway = false
   const stopped = both.stop()
   await clock.advance(5000)
   await stopped

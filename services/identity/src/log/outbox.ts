@@ -92,6 +92,14 @@ export class Delivery {
     return settled
   }
 
+  /** @returns those of these rows that are for this log; none when the store cannot be asked: nobody waits for it then. */
+  async own(seqs: readonly number[]): Promise<readonly number[]> {
+    const first = Math.min(...seqs)
+    const last = Math.max(...seqs)
+    const kept = await this.#options.store.keptRows(first, last - first + 1).catch(() => [])
+    return kept.map(({ seq }) => seq).filter((seq) => seqs.includes(seq))
+  }
+
   #settledOne(seq: number): Promise<void> {
     return new Promise((resolve) => {
       const waiters = this.#waiting.get(seq) ?? new Set()
@@ -178,7 +186,7 @@ export class Delivery {
   }
 }
 
-/** Delivery to each of several logs. What is waited for is delivered when each of them says that it has it no more. */
+/** Delivery to each of several logs. A row is waited for at its own: one that is away holds up no answer of another. */
 export class Deliveries implements Pick<Delivery, 'start' | 'stop' | 'kick' | 'settled'> {
   readonly #each: readonly Delivery[]
 
@@ -199,7 +207,14 @@ export class Deliveries implements Pick<Delivery, 'start' | 'stop' | 'kick' | 's
   }
 
   async settled(seqs: readonly number[], deadlineMs: Millis): Promise<boolean> {
-    const all = await Promise.all(this.#each.map((delivery) => delivery.settled(seqs, deadlineMs)))
+    if (seqs.length === 0) return true
+    this.kick()
+    const all = await Promise.all(
+      this.#each.map(async (delivery) => {
+        const own = await delivery.own(seqs)
+        return own.length === 0 || delivery.settled(own, deadlineMs)
+      }),
+    )
     return all.every(Boolean)
   }
 }
