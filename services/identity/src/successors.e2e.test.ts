@@ -274,6 +274,15 @@ describe('it does not go on', () => {
     expect(refused(await ask(Buffer.from('nonsense')))).toEqual(NO('envelope_truncated'))
   })
 
+  it('for an envelope so long that its successor would be too long', async () => {
+    const { claims } = await person()
+    const own = await claims()
+    const long = (length: number): Buffer => sealed({ ...own, rctx: { ...own.rctx, request_id: 'r'.repeat(length) } })
+    const header = long(1_000 + 16_384 - 1 - long(1_000).length)
+    expect(header.length).toBeGreaterThan(16_380)
+    expect(refused(await ask(header))).toEqual(NO('envelope_oversize'))
+  })
+
   it('for anybody but a service', async () => {
     const header = sealed(await (await person()).claims())
     expect((await ask(header, OPERATOR_SECRET)).status).toBe(403)

@@ -5,6 +5,7 @@
  */
 import {
   begunAt,
+  EnvelopeError,
   type KeyRing,
   type OpenedEnvelope,
   Opener,
@@ -119,8 +120,8 @@ export class Successors {
     if (exp <= iat) return refused('authority_ended')
     const scope = claims.scope.filter((one) => standing.scopes.includes(one))
     const next = succeed({ header, envelope }, { scope, iat, exp, reqWl: WORKLOAD, position })
-    const [made] = seal([next], key)
-    return { state: 'made', envelope: made as Buffer, claims: next }
+    const made = sealed(next, key)
+    return made === null ? refused('envelope_oversize') : { state: 'made', envelope: made, claims: next }
   }
 
   /**
@@ -188,6 +189,16 @@ const UNSURE: Succeeded = { state: 'unsure' }
 
 function refused(reason: SuccessorRefusal): Succeeded {
   return { state: 'refused', reason }
+}
+
+/** @returns null when it would be longer than envelopes may be: it says more of itself than what it goes on for. */
+function sealed(claims: EnvelopeClaims, key: SigningKey): Buffer | null {
+  try {
+    return seal([claims], key)[0] as Buffer
+  } catch (error) {
+    if (error instanceof EnvelopeError && error.code === 'ENVELOPE_SEAL_OVERSIZE') return null
+    throw error
+  }
 }
 
 /** @returns the scopes that floors have taken; null when one of the targets has ended. */
