@@ -151,6 +151,18 @@ describe('a permit', () => {
     })
   })
 
+  it('ends when the store has not been seen for as long as the class bears, where that comes first', async () => {
+    const s = stand({ stalenessBudgetMs: 4_000, storeUnseenBudgetMs: 60_000 })
+    s.view.fresh = { ...s.view.fresh, storeUnseenForMs: 59_000 }
+    let notAfter = 0
+    await s.enforcer.eachBatch('export', ({ commitIfAllowed }) => {
+      commitIfAllowed((given) => {
+        notAfter = given.notAfter
+      })
+    })(new FakeBatch(messages(1)))
+    expect(notAfter).toBe(s.clock.now() + 1_000)
+  })
+
   it('keeps a commit that arrives late from counting, where its statement asks for it', async () => {
     const s = stand({ attempts: 2 })
     const { db, paid } = ledger()

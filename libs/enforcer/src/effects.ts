@@ -4,7 +4,7 @@
  * permit with an end, which its own statement can hold it to.
  */
 import type { Clock } from '@countersign/kernel'
-import type { Refusal } from '@countersign/policy'
+import type { JobClassRules, Refusal, ViewFreshness } from '@countersign/policy'
 import type { LogPosition } from '@countersign/schemas'
 import type { Logger } from '@countersign/telemetry'
 import { type ConsumerView, viewOfTenant } from './consumer-view.ts'
@@ -20,7 +20,8 @@ export interface Permit {
   /** Time up to which that view is proven complete, epoch milliseconds. */
   readonly asOf: number
   /**
-   * Last moment the verdict holds, epoch milliseconds: the view is then as old as the class bears. A commit on its way
+   * Last moment the verdict holds, epoch milliseconds: the view is then as old as the class bears, or the store has not
+   * been seen for as long. A commit on its way
    * for longer, behind a stalled process or a queue, is to be refused where it arrives: make this part of the statement.
    */
   readonly notAfter: number
@@ -125,9 +126,10 @@ export class Effects {
       judged.observed ??= refusalSettlement(decision)
     }
     const view = judged.opened ? viewOfTenant(settings.replica, judged.opened.claims.tctx.tenant) : settings.replica
-    const { asOf, ageMs } = view.freshness()
-    const notAfter = rules.observe ? END_OF_TIME : Math.floor(settings.clock.now() + rules.stalenessBudgetMs - ageMs)
-    return { position: view.position(), asOf, notAfter }
+    const freshness = view.freshness()
+    const left = rules.observe ? Number.POSITIVE_INFINITY : leftOf(rules, freshness)
+    const notAfter = Math.min(Math.floor(settings.clock.now() + left), END_OF_TIME)
+    return { position: view.position(), asOf: freshness.asOf, notAfter }
   }
 
   #note({ settings, meters }: EffectParts, run: Committing, { position, asOf, notAfter }: Permit): void {
@@ -142,6 +144,13 @@ export class Effects {
       settings.logger.warn({ class: run.judge.rules.name, at, notAfter }, 'effect committed after its work was over')
     }
   }
+}
+
+/** @returns for how many milliseconds a view goes on counting as fresh, if nothing more is heard of the log. */
+function leftOf({ stalenessBudgetMs, storeUnseenBudgetMs }: JobClassRules, { ageMs, storeUnseenForMs }: ViewFreshness) {
+  const left = stalenessBudgetMs - ageMs
+  const isUnseen = storeUnseenBudgetMs !== null && storeUnseenForMs > 0
+  return isUnseen ? Math.min(left, storeUnseenBudgetMs - storeUnseenForMs) : left
 }
 
 /** Whether a value is to be waited for. */
