@@ -92,7 +92,7 @@ test.prop([fc.array(batch, { maxLength: 4 }), fc.nat({ max: 60 })])(
   },
 )
 
-it('leaves to kafkajs what is compressed, of another format, or beyond what a number holds', () => {
+it('leaves to kafkajs what is compressed, of another format, negative, or beyond what a number holds', () => {
   const plain: TestBatch = {
     offset: 5,
     time: 1_000,
@@ -107,6 +107,13 @@ it('leaves to kafkajs what is compressed, of another format, or beyond what a nu
   const far = responseBytes([plain])
   far.writeBigInt64BE(2n ** 60n, far.lastIndexOf(Buffer.of(0, 0, 0, 7, 2)) - 12)
   expect(readFetchResponse(far)).toBeNull()
+  // Read as none, its records would be passed over for good.
+  const negative = responseBytes([plain])
+  negative.writeInt32BE(-7, negative.lastIndexOf(Buffer.of(0, 0, 0, 7, 2)) - 12 + 57)
+  expect(readFetchResponse(negative)).toBeNull()
+  const headers = responseBytes([plain])
+  headers[headers.length - 1] = 3
+  expect(readFetchResponse(headers)).toBeNull()
 })
 
 it('never throws and never reads beyond the answer, whatever the bytes', () => {

@@ -173,9 +173,8 @@ class Reader {
     const firstTime = safe(context.firstTimestamp)
     let lastDelta = 0
     let timestamp = appended ? context.maxTimestamp : context.firstTimestamp
-    const count = this.#bytes.readInt32BE(begin + COUNT_AT)
-    this.#at = begin + RECORDS_AT
-    for (let i = 0; i < count; i++) {
+    this.#at = begin + COUNT_AT
+    for (let left = this.#count(); left > 0; left--) {
       const recordEnd = this.#varint() + this.#at
       if (recordEnd > end) throw new RangeError('record beyond its batch')
       const recordAttributes = this.#bytes.readInt8(this.#at++)
@@ -218,7 +217,9 @@ class Reader {
 
   #headers(): FetchedRecord['headers'] {
     const headers: FetchedRecord['headers'] = {}
-    for (let left = this.#varint(); left > 0; left--) {
+    const count = this.#varint()
+    if (count < -1) throw new RangeError('negative')
+    for (let left = count; left > 0; left--) {
       const name = this.#name()
       const value = this.#view()
       if (!Object.hasOwn(headers, name)) define(headers, name, value)
@@ -245,8 +246,15 @@ class Reader {
 
   #array<T>(read: () => T): T[] {
     const out: T[] = []
-    for (let left = this.#int32(); left > 0; left--) out.push(read())
+    for (let left = this.#count(); left > 0; left--) out.push(read())
     return out
+  }
+
+  /** -1 stands for none. */
+  #count(): number {
+    const count = this.#int32()
+    if (count < -1) throw new RangeError('negative')
+    return count
   }
 
   #string(): string {
