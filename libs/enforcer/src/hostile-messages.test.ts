@@ -37,6 +37,18 @@ it.each([
   expect(log.on('countersign.decisions.v1').map(({ partition }) => partition)).toEqual([0, 0])
 })
 
+it('leaves behind what is too large, also of one whose correlation has no value', async () => {
+  const { enforcer, log } = stand()
+  log.fault = (topic, [record]) =>
+    topic === 'invoices.export.dead.v1' && record?.value
+      ? new EventLogError({ code: 'EVENT_LOG_RECORD_TOO_LARGE', retriable: false, publicMessage: 'too large' })
+      : null
+  const batch = new FakeBatch([{ ...sealedMessage(0), headers: odd({ 'countersign-correlation': null }) }])
+  await enforcer.eachBatch('export', () => {})(batch)
+  expect(log.states()).toEqual({ 0: 'dead_lettered envelope_missing' })
+  expect(batch.resolved).toEqual(['0'])
+})
+
 it('splits a decision record that long names make too large', async () => {
   const { enforcer, log } = stand()
   log.fault = (_topic, records) =>

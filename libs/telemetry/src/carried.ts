@@ -38,6 +38,7 @@ export function carriedHeaders(
   return texts.map(([name, text]) => [name, Buffer.from(text)])
 }
 
-function only(value: RecordHeaders[string]): Uint8Array | string | undefined {
-  return Array.isArray(value) ? undefined : value
+/** A header without a value is null on the wire: any client can write one, and it says nothing either. */
+function only(value: RecordHeaders[string] | null): Uint8Array | string | undefined {
+  return Array.isArray(value) ? undefined : (value ?? undefined)
 }

@@ -1,6 +1,7 @@
 import { CountersignError } from '@countersign/kernel'
 import { SeededRandom } from '@countersign/kernel/testing'
 import { describe, expect, test } from 'vitest'
+import { correlationOf, type RecordHeaders, traceOf } from './carried.ts'
 import { createLogger, silentLogger } from './logger.ts'
 import { createMetrics } from './metrics.ts'
 import { METRICS } from './names.ts'
@@ -171,6 +172,11 @@ describe('trace context', () => {
     expect(context?.traceId).toBe('4bf92f3577b34da6a3ce929d0e0e4736')
     expect(context?.state).toBe(kept ? state : undefined)
     expect(parseTraceparent(undefined, state)).toBeUndefined()
+  })
+
+  test('and correlation are none where a record has their headers without a value', () => {
+    const headers = { 'countersign-correlation': null, traceparent: null } as unknown as RecordHeaders
+    expect([correlationOf(headers), traceOf(headers)]).toEqual([null, null])
   })
 
   test('a child keeps the trace and the decision, a root begins its own', () => {
