@@ -358,6 +358,22 @@ describe('work that outlives its envelope', () => {
       expect(proven !== false && proven.ok && proven.envelope.claims.succession?.begun_at).toBe(NOW - 60_000)
     })
 
+    test('that comes in place of one that was given back is left to the enforcer, which goes back', async () => {
+      const handed: string[] = []
+      const handle = async ({ message }: { message: JobMessage }): Promise<void> => {
+        handed.push(message.offset)
+        message.offset = '6'
+      }
+      const redrive = renewing({ log: s.log, replica: s.view, successors: vouching(), clock: s.clock }, handle)
+      const fetched = { topic: PARK, partition: 0, heartbeat: async () => {}, pause: () => () => {} }
+      await redrive({ ...fetched, message: { ...sealedMessage(7) } })
+      await redrive({ ...fetched, message: { ...over, offset: '8' } })
+      expect([handed, s.log.on(PARK)]).toEqual([['7', '8'], []])
+      // Fetched anew.
+      await redrive({ ...fetched, pause: () => () => {}, message: { ...over, offset: '8' } })
+      expect([handed, s.log.on(PARK).length]).toEqual([['7', '8'], 1])
+    })
+
     test('that is good still is decided as it is', async () => {
       expect(await redriven(vouching(), sealedMessage(7))).toEqual(['executed allowed'])
       expect(s.log.on(PARK)).toEqual([])

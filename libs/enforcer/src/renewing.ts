@@ -32,14 +32,22 @@ export function renewing(
   handler: (payload: EachMessagePayload) => Promise<void>,
 ): (payload: EachMessagePayload) => Promise<void> {
   const opener = new Opener()
+  /** By what they were fetched with, see `Group.fetch`: what follows one that was given back would resolve it, too. */
+  const gaveBack = new WeakSet<object>()
+  const handOn = async (payload: EachMessagePayload): Promise<void> => {
+    const { message, pause } = payload
+    const { offset } = message
+    await handler(payload)
+    if (message.offset !== offset) gaveBack.add(pause)
+  }
   return async (payload) => {
-    const { topic, partition, message } = payload
+    const { topic, partition, message, pause } = payload
     const { key, value, headers } = message
     const found = headerOf(headers)
-    if (!found.ok || !isOver(opener, found.bytes, options)) return handler(payload)
+    if (gaveBack.has(pause) || !found.ok || !isOver(opener, found.bytes, options)) return handOn(payload)
     const answer = await options.successors.succeed(found.bytes)
     if (!answer.ok && answer.retriable) throw batchInterrupted(`no successor can be had now: ${answer.code}`)
-    if (!answer.ok) return handler(payload)
+    if (!answer.ok) return handOn(payload)
     const renewed = Buffer.from(answer.envelope)
     if (isOver(opener, renewed, options) !== false) throw batchInterrupted('identity gave no successor')
     const kept = toHeaderPairs(headers).filter(([name]) => name !== ENVELOPE_HEADER)
