@@ -1,6 +1,7 @@
 import type { EnvelopeClaims } from '@countersign/schemas'
 import { expect, test } from 'vitest'
 import { bindEvent, derive, type EnvelopeFault, Opener, type OpenResult, seal } from './index.ts'
+import { widenedField } from './narrowing.ts'
 import { NOW, sealUnchecked, testAuthority, testClaims, testContext, testId } from './testing.ts'
 
 const { keys, ring } = testAuthority()
@@ -83,6 +84,16 @@ for (const [field, change] of widened) {
   test(`envelope_widened: ${field}`, () =>
     expect(code(openChild({ ...childClaims, ...change }))).toBe('envelope_widened'))
 }
+
+test('scopes of a child are a subset, whichever they are', () => {
+  const subsets = Array.from({ length: 16 }, (_, bits) => ['a', 'b', 'c', 'd'].filter((_, i) => bits & (1 << i)))
+  for (const all of subsets) {
+    for (const some of subsets) {
+      const field = widenedField({ ...childClaims, scope: some }, testClaims({ scope: all }))
+      expect(field === 'scope').toBe(!some.every((scope) => all.includes(scope)))
+    }
+  }
+})
 
 test('actors of the parent cannot be dropped or replaced', () => {
   const acting = testClaims({ tctx: { ...testClaims().tctx, act: [{ sub: 'adm_1', principal: 'user' }] } })

@@ -8,9 +8,19 @@ export function widenedField(child: EnvelopeClaims, parent: EnvelopeClaims): str
   if (child.exp > parent.exp) return 'exp'
   if (child.iat < parent.iat) return 'iat'
   if (child.depth !== parent.depth + 1) return 'depth'
-  if (!child.scope.every((scope) => parent.scope.includes(scope))) return 'scope'
+  if (!isSubset(child.scope, parent.scope)) return 'scope'
   if (!reliesOnAll(child.relies_on, parent.relies_on)) return 'relies_on'
   return widenedContext(child.tctx, parent.tctx) ?? changedRequest(child, parent)
+}
+
+/** Both are sorted: one walk, since a chain and what it relies on can have thousands in 16 KiB each. */
+function isSubset(some: readonly string[], all: readonly string[]): boolean {
+  let at = 0
+  for (const one of some) {
+    while (at < all.length && (all[at] as string) < one) at++
+    if (all[at] !== one) return false
+  }
+  return true
 }
 
 /** @returns true when one list of hashes holds all of another. */
