@@ -62,3 +62,29 @@ it('goes on after a handler that threw, and stops', async () => {
   await tail.stop()
   expect(taken).toEqual([0, 1, 2])
 })
+
+it('passes on nothing from beyond a gap once its owner has gone back, while the gap was looked into', async () => {
+  const kafka = new ScriptedKafka()
+  let answer: (bounds: { start: number; end: number }) => void = () => {}
+  const context = {
+    kafka: kafka as unknown as Kafka,
+    clock: new FakeClock(),
+    clientId: 'c',
+    topic: 't',
+    partition: 0,
+    bounds: () => new Promise<{ start: number; end: number }>((resolve) => (answer = resolve)),
+    deleteGroup: async () => {},
+  }
+  const taken: number[] = []
+  const records = (found: readonly LogRecord[]): void => void taken.push(...found.map(({ offset }) => offset))
+  const tail = new KafkaTail(context, 3, { records, outOfRange: () => {} })
+  await tail.restart()
+  const beyond = kafka.give(5)
+  await new Promise(setImmediate)
+  tail.seek(0)
+  answer({ start: 0, end: 9 })
+  await beyond
+  await kafka.give(0)
+  expect(taken).toEqual([0])
+  await tail.stop()
+})

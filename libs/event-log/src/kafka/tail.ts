@@ -192,8 +192,10 @@ export class KafkaTail implements Tail {
     const first = Number(batch.messages[0]?.offset)
     if (first > this.#wanted || (records.length === 0 && batch.messages.length > 0)) {
       // A gap is allowed, a jump over what is gone or a start from the beginning is not: the bounds tell.
+      const wanted = this.#wanted
       await this.#checkRange()
-      if (this.#held !== 'no' || first <= this.#wanted) return
+      // The owner may have gone elsewhere meanwhile.
+      if (this.#held !== 'no' || this.#wanted !== wanted) return
     }
     if (records.length === 0) return
     this.#wanted = records.at(-1)!.offset + 1
