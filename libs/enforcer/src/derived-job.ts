@@ -33,8 +33,8 @@ export interface DerivedJob {
   /** Shorter than what is left, milliseconds. */
   readonly expiresInMs?: number
   /**
-   * 16 bytes. @defaultValue made of this event, the topic and how many were derived before in this attempt: a handler that is
-   * tried again and derives in the same order sends the same events again, by which theirs know them.
+   * 16 bytes. @defaultValue made of this event, the class, the topic and how many were derived before in this attempt: a
+   * handler that is tried again and derives in the same order sends the same events again, by which theirs know them.
    */
   readonly eventId?: Uint8Array
   /** Evidence of earlier steps it depends on, beside those this work does. */

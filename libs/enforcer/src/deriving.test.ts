@@ -12,6 +12,7 @@ import {
 } from '@countersign/envelope'
 import { NOW, sealUnchecked, testAuthority, testClaims } from '@countersign/envelope/testing'
 import type { JobMessage, NewRecord } from '@countersign/event-log'
+import { defineJobClass } from '@countersign/policy'
 import { targetKey } from '@countersign/revocation'
 import { CORRELATION_HEADER, exampleCatalogue, RELIES_ON_HEADER, TRACEPARENT_HEADER } from '@countersign/schemas'
 import { beforeEach, describe, expect, test } from 'vitest'
@@ -115,6 +116,20 @@ describe('derive', () => {
         .map((record) => headerOf(record.headers))
         .every((h) => h.ok && h.bytes.readUInt32BE(12) === 3),
     ).toBe(true)
+  })
+
+  test('of two classes that work on one event makes two events', async () => {
+    const classes = ['archive', 'export'].map((name) =>
+      defineJobClass({ name, topic: 'invoices.export', action: name }),
+    )
+    const { enforcer } = stand({}, { classes, deriving: { key: authority.keys.derive, workload: 'exporter' } })
+    const { key, value, headers } = sealedMessage(7)
+    const job = { topic: 'invoices.export.v1', partition: 0, offset: 7, key, value, headers: headers as never }
+    const ids = new Set<string>()
+    for (const { name } of classes) {
+      await enforcer.run(name, job, async (work) => void ids.add((await work.derive(MAIL)).eventId.toString('hex')))
+    }
+    expect(ids.size).toBe(2)
   })
 
   test('derives no more once the authority is gone', async () => {

@@ -73,7 +73,8 @@ export class Deriver implements JobDeriver {
     const view = this.#viewThatKnowsKey(from, job.topic)
     const own = evidenceOf(item.message.headers) ?? []
     const evidence = this.#evidence(from.relies_on.length === 0 ? [] : own, job)
-    const eventId = job.eventId === undefined ? derivedId(item, job.topic, nth) : Buffer.from(job.eventId)
+    const eventId =
+      job.eventId === undefined ? derivedId(item, run.judge.rules, job.topic, nth) : Buffer.from(job.eventId)
     if (eventId.length !== 16) throw invalid('an event id has 16 bytes')
     const key = job.key === undefined || job.key === null ? null : Buffer.from(job.key as Uint8Array)
     const { workload, actor = { sub: workload, principal: 'service' }, maxLifeMs } = this.#deriving
@@ -229,9 +230,10 @@ function recordOf(record: Pending['record'], envelope: Buffer, evidence: readonl
   return { ...record, headers: [[ENVELOPE_HEADER, envelope], ...beside, ...record.headers] }
 }
 
-function derivedId(item: Item, topic: string, nth: number): Buffer {
+/** Of the class as well: several may work on one event, each under its own rules. */
+function derivedId(item: Item, { name }: JobClassRules, topic: string, nth: number): Buffer {
   const made = createHash('sha256').update('countersign.derived.v1\0').update(item.workId)
-  return made.update(`${nth}:${topic}`).digest().subarray(0, 16)
+  return made.update(`${nth}:${name}:${topic}`).digest().subarray(0, 16)
 }
 
 function asInvalid<T>(fn: () => T): T {
