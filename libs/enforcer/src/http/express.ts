@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Identity } from '../work.ts'
 import type { HttpEnforcer, HttpWork } from './http-enforcer.ts'
+import { isGone } from './request.ts'
 
 export { createHttpEnforcer, type HttpEnforcer, type HttpEnforcerOptions, type HttpWork } from './http-enforcer.ts'
 
@@ -38,8 +39,8 @@ export function expressEnforce<R extends IncomingMessage>(
         return
       }
       res.once('close', () => verdict.end(res.statusCode))
-      // Who asked may be gone since: nobody would tell of it again.
-      if (res.closed) verdict.end(res.statusCode)
+      // Nobody would tell of it again.
+      if (isGone(res)) verdict.end(res.statusCode)
       Object.assign(req, { work: verdict.work })
       next()
     }, next)

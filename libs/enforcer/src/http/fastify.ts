@@ -2,6 +2,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Identity } from '../work.ts'
 import type { HttpEnforcer, HttpWork } from './http-enforcer.ts'
+import { isGone } from './request.ts'
 
 export { createHttpEnforcer, type HttpEnforcer, type HttpEnforcerOptions, type HttpWork } from './http-enforcer.ts'
 
@@ -35,8 +36,8 @@ export function fastifyEnforce(
       return reply.code(status).headers(headers).send(body)
     }
     reply.raw.once('close', () => verdict.end(reply.raw.statusCode))
-    // Who asked may be gone since: nobody would tell of it again.
-    if (reply.raw.closed) verdict.end(reply.raw.statusCode)
+    // Nobody would tell of it again.
+    if (isGone(reply.raw)) verdict.end(reply.raw.statusCode)
     request.work = verdict.work
     return undefined
   }

@@ -123,14 +123,17 @@ describe('an enforcer of requests', () => {
     ).toThrow(expect.objectContaining({ code: 'ENFORCER_TOKENS_INVALID' }))
   })
 
-  test('keeps nothing of a request that was given up while it was judged', async () => {
+  test.each([
+    ['HTTP/1', { closed: true }],
+    ['HTTP/2', { stream: { closed: true } }],
+  ])('keeps nothing of a request that was given up while it was judged: %s', async (_version, closed) => {
     const { http } = world()
-    const headers = { 'txn-token': token() }
+    const text = token()
     const given = (): { headers: object; rawHeaders: string[]; work?: HttpWork } => ({
-      headers: { ...headers },
-      rawHeaders: ['txn-token', headers['txn-token']],
+      headers: { 'txn-token': text },
+      rawHeaders: ['txn-token', text],
     })
-    const gone = Object.assign(new EventEmitter(), { statusCode: 200, closed: true })
+    const gone = Object.assign(new EventEmitter(), { statusCode: 200 }, closed)
     const [one, other] = [given(), { raw: given(), id: 'r', work: undefined as HttpWork | undefined }]
     await new Promise((next) => expressEnforce(http, 'payment')(one as never, gone as never, next))
     await fastifyEnforce(http, 'payment')(other as never, { raw: gone } as never)

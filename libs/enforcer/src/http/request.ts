@@ -29,3 +29,11 @@ export function takeToken(request: HttpRequest): string | 'txn_token_missing' | 
   if (count > 1 || Array.isArray(value)) return 'txn_token_repeated'
   return value || 'txn_token_missing'
 }
+
+/** Whether who asked went away while the request was judged; an answer of HTTP/2 says so of its stream alone. */
+export function isGone(response: {
+  readonly closed?: boolean
+  readonly stream?: { readonly closed: boolean }
+}): boolean {
+  return response.closed ?? response.stream?.closed ?? false
+}
