@@ -13,7 +13,7 @@ import {
   repairer,
 } from '@countersign/identity'
 import { journeyLog } from '@countersign/journey'
-import { systemClock, systemRandom } from '@countersign/kernel'
+import { type Clock, systemClock, systemRandom } from '@countersign/kernel'
 import { Replica } from '@countersign/replica'
 import { type KeyGrant, type KeyUse, signalCodec } from '@countersign/schemas'
 import { type SessionStore, signalId } from '@countersign/session-store'
@@ -34,6 +34,8 @@ export class Identity {
   /** Of nobody: in no bundle. */
   readonly foreign: SigningKey
   readonly rootPublic: Buffer
+  /** What versions are made by: it may lag the wall, so sessions have to be made by the same. */
+  readonly clock: Clock
   readonly #store: SessionStore
   readonly #notary: Notary
   readonly #delivery: Delivery
@@ -49,6 +51,7 @@ export class Identity {
     const follows = { clock: systemClock, rootKeys: [keys.rootPublic] }
     this.replica = new Replica({ ...shared, ...follows, consumer: 'identity', history: 'verify' })
     const clock = logClock(systemClock, this.replica, EPSILON_MS)
+    this.clock = clock
     const view = ownView(this.replica, clock)
     const told = { ...shared, clock, metrics: createMetrics(), journey: journeyLog(silentLogger) }
     this.#delivery = new Delivery({ ...told, keyInForce: () => view.keyInForce })

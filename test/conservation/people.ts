@@ -33,11 +33,11 @@ class Person {
   #since = 0
   readonly #random: SeededRandom
 
-  constructor(sub: string, tenant: string, random: SeededRandom) {
+  constructor(sub: string, tenant: string, random: SeededRandom, now: number) {
     this.sub = sub
     this.tenant = tenant
     this.#random = random
-    this.login(Date.now())
+    this.login(now)
   }
 
   login(now: number): void {
@@ -110,7 +110,8 @@ export class People {
     this.#catalogue = catalogue
     this.#site = site
     this.#schemaId = log.schemas.idOf(invoiceExportCodec.name)
-    this.#people = Array.from({ length: count }, (_, i) => new Person(`${run}-${i}`, `${run}-acme`, random))
+    const now = identity.clock.now()
+    this.#people = Array.from({ length: count }, (_, i) => new Person(`${run}-${i}`, `${run}-acme`, random, now))
   }
 
   /** Ends a person's authority and, once that is acknowledged, has them log in again. */
@@ -133,7 +134,7 @@ export class People {
 
   /** A session of their own under what holds now. */
   login(person: number): void {
-    this.#people[person]?.login(Date.now() + 1)
+    this.#people[person]?.login(this.#identity.clock.now() + 1)
   }
 
   /** Seals what is sent together, under one signature but for what is flawed in its signature. */
