@@ -50,16 +50,17 @@ function judge(cell: Cell, outcome: Outcome, denied: number): void {
   correct(outcome.batch === size, `${name}: batches of ${outcome.batch}, not of ${size}`)
 }
 
-/** Every delivery of every message has its final record. */
+/** Every delivery of every message has its final record. Cells with one topic have theirs together. */
 async function recorded(field: Field, plan: readonly Cell[], runs: number): Promise<void> {
   const found = await field.recorded()
-  for (const cell of plan.filter(({ subject }) => subject === 'enforced')) {
-    const { executed = 0, refused = 0, admitted = 0 } = found.get(field.logical(cell)) ?? {}
-    const denied = field.denied(cell) * runs
-    const ran = cell.messages * runs - denied
+  const enforced = plan.filter(({ subject }) => subject === 'enforced')
+  for (const [topic, sharing] of Map.groupBy(enforced, (cell) => field.logical(cell))) {
+    const { executed = 0, refused = 0, admitted = 0 } = found.get(topic) ?? {}
+    const denied = sharing.reduce((sum, cell) => sum + field.denied(cell) * runs, 0)
+    const ran = sharing.reduce((sum, cell) => sum + cell.messages * runs, 0) - denied
     correct(
       executed === ran && admitted === ran && refused === denied,
-      `${cell.name}: ${executed} and ${refused} recorded`,
+      `${sharing.map(({ name }) => name).join(', ')}: ${executed} and ${refused} recorded, not ${ran} and ${denied}`,
     )
   }
 }
