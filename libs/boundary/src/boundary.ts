@@ -77,6 +77,12 @@ export interface BoundaryOptions {
   readonly assess?: Assess
   /** Jobs that may wait for the log, per topic. @defaultValue 10000 */
   readonly maxQueued?: number
+  /**
+   * Least time between the beginnings of two batches of a topic, milliseconds, 0 to 1,000: jobs that come faster are
+   * sealed together, so that a consumer checks one signature for them all. One that comes alone is not held.
+   * @defaultValue 5
+   */
+  readonly gatherMs?: number
   readonly logger?: Logger
   readonly metrics?: Metrics
 }
@@ -133,15 +139,13 @@ const DAY = 86_400_000
 
 /**
  * @throws {TOKENS_OPTIONS_INVALID} when an issuer leaves open what must be pinned.
- * @throws {BOUNDARY_OPTIONS_INVALID} for a contradictory context policy or life.
+ * @throws {BOUNDARY_OPTIONS_INVALID} for a contradictory context policy, or a life or time out of range.
  */
 export function createBoundary(options: BoundaryOptions): Boundary {
   const { replica, clock, random, sessions, cookieName = '__Host-session', maxEnvelopeLifeMs = DAY } = options
-  const { introspection, logger = silentLogger, metrics } = options
-  if (!(maxEnvelopeLifeMs > 0)) {
-    const publicMessage = 'maxEnvelopeLifeMs is above 0'
-    throw new BoundaryError({ code: 'BOUNDARY_OPTIONS_INVALID', retriable: false, publicMessage })
-  }
+  const { introspection, logger = silentLogger, metrics, gatherMs = 5 } = options
+  if (!(maxEnvelopeLifeMs > 0)) throw failure('BOUNDARY_OPTIONS_INVALID', false, 'maxEnvelopeLifeMs is above 0')
+  if (!(gatherMs >= 0 && gatherMs <= 1_000)) throw failure('BOUNDARY_OPTIONS_INVALID', false, 'gatherMs is 0 to 1,000')
   const authority = new Authority({ replica, clock, keyId: options.key.keyId })
   const issuers = new Issuers(options.issuers ?? [], clock)
   const filterContext = contextFilter(options.contextPolicy)
@@ -225,6 +229,7 @@ export function createBoundary(options: BoundaryOptions): Boundary {
     presentedOf: (identity) => made.get(identity),
     maxEnvelopeLifeMs,
     maxQueued: options.maxQueued ?? 10_000,
+    gatherMs,
     metrics,
   })
 

@@ -348,6 +348,30 @@ describe('batching', () => {
     expect(await small.boundary.jobs.sendMany([1, 2].map(() => job({ identity: who })))).toHaveLength(2)
   })
 
+  test('jobs that come faster than batches may begin are sealed together, and one that comes alone goes at once', async () => {
+    const gathering = stand({ gatherMs: 5 })
+    const who = await admit(gathering)
+    const send = () => gathering.boundary.jobs.send(job({ identity: who }))
+    await send()
+    const later = [send(), send()]
+    await gathering.clock.advance(4)
+    later.push(send())
+    expect(records(gathering)).toHaveLength(1)
+    await gathering.clock.advance(1)
+    await Promise.all(later)
+    const trees = records(gathering).map((record) => {
+      const opened = open(gathering, record)
+      return opened.ok ? record.headers[0]?.[1].byteLength : 0
+    })
+    expect(trees).toHaveLength(4)
+    // A path is in the envelopes of a batch of three, and in no other.
+    expect(trees[1]).toBeGreaterThan(trees[0] as number)
+    await gathering.clock.advance(5)
+    await send()
+    expect(records(gathering)).toHaveLength(5)
+    expect(() => stand({ gatherMs: -1 })).toThrow(expect.objectContaining({ code: 'BOUNDARY_OPTIONS_INVALID' }))
+  })
+
   test('sending nothing gives nothing', async () => {
     expect(await f.boundary.jobs.sendMany([])).toEqual([])
   })

@@ -1,6 +1,8 @@
 /**
- * The way out to one topic. Jobs that meet, in one tick or while an append is under way, form one batch:
- * one Merkle tree, one signature, one append. Order is the order in which they came.
+ * The way out to one topic. Jobs that meet, in one tick, while an append is under way, or within `gatherMs` of the
+ * batch before, form one batch: one Merkle tree, one signature, one append. Order is the order in which they came.
+ * Invariant: batches begin at least `gatherMs` apart, so that what consumers pay for signatures is bounded whatever
+ * the rate, and a job that comes alone goes out at once.
  */
 import { packEvidence, type SigningKey, seal } from '@countersign/envelope'
 import { type Appended, type EventLog, EventLogError, type NewRecord } from '@countersign/event-log'
@@ -26,6 +28,7 @@ export interface OutletOptions extends ClaimsOptions {
   readonly log: EventLog
   readonly key: SigningKey
   readonly maxQueued: number
+  readonly gatherMs: number
   readonly metrics: Metrics | undefined
 }
 
@@ -49,6 +52,7 @@ export class Outlet<Place extends object> {
   readonly #append: (records: readonly NewRecord[]) => Promise<readonly Place[]>
   #queue: Pending<Place>[] = []
   #running = false
+  #begun = Number.NEGATIVE_INFINITY
 
   /** @param append takes what is sealed. @returns in it where each stands, in order. */
   constructor(
@@ -87,7 +91,11 @@ export class Outlet<Place extends object> {
   }
 
   async #drain(): Promise<void> {
+    const { clock, gatherMs } = this.#options
     while (this.#queue.length > 0) {
+      const left = this.#begun + gatherMs - clock.monotonic()
+      if (left > 0 && this.#queue.length < MAX_BATCH) await clock.sleep(left)
+      this.#begun = clock.monotonic()
       const batch = this.#queue.slice(0, MAX_BATCH)
       this.#queue = this.#queue.slice(MAX_BATCH)
       try {

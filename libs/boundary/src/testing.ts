@@ -187,6 +187,8 @@ export function stand(options: Partial<BoundaryOptions> = {}, authority: TestAut
     resolveBearer: async (bearer) => known(bearer, BEARER_PREFIX),
   }
   const boundary = createBoundary({
+    // Its clock stands still unless the test moves it.
+    gatherMs: 0,
     replica: view,
     log,
     catalogue: exampleCatalogue,
