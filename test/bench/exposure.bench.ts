@@ -34,14 +34,13 @@ export default async function exposure({ quick }: BenchOptions): Promise<readonl
     const figures: Figure[] = []
     console.error('exposure: warming up')
     await revoker.revoke(await site.expect(quick ? 100 : 1_000, join(site.folder, 'warm.jsonl')), WARM_PER_SECOND)
-    for (const phase of PHASES) {
+    const only = process.env.BENCH_ONLY?.split(',')
+    for (const phase of PHASES.filter(({ name }) => !only || only.includes(name))) {
       console.error(`exposure: ${phase.name}`)
-      if (phase.name === 'load') await site.flow(JOBS_PER_SECOND)
+      await site.flow(0)
       if (phase.name === 'behind') {
-        await site.flow(0)
         console.error(`exposure: ${backlog} jobs for one consumer to find`)
         await site.fill(BACKLOG, backlog)
-        await site.flow(JOBS_PER_SECOND)
       }
       const measured = await measure(site, revoker, phase, seconds, backlog)
       console.error(measured.map(({ id, value, unit }) => `${id} ${value} ${unit}`).join('\n'))
@@ -64,7 +63,13 @@ async function measure(
   seconds: number,
   backlog: number,
 ): Promise<readonly Figure[]> {
+  // Before jobs flow: making and trying work of all these sessions keeps every process busy for seconds.
   const sessions = await site.expect(perSecond * seconds, join(site.folder, `${name}.jsonl`))
+  if (name !== 'idle') {
+    await site.flow(JOBS_PER_SECOND)
+    await sleep(SETTLE_MS)
+    await site.drained(LIVE, await site.flow(JOBS_PER_SECOND))
+  }
   await sleep(SETTLE_MS)
   await site.report()
   const behind = name === 'behind'
@@ -102,12 +107,15 @@ async function measure(
     sinceAppend.push(Math.max(...all.map((one) => one?.sinceAppendMs ?? 0)))
   }
   const [own, append, asked] = [spread(windows), spread(sinceAppend), spread(sinceAsked)]
+  const worst = windows.indexOf(Math.max(...windows))
+  const worstAtS = Number((acknowledged[worst]?.askedAt ?? 0n) - (acknowledged[0]?.askedAt ?? 0n)) / 1e9
   const cpu = reports.reduce((sum, { cpuUs }) => sum + cpuUs, 0) / 1e6 / (tookS + SETTLE_MS / 1e3)
   const id = (what: string): string => `exposure.${name}.${what}`
   return [
     figure(id('p50'), own.p50, 'ms', atMost(p50)),
     figure(id('p99'), own.p99, 'ms', atMost(p99)),
     figure(id('max'), own.max, 'ms'),
+    figure(id('max.at'), worstAtS, 's'),
     // Stricter: from when the record was on the log, and from before identity was asked.
     figure(id('since-append.p50'), append.p50, 'ms'),
     figure(id('since-append.p99'), append.p99, 'ms'),
@@ -117,6 +125,12 @@ async function measure(
     figure(id('signals.rate'), own.n / tookS, 'per s', atLeast(perSecond * 0.95)),
     figure(id('unacknowledged'), others, 'signals'),
     figure(id('consumers.cpu'), cpu, 'cores'),
+    figure(id('consumers.blocked'), Math.max(...reports.map(({ blockedMs }) => blockedMs)), 'ms'),
+    figure(
+      id('tail-restarts'),
+      reports.reduce((sum, { tailRestarts }) => sum + tailRestarts, 0),
+      'restarts',
+    ),
     ...(behind ? [figure(id('jobs-left'), left, 'jobs')] : []),
   ]
 }

@@ -71,6 +71,9 @@ class Meter {
   #sent = new Map<string, Buffer>()
   #seen = 0
   #handled = 0
+  /** By partition, the offset behind all that was counted: what is delivered again, as after a join that failed, counts once. */
+  readonly #ends = new Map<number, number>()
+  #next = 0
   #start: { cpu: NodeJS.CpuUsage; at: number; seen: number } | null = null
 
   constructor(task: Task) {
@@ -85,19 +88,23 @@ class Meter {
       this.#start = { cpu: process.cpuUsage(), at: performance.now(), seen: this.#seen }
     }
     this.#sizes.push(batch.messages.length)
+    this.#next = this.#ends.get(batch.partition) ?? 0
     if (!this.#task.timed) return
     this.#sent = new Map(batch.messages.map(({ offset, headers }) => [offset, headers?.[SENT_AT] as Buffer]))
   }
 
   handling(offset: string): void {
-    this.#handled++
+    if (Number(offset) >= this.#next) this.#handled++
     const sent = this.#sent.get(offset)
     if (sent !== undefined && this.#start !== null)
       this.#latencies.push(Number(hrtime.bigint() - sent.readBigUInt64BE()) / 1e6)
   }
 
   end({ batch }: EachBatchPayload): void {
-    this.#seen += batch.messages.length
+    const first = Number(batch.messages[0]?.offset)
+    const end = Number(batch.messages.at(-1)?.offset) + 1
+    this.#seen += Math.max(0, end - Math.max(first, this.#next))
+    this.#ends.set(batch.partition, Math.max(this.#next, end))
     if (this.#seen < this.#task.messages || this.#start === null) return
     const { user, system } = process.cpuUsage(this.#start.cpu)
     const sorted = this.#latencies.sort((a, b) => a - b)

@@ -1,5 +1,6 @@
 /** A consumer process: a replica and an enforcer on the run's Kafka, which judges work of each session as it is revoked. */
 import { readFileSync } from 'node:fs'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { createEnforcer, type Enforcer } from '@countersign/enforcer'
 import { type EventLog, openLog } from '@countersign/event-log'
 import { systemClock, systemRandom } from '@countersign/kernel'
@@ -29,6 +30,7 @@ class Consumer {
   readonly #handled: Record<string, number> = {}
   #seen: Seen[] = []
   #cpu = process.cpuUsage()
+  readonly #delay = monitorEventLoopDelay()
 
   static async begin({ name, place }: Begin): Promise<Consumer> {
     const { brokers: kafkaBrokers, registryUrl, rootKey } = place
@@ -52,6 +54,7 @@ class Consumer {
   ) {
     this.#name = name
     this.#log = log
+    this.#delay.enable()
     this.#replica = replica
     this.#enforcer = createEnforcer({
       ...{ replica, log, logger, metrics, consumer: name, classes: jobClasses, catalogue: exposureCatalogue },
@@ -98,7 +101,9 @@ class Consumer {
     const { user, system } = process.cpuUsage(this.#cpu)
     this.#seen = []
     this.#cpu = process.cpuUsage()
-    return { seen, cpuUs: user + system }
+    const blockedMs = this.#delay.max / 1e6
+    this.#delay.reset()
+    return { seen, cpuUs: user + system, blockedMs, tailRestarts: this.#replica.stats().tailRestarts }
   }
 
   handled(topic: string): number {

@@ -83,6 +83,10 @@ export interface Reported {
   readonly seen: readonly Seen[]
   /** CPU time since the last report, microseconds. */
   readonly cpuUs: number
+  /** Longest its event loop was blocked since the last report, milliseconds. */
+  readonly blockedMs: number
+  /** Since the start. */
+  readonly tailRestarts: number
 }
 
 /** To the producer: begin. Answered when connected. */
