@@ -1,5 +1,6 @@
 /** Why a credential was not let in. A value, never an error; what a caller may learn of it is less. */
 import { CountersignError, type ErrorParts } from '@countersign/kernel'
+import { PUBLIC_REFUSALS, type PublicRefusal } from '@countersign/tokens'
 import type { ResolvedIdentity } from './identity.ts'
 
 export type DenialCode =
@@ -68,46 +69,28 @@ export function denied(code: DenialCode, detail?: string): Denial {
 }
 
 /** What the caller of an HTTP request is told. */
-export interface PublicDenial {
-  readonly status: 401 | 403 | 409 | 503
-  readonly code:
-    | 'credential_missing'
-    | 'credential_refused'
-    | 'request_refused'
-    | 'scope_missing'
-    | 'authentication_insufficient'
-    | 'in_progress'
-    | 'not_available'
-  readonly title: string
-}
+export type PublicDenial = PublicRefusal
 
-const MISSING: PublicDenial = { status: 401, code: 'credential_missing', title: 'Log in first' }
-// One answer for all, so that nobody learns whether a credential was once good.
-const REFUSED: PublicDenial = { status: 401, code: 'credential_refused', title: 'This credential is not accepted' }
-const FORBIDDEN: PublicDenial = { status: 403, code: 'request_refused', title: 'This request is not allowed' }
-const NARROW: PublicDenial = { status: 403, code: 'scope_missing', title: 'This credential has not the scope for it' }
-const WEAK: PublicDenial = { status: 401, code: 'authentication_insufficient', title: 'Authenticate again for this' }
-const IN_PROGRESS: PublicDenial = { status: 409, code: 'in_progress', title: 'This delivery is being worked on' }
-const AWAY: PublicDenial = { status: 503, code: 'not_available', title: 'Credentials cannot be judged now; try again' }
+const { missing, refused, forbidden, narrow, weak, inProgress, away } = PUBLIC_REFUSALS
 
 const PUBLIC: Readonly<Record<DenialCode, PublicDenial>> = {
-  credential_missing: MISSING,
-  credential_ambiguous: REFUSED,
-  credential_invalid: REFUSED,
-  credential_expired: REFUSED,
-  credential_revoked: REFUSED,
-  credential_too_old: REFUSED,
-  origin_refused: FORBIDDEN,
-  sessions_unavailable: AWAY,
-  view_not_fresh: AWAY,
-  key_not_in_force: AWAY,
-  key_not_granted: FORBIDDEN,
-  scope_removed: FORBIDDEN,
-  reliance_refused: FORBIDDEN,
-  scope_missing: NARROW,
-  authentication_insufficient: WEAK,
-  webhook_in_progress: IN_PROGRESS,
-  webhook_overloaded: AWAY,
+  credential_missing: missing,
+  credential_ambiguous: refused,
+  credential_invalid: refused,
+  credential_expired: refused,
+  credential_revoked: refused,
+  credential_too_old: refused,
+  origin_refused: forbidden,
+  sessions_unavailable: away,
+  view_not_fresh: away,
+  key_not_in_force: away,
+  key_not_granted: forbidden,
+  scope_removed: forbidden,
+  reliance_refused: forbidden,
+  scope_missing: narrow,
+  authentication_insufficient: weak,
+  webhook_in_progress: inProgress,
+  webhook_overloaded: away,
 }
 
 /** @returns what may be said of a denial to whoever caused it. */

@@ -1,38 +1,13 @@
 /** Who a request is for, once its credential has been consumed. Holds handles and ids, never a credential. */
-import type { Actor, CredentialKind, LogPosition, PrincipalKind, TargetKind } from '@countersign/schemas'
+import type { IdentityClaims, NamedTarget } from '@countersign/envelope/claims'
+import type { LogPosition } from '@countersign/schemas'
 import type { TraceContext } from '@countersign/telemetry'
 
 /** A target and the version the credential was made under. */
-export interface IdentityTarget {
-  readonly kind: TargetKind
-  /** Set for tenant and affiliation, else empty. */
-  readonly tenant: string
-  /** Empty for tenant. */
-  readonly id: string
-  /** Epoch milliseconds. */
-  readonly version: number
-}
+export type IdentityTarget = NamedTarget
 
 /** What a credential stands for. */
-export interface ResolvedIdentity {
-  readonly sub: string
-  readonly tenant: string
-  readonly principal: PrincipalKind
-  /** Who acts for `sub`, current actor first; empty when `sub` acts. */
-  readonly act: readonly Actor[]
-  readonly credential: CredentialKind
-  readonly scopes: readonly string[]
-  /** Version of the affiliation when the scopes were computed, epoch milliseconds. */
-  readonly scopeVersion: number
-  readonly session: string | null
-  readonly client: string | null
-  readonly device: string | null
-  /** Everything whose ending ends this. */
-  readonly targets: readonly IdentityTarget[]
-  /** Epoch milliseconds. */
-  readonly authTime: number | null
-  readonly acr: string | null
-  readonly amr: readonly string[]
+export interface ResolvedIdentity extends Omit<IdentityClaims, 'position' | 'expiresAt'> {
   /** Position identity's answer carried; null for credentials identity was not asked about. */
   readonly position: LogPosition | null
   /** Epoch milliseconds; null when nothing but the envelope's life ends it. With a transaction token: of what it began with. */

@@ -12,6 +12,7 @@ export {
 export { type AssertionFault, type TokenFault, TokensError } from './errors.ts'
 export type { JwkSet, KeySource } from './key-set.ts'
 export { createLocalVerifier, LocalKeys, type LocalVerifier, type LocalVerifierOptions } from './local-verifier.ts'
+export { type Demanded, PUBLIC_REFUSALS, type PublicRefusal, type RefusalAnswer, refusalAnswer } from './refusal.ts'
 export { type RemoteKeysOptions, remoteKeys } from './remote-keys.ts'
 export { createSigner, type Signer, type SignerOptions } from './signer.ts'
 export { generateTokenKey, keySetDocument, type PublicJwk, type TokenKeyPair, tokenKeyOf } from './token-key.ts'

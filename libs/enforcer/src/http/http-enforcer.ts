@@ -7,6 +7,7 @@ import type { Journey } from '@countersign/journey'
 import type { Clock } from '@countersign/kernel'
 import { type Decision, type JobClassRules, notFresh, type Phase } from '@countersign/policy'
 import type { Logger, Metrics } from '@countersign/telemetry'
+import type { RefusalAnswer } from '@countersign/tokens'
 import { type ConsumerView, viewOfTenant } from '../consumer-view.ts'
 import { decideNow } from '../deciding.ts'
 import type { CommitIfAllowed } from '../effects.ts'
@@ -16,7 +17,7 @@ import { Meters } from '../meters.ts'
 import { type Recheck, recheck } from '../recheck.ts'
 import { type Run, RunningWork } from '../running.ts'
 import { type Identity, identityOf, UNVERIFIED } from '../work.ts'
-import { type Answer, answerTo, type RequestReason } from './answers.ts'
+import { answerTo, type RequestReason } from './answers.ts'
 import { Recording } from './recording.ts'
 import { type HttpRequest, takeToken } from './request.ts'
 import { type OpenedToken, type TokenReason, type TxnTokenRules, TxnTokens } from './txn-token.ts'
@@ -61,7 +62,7 @@ export type Owns = (identity: Identity) => boolean | Promise<boolean>
 export type HttpVerdict =
   /** `end`: to be called when the request has been answered. */
   | { readonly ok: true; readonly work: HttpWork; readonly end: (status: number) => void }
-  | { readonly ok: false; readonly reason: RequestReason; readonly answer: Answer }
+  | { readonly ok: false; readonly reason: RequestReason; readonly answer: RefusalAnswer }
 
 export interface HttpEnforcer {
   /**
