@@ -1,5 +1,6 @@
 /** `policy diff`: recorded decisions, judged anew under other job classes. Reads the log; writes nothing. */
 import type { EventLog, LogRecord } from '@countersign/event-log'
+import { Pasts, type RecordedDecision, Rejudge, recordedDecisions, type Verdict } from '@countersign/evidence'
 import type { Clock } from '@countersign/kernel'
 import type { Catalogue } from '@countersign/schemas'
 import { catalogueOf, countOf, type LogOptions, openPlace, placeOf, rootKeysOf } from '../connection.ts'
@@ -9,9 +10,6 @@ import { startOf } from '../tail.ts'
 import { print, type Terminal } from '../terminal.ts'
 import { type LimitOptions, limitsOf, readClasses } from './classes-file.ts'
 import { Differences } from './differences.ts'
-import { Pasts } from './pasts.ts'
-import { type RecordedDecision, recordedDecisions, type Verdict } from './recorded.ts'
-import { Rejudge } from './rejudge.ts'
 
 export interface PolicyDiffOptions extends LogOptions, LimitOptions {
   classes: string

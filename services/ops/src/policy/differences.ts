@@ -1,6 +1,6 @@
 /** What would turn under other job classes, counted. */
+import type { RecordedDecision, Verdict } from '@countersign/evidence'
 import { type JobClassRules, ruleVersion } from '@countersign/policy'
-import type { RecordedDecision, Verdict } from './recorded.ts'
 
 /** One recorded decision that would turn. */
 export interface Turn {

@@ -1,17 +1,19 @@
-/**
- * `path`: everything that came of one request, over the journey, the jobs and the decisions. Asks twice, since what is
- * found by one name tells the others: a trace leads to its transaction, a transaction to the steps of another day.
- */
-import type { EventLog } from '@countersign/event-log'
-import type { Catalogue, JourneyEvent } from '@countersign/schemas'
-import { catalogueOf, type LogOptions, openPlace, placeOf, rootKeysOf } from '../connection.ts'
-import { OpsError, wrongArgument } from '../errors.ts'
-import { EXIT, type ExitCode } from '../exit-codes.ts'
-import { Pasts } from '../policy/pasts.ts'
-import { print, type Terminal } from '../terminal.ts'
-import { type JobFound, JobReader } from './jobs.ts'
-import { PathNames } from './names.ts'
-import { decisionSteps, journeyEvents, namesOfEvent, type Step, stepOfEvent, stepOfJob } from './steps.ts'
+/** `path`: everything that came of one request, over the journey, the jobs and the decisions. */
+import {
+  decisionSteps,
+  findPath,
+  inOrder,
+  JobReader,
+  Pasts,
+  type PathNames,
+  type Step,
+  stepOfEvent,
+  stepOfJob,
+} from '@countersign/evidence'
+import { catalogueOf, type LogOptions, openPlace, placeOf, rootKeysOf } from './connection.ts'
+import { OpsError, wrongArgument } from './errors.ts'
+import { EXIT, type ExitCode } from './exit-codes.ts'
+import { print, type Terminal } from './terminal.ts'
 
 export interface PathOptions extends LogOptions {
   rootKey?: string[]
@@ -33,50 +35,15 @@ export async function path(id: string, options: PathOptions, terminal: Terminal)
     const reader = new JobReader(
       rootKeys.length === 0 ? [] : (await Pasts.read(log, catalogue, rootKeys, EPSILON_MS)).rings,
     )
-    const { jobs, events } = await found(id, reader, log, catalogue)
+    const { jobs, events, names } = await findPath(id, reader, log, catalogue)
     if (jobs.length + events.length === 0) throw unknown(id)
     const decided = await decisionSteps(log, catalogue, jobs)
     const steps = [...jobs.map(stepOfJob), ...events.map(stepOfEvent), ...decided]
-    const names = new PathNames()
-    for (const one of [...jobs, ...events.map(namesOfEvent)]) names.add(one)
     report(names, steps.sort(inOrder), options, terminal)
     return EXIT.ok
   } finally {
     await log.close()
   }
-}
-
-interface Found {
-  readonly jobs: readonly JobFound[]
-  readonly events: readonly JourneyEvent[]
-}
-
-/** Looks again for as long as what was found has names nobody looked for yet. */
-async function found(id: string, reader: JobReader, log: EventLog, catalogue: Catalogue): Promise<Found> {
-  const names = new PathNames(id)
-  for (;;) {
-    const jobs: JobFound[] = []
-    const events: JourneyEvent[] = []
-    let grew = false
-    for await (const job of reader.all(log, catalogue)) {
-      if (!names.has(job)) continue
-      jobs.push(job)
-      grew = names.add(job) || grew
-    }
-    for await (const event of journeyEvents(log, catalogue)) {
-      if (!names.has(namesOfEvent(event))) continue
-      events.push(event)
-      grew = names.add(namesOfEvent(event)) || grew
-    }
-    if (!grew) return { jobs, events }
-  }
-}
-
-// Of one millisecond: what led to the other first.
-const ORDER = ['queued', 'admitted', 'decided']
-
-function inOrder(one: Step, other: Step): number {
-  return one.at - other.at || ORDER.indexOf(one.what) - ORDER.indexOf(other.what)
 }
 
 const HEAD = ['When', 'What', 'Where', 'Who', 'Outcome']

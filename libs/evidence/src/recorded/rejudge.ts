@@ -9,8 +9,8 @@ import { type Clock, systemClock, systemRandom } from '@countersign/kernel'
 import { decide, type JobClassRules } from '@countersign/policy'
 import type { Catalogue } from '@countersign/schemas'
 import { silentLogger } from '@countersign/telemetry'
-import type { Moment } from './past.ts'
-import type { Pasts } from './pasts.ts'
+import type { Moment } from '../past/past.ts'
+import type { Pasts } from '../past/pasts.ts'
 import type { RecordedDecision, Verdict } from './recorded.ts'
 
 export interface RejudgeOptions {

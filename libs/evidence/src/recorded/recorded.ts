@@ -1,7 +1,7 @@
 /** What became of events, as the decisions topic tells it: packed records taken apart into one row an event. */
 import type { EventLog, LogRecord } from '@countersign/event-log'
 import { type DecisionBatch, type DecisionException, readDecisions } from '@countersign/schemas'
-import type { Moment } from './past.ts'
+import type { Moment } from '../past/past.ts'
 
 /** A state and why. */
 export interface Verdict {

@@ -1,0 +1,4 @@
+/** What stands on the logs, as answers: decisions judged again, paths, receipts. */
+export * from './past/index.ts'
+export * from './path/index.ts'
+export * from './recorded/index.ts'

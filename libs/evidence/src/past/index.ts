@@ -1,0 +1,2 @@
+export { type Moment, Past } from './past.ts'
+export { Pasts } from './pasts.ts'
