@@ -192,6 +192,23 @@ describe('watching', () => {
     expect(hits(replica, 's1')).toBe(true)
   })
 
+  test('2.3 a busy log that is read on while its end is asked for was not cut', async () => {
+    const w = new World()
+    await w.begin()
+    const replica = await w.replica()
+    await w.tick(2)
+    const bounds = w.log.bounds.bind(w.log)
+    w.log.bounds = async (topic) => {
+      const asked = await bounds(topic)
+      for (let i = 0; i < 3; i++) w.scribe.signal()
+      await new Promise((resolve) => setImmediate(resolve))
+      return asked
+    }
+    await w.tick(12)
+    expect(replica.stats().rereads).toBe(0)
+    expect(replica.freshness().proven).toBe(true)
+  })
+
   test('2.3 a cut is found by the bounds when the tail does not tell', async () => {
     const w = new World()
     await w.begin()

@@ -308,11 +308,13 @@ export class Replica implements SignalsView {
 
   /**
    * A log that ends below what was read, or below the end this reading set out for, was cut. Seen twice, since a
-   * new leader's end may lag for a moment.
+   * new leader's end may lag for a moment. The position is that from before the question: by the time of the answer
+   * a busy log has been read beyond the end it tells.
    */
   async #watchBounds(): Promise<void> {
+    const { position } = this.#follower
     const { end } = await this.#options.log.bounds(this.#options.topic)
-    const { position, live, goal } = this.#follower
+    const { live, goal } = this.#follower
     const below = end <= position || (!live && Number.isFinite(goal) && end < goal)
     this.#endedBelow = below && !this.#rereading ? this.#endedBelow + 1 : 0
     if (this.#endedBelow < 2) return
