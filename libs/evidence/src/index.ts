@@ -2,3 +2,4 @@
 export * from './past/index.ts'
 export * from './path/index.ts'
 export * from './recorded/index.ts'
+export * from './topics/index.ts'

@@ -1,9 +1,9 @@
 /** The judgements of `doctor`, each from facts already gathered. Pure. */
 import type { Bounds, LogRecord, TopicSpec, TopicState } from '@countersign/event-log'
 import type { KafkaTopicState } from '@countersign/event-log/kafka'
+import { differences } from '@countersign/evidence'
 import type { Freshness, ReplicaStats } from '@countersign/replica'
 import type { TrustBundle } from '@countersign/schemas'
-import { differences } from './drift.ts'
 
 /** `warn` does not fail the whole; `skip` says what was missing to judge. */
 export interface Check {

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { topicSpecs } from '@countersign/event-log'
 import { type KafkaTopicState, planKafka, provisionKafka } from '@countersign/event-log/kafka'
 import { openSqliteLog } from '@countersign/event-log/sqlite'
+import { differences } from '@countersign/evidence'
 import type { Catalogue } from '@countersign/schemas'
 import {
   catalogueOf,
@@ -14,7 +15,6 @@ import {
   type Place,
   placeOf,
 } from './connection.ts'
-import { differences } from './drift.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
 import { print, type Terminal } from './terminal.ts'
 
