@@ -8,12 +8,15 @@ export interface Terminal {
   out(line: string): void
   /** Talk. */
   say(line: string): void
+  /** Where bars are drawn; absent where nobody looks. */
+  readonly drawing?: NodeJS.WritableStream
 }
 
 export function processTerminal(): Terminal {
   return {
     out: (line) => void process.stdout.write(`${line}\n`),
     say: (line) => void process.stderr.write(`${line}\n`),
+    ...(process.stderr.isTTY && { drawing: process.stderr }),
   }
 }
 
