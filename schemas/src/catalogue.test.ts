@@ -60,6 +60,7 @@ test('every schema a topic may carry has an id, and the ids never move', () => {
     '10 countersign.EmailSend',
     '11 countersign.ReportBuild',
     '12 countersign.JourneyEvent',
+    '18 countersign.Registration',
   ])
   expect(ids.schemaOf(1)).toMatchObject({ name: 'countersign.Signal', version: 1 })
   expect(ids.schemaOf(999)).toBeUndefined()

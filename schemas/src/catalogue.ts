@@ -130,7 +130,7 @@ const OTHER_SYSTEM_TOPICS: readonly TopicEntry[] = [
     partitions: 1,
     key: 'consumer instance',
     retention: DAY,
-    schemas: ['countersign.Progress'],
+    schemas: ['countersign.Progress', 'countersign.Registration'],
     audience: null,
   },
   {

@@ -17,6 +17,7 @@ export { readDecisions } from './decisions.ts'
 export { type Framed, frame, unframe } from './frame.ts'
 export type * from './generated/types.ts'
 export * from './headers.ts'
+export { readTold, type Told } from './progress.ts'
 export * from './records.ts'
 export {
   FIRST_USER_SCHEMA_ID,

@@ -15,6 +15,7 @@ export const envelopeClaimsV1Codec: Codec<Omit<types.EnvelopeClaims, 'relies_on'
 )
 export const decisionBatchCodec: Codec<types.DecisionBatch> = codec(schemas.decisionBatchSchema)
 export const progressCodec: Codec<types.Progress> = codec(schemas.progressSchema)
+export const registrationCodec: Codec<types.Registration> = codec(schemas.registrationSchema)
 export const journeyEventCodec: Codec<types.JourneyEvent> = codec(schemas.journeyEventSchema)
 export const invoiceExportCodec: Codec<types.InvoiceExport> = codec(schemas.invoiceExportSchema)
 export const paymentRunCodec: Codec<types.PaymentRun> = codec(schemas.paymentRunSchema)

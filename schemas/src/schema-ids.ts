@@ -46,6 +46,10 @@ const IDS: readonly (readonly [id: number, name: string, version: number])[] = [
   [14, 'countersign.DecisionBatch', 2],
   [15, 'countersign.EnvelopeClaims', 2],
   [16, 'countersign.JourneyEvent', 3],
+  [17, 'countersign.Progress', 2],
+  [18, 'countersign.Registration', 1],
+  [19, 'countersign.TrustBundle', 2],
+  [20, 'countersign.DecisionBatch', 3],
 ]
 
 /** Every published version of Countersign's own schemas and the example's payloads, by id. */

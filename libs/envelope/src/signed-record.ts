@@ -1,6 +1,6 @@
 /**
- * Signatures on records of the signals log: signals, checkpoints, epoch claims and trust bundles. The
- * header value is version ‖ key id length ‖ key id ‖ Ed25519 signature; what is signed names the record
+ * Signatures on records: on the signals log those of signals, checkpoints, epoch claims and trust bundles, on the progress
+ * topic what consumers tell. The header value is version ‖ key id length ‖ key id ‖ Ed25519 signature; what is signed names the record
  * type and the key and leaves out the 5-byte schema prefix, since ids differ between logs.
  */
 import { type KeyObject, verify } from 'node:crypto'
@@ -8,8 +8,15 @@ import type { KeyUse } from '@countersign/schemas'
 import type { KeyRing } from './key-ring.ts'
 import { MAX_KEY_ID_BYTES, publicKeyObject, SIGNATURE_BYTES, type SigningKey } from './keys.ts'
 
-/** Record types that stand on the signals log. */
-export type SignedRecordName = 'Signal' | 'Checkpoint' | 'EpochClaim' | 'TrustBundle'
+/** What is signed: record types, and the voucher for a consumer's key. */
+export type SignedRecordName =
+  | 'Signal'
+  | 'Checkpoint'
+  | 'EpochClaim'
+  | 'TrustBundle'
+  | 'Progress'
+  | 'Registration'
+  | 'Voucher'
 
 /** Why a record is not what it claims to be. */
 export type RecordFault =

@@ -20,11 +20,13 @@ export {
 } from './decide.ts'
 export { PolicyError, type PolicyErrorCode } from './errors.ts'
 export {
+  canonicalRules,
   defineJobClass,
   type JobClassInput,
   type JobClassLimits,
   type JobClassRules,
   ruleVersion,
+  ruleVersionOf,
 } from './job-class.ts'
 export { defineJobClasses } from './job-classes.ts'
 export { type EffectRule, type InFlightRule, PRESET_NAMES, type PresetName } from './presets.ts'

@@ -184,7 +184,17 @@ export function defineJobClass(data: unknown, limits: JobClassLimits = {}): JobC
 
 /** @returns 32 hexadecimal digits that change exactly when a rule does, whatever the order of keys. */
 export function ruleVersion(rules: JobClassRules): string {
-  return createHash('sha256').update('countersign.job-class.v1\0').update(canonical(rules)).digest('hex').slice(0, 32)
+  return ruleVersionOf(canonicalRules(rules))
+}
+
+/** What `ruleVersion` is the hash of: the rules as JSON with sorted keys and no blanks; `defineJobClass` reads it back. */
+export function canonicalRules(rules: JobClassRules): string {
+  return canonical(rules)
+}
+
+/** @param canonicalJson from `canonicalRules`, of this process or another. */
+export function ruleVersionOf(canonicalJson: string): string {
+  return createHash('sha256').update('countersign.job-class.v1\0').update(canonicalJson).digest('hex').slice(0, 32)
 }
 
 function canonical(value: unknown): string {

@@ -42,6 +42,10 @@ export async function reportProgress(
     max_staleness_ms: options.maxStalenessMs,
     at: clock.now(),
     state,
+    instance: Buffer.alloc(16),
+    digest_offset: follower.last?.offset ?? -1,
+    applied: [],
+    unlisted: 0,
   })
   const value = frame(log.schemas.idOf('countersign.Progress'), body)
   await log.append(PROGRESS_TOPIC, [{ key: Buffer.from(consumer), value, headers: [] }])

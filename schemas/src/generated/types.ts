@@ -36,7 +36,7 @@ export type Sha256 = Uint8Array
 
 /** Decisions of one fetched batch. */
 export interface DecisionBatch {
-  /** Id of the batch. */
+  /** Id of the batch. Since version 3 made of its content: the first 16 bytes of SHA-256 over `countersign.DecisionBatch.v3`, a zero byte and all that follows this field. */
   readonly id: Id16
   /** Consumer instance. */
   readonly consumer: string
@@ -74,6 +74,8 @@ export interface DecisionBatch {
   readonly exceptions: readonly DecisionException[]
   /** Phase final: of events whose handler says what it commits, in offset order. */
   readonly effects: readonly CheckedEffects[]
+  /** What each allowed event was judged by: before it was admitted, or, in phase final, before its handler was last called. In offset order. */
+  readonly judged: readonly JudgedRun[]
 }
 
 export type Id16 = Uint8Array
@@ -112,9 +114,27 @@ export interface DecisionException {
   readonly observed: boolean
   /** For people; no secret, no personal data. */
   readonly detail: null | string
+  /** What this was decided by; null where no view was asked. */
+  readonly judged: null | Judgement
 }
 
 export type Outcome = 'executed' | 'denied' | 'parked' | 'dead_lettered'
+
+/** What a verdict was reached by. */
+export interface Judgement {
+  /** Offset the view had reached. */
+  readonly view_offset: number
+  /** As-of of the view. */
+  readonly as_of: number
+  /** Trust bundle in force; 0 for none. */
+  readonly bundle_version: number
+  /** Epoch milliseconds. */
+  readonly at: number
+  /** Age of the view, skew tolerance included; infinite while closed. */
+  readonly age_ms: number
+  /** For how long the notary could not ask the store; infinite while closed. */
+  readonly store_unseen_ms: number
+}
 
 /** Effects of one event that its handler committed right after being judged again. */
 export interface CheckedEffects {
@@ -130,6 +150,18 @@ export interface CheckedEffects {
   readonly not_after: number
   /** When the last one had been committed, epoch milliseconds; it may have been earlier. */
   readonly at: number
+}
+
+/** Allowed events that one state of the view allowed. */
+export interface JudgedRun {
+  /** First offset. */
+  readonly first: number
+  /** Last offset, included; offsets between that are not allowed are not meant. */
+  readonly last: number
+  /** When the first was judged, epoch milliseconds. */
+  readonly since: number
+  /** By what and when the last was; its ages are the greatest of all. */
+  readonly by: Judgement
 }
 
 /** Identity claims of one job. */
@@ -412,9 +444,61 @@ export interface Progress {
   readonly at: number
   /** State. */
   readonly state: ConsumerState
+  /** Instance of the consumer, as its registration says: new at each start; zeros from versions that had none. */
+  readonly instance: Id16
+  /** Offset of the checkpoint the digest is of; -1 for none. */
+  readonly digest_offset: number
+  /** Signals since the last record, in order; of many, the first and the last. */
+  readonly applied: readonly AppliedSignal[]
+  /** How many between the last two of them are left out. */
+  readonly unlisted: number
 }
 
 export type ConsumerState = 'starting' | 'ready' | 'closed' | 'goodbye'
+
+/** A signal that reached the view while it was followed. */
+export interface AppliedSignal {
+  /** On the log. */
+  readonly offset: number
+  /** When it was in the view, epoch milliseconds. */
+  readonly at: number
+}
+
+/** A consumer that is about to take work, and what it takes it by. Signed by the key it names. */
+export interface Registration {
+  /** Name of the consumer in decisions; an instance at a time bears it. */
+  readonly consumer: string
+  /** First 16 bytes of the SHA-256 of its public key; new at each start. */
+  readonly instance: Id16
+  /** Raw Ed25519 public key that signs this record and its progress. */
+  readonly public_key: Ed25519PublicKey
+  /** Signature of a bundle key of use `progress` over public key and name, spelled as a signature header; empty when nobody vouches. */
+  readonly voucher: Uint8Array
+  /** Names of the signals logs it follows. */
+  readonly logs: readonly string[]
+  /** Job classes it decides by. */
+  readonly classes: readonly RegisteredClass[]
+  /** Largest staleness budget of its job classes. */
+  readonly max_staleness_ms: number
+  /** Skew tolerance it judges by. */
+  readonly epsilon_ms: number
+  /** Epoch milliseconds. */
+  readonly at: number
+}
+
+export type Ed25519PublicKey = Uint8Array
+
+/** A job class as it is in force in one consumer. */
+export interface RegisteredClass {
+  /** As in decisions. */
+  readonly name: string
+  /** Logical topic of its jobs. */
+  readonly logical_topic: string
+  /** As in decisions. */
+  readonly rule_version: string
+  /** Its rules as canonical JSON: what `rule_version` is the hash of. */
+  readonly rules: string
+}
 
 /** The floor of this target, for this effect, is now at least `floor`. */
 export interface Signal {
@@ -478,6 +562,4 @@ export interface KeyGrant {
   readonly not_after: number
 }
 
-export type Ed25519PublicKey = Uint8Array
-
-export type KeyUse = 'envelope' | 'derive' | 'signal' | 'checkpoint'
+export type KeyUse = 'envelope' | 'derive' | 'signal' | 'checkpoint' | 'progress' | 'audit'

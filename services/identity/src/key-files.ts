@@ -19,6 +19,10 @@ export interface KeyOrder {
 
 /** Id of the key that signs signals. */
 export const SIGNAL_KEY = 'signal'
+/** Id of the key that vouches for consumers. */
+export const CONSUMER_KEY = 'consumer'
+/** Id of the key that signs checkpoints of the audit archive. */
+export const AUDIT_KEY = 'audit'
 
 const GRANTS_FILE = 'keys.json'
 const ROOT_FILE = 'root.pub'
@@ -31,7 +35,7 @@ const grantsFile = z.strictObject({
     z.strictObject({
       key_id: z.string().regex(NAME),
       public_key: z.base64().refine((text) => Buffer.from(text, 'base64').length === 32),
-      use: z.enum(['envelope', 'derive', 'signal', 'checkpoint']),
+      use: z.enum(['envelope', 'derive', 'signal', 'checkpoint', 'progress', 'audit']),
       tenants: z.array(z.string().min(1)),
       topics: z.array(z.string().min(1)),
       not_before: z.int(),
@@ -41,7 +45,8 @@ const grantsFile = z.strictObject({
 })
 
 /**
- * Makes a root key, one signal key, checkpoint keys, the ordered envelope keys and the secret of the store in `dir`.
+ * Makes a root key, one signal key, checkpoint keys, one key each to vouch for consumers and to sign the audit archive, the
+ * ordered envelope keys and the secret of the store in `dir`.
  * @returns names of the keys made.
  * @throws {IDENTITY_KEYS_EXIST} when the folder has a root already: nothing is overwritten.
  * @throws {IDENTITY_KEY_NAME_INVALID} for a name that is not lower-case letters, digits and dashes.
@@ -64,6 +69,9 @@ export function initKeys(options: {
       { length: checkpoints },
       (_, i): KeyOrder => ({ name: `checkpoint-${i + 1}`, use: 'checkpoint', tenants: ['*'], topics: ['*'] }),
     ),
+    // No tenant and no topic: a reader that does not know the use takes it for `derive`, and such a key signs nothing.
+    { name: CONSUMER_KEY, use: 'progress', tenants: [], topics: [] },
+    { name: AUDIT_KEY, use: 'audit', tenants: [], topics: [] },
     ...options.orders,
   ]
   for (const { name } of all) {

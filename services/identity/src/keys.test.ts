@@ -24,7 +24,7 @@ const init = () => {
 
 describe('key files', () => {
   it('are made once, private ones for their owner alone', () => {
-    expect(init()).toEqual(['root', 'signal', 'checkpoint-1', 'checkpoint-2', 'api'])
+    expect(init()).toEqual(['root', 'signal', 'checkpoint-1', 'checkpoint-2', 'consumer', 'audit', 'api'])
     for (const file of readdirSync(dir).filter((name) => name.endsWith('.pem'))) {
       expect(statSync(join(dir, file)).mode & 0o777).toBe(0o600)
     }
@@ -32,6 +32,8 @@ describe('key files', () => {
       'signal signal *',
       'checkpoint-1 checkpoint *',
       'checkpoint-2 checkpoint *',
+      'consumer progress ',
+      'audit audit ',
       'api envelope acme',
     ])
     expect(() => init()).toThrow(expect.objectContaining({ code: 'IDENTITY_KEYS_EXIST' }))

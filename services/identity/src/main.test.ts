@@ -36,7 +36,7 @@ it('explains itself, prints its configuration without secrets, and refuses what 
 
 it('makes keys, and a secret that is printed once', () => {
   const made = run(['keys', 'init', '--dir', join(world.folder, 'more'), '--envelope', 'api=acme,beta:invoices.export'])
-  expect(made.stdout).toContain('root, signal, checkpoint-1, checkpoint-2, api')
+  expect(made.stdout).toContain('root, signal, checkpoint-1, checkpoint-2, consumer, audit, api')
   const secret = run(['secrets', 'add', 'api', '--use', 'service'], { COUNTERSIGN_STORE_PATH: world.storePath })
   expect(secret.stdout).toMatch(/^[\w-]{43}\n$/)
   const wrong = run(['keys', 'init'])
