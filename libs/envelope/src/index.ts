@@ -18,6 +18,7 @@ export {
   type OpenResult,
   type ProofContext,
 } from './open.ts'
+export { peekEnvelope } from './peek.ts'
 export { seal } from './seal.ts'
 export {
   type RecordFault,
