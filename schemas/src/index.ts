@@ -13,7 +13,7 @@ export {
   type TopicRole,
 } from './catalogue.ts'
 export { type Codec, codec } from './codec.ts'
-export { readDecisions } from './decisions.ts'
+export { decisionsIntegrity, encodeDecisions, readDecisions } from './decisions.ts'
 export { type Framed, frame, unframe } from './frame.ts'
 export type * from './generated/types.ts'
 export * from './headers.ts'

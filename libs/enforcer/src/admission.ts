@@ -10,15 +10,15 @@ import {
   type OpenResult,
   windowEnd,
 } from '@countersign/envelope'
-import { type Decision, type FreshnessReason, type JobClassRules, notFresh, type Phase } from '@countersign/policy'
+import { type Allow, type FreshnessReason, type JobClassRules, notFresh, type Phase } from '@countersign/policy'
 import { type Codec, type JobTopicNames, unframe } from '@countersign/schemas'
-import type { ConsumerView } from './consumer-view.ts'
-import { decideNow } from './deciding.ts'
+import { type ConsumerView, viewOfTenant } from './consumer-view.ts'
+import { decideNow, judgementOf } from './deciding.ts'
 import { miswired } from './errors.ts'
 import type { Item } from './item.ts'
 import { LogsByTenant } from './logs-by-tenant.ts'
 import type { Settings } from './options.ts'
-import { faultSettlement, type Settlement, workSettlement } from './outcomes.ts'
+import { faultSettlement, type Refused, type Settlement, workSettlement } from './outcomes.ts'
 
 /** Null: run it. `wait`: ask again later, park with this when it takes too long. */
 export type Verdict = { readonly wait: boolean; readonly settlement: Settlement } | null
@@ -67,14 +67,15 @@ export class Admission {
   /** Which log owns its tenant only the envelope says, and only once a key of some log has opened it. */
   #findLog(logs: LogsByTenant, item: Item): Verdict {
     let refused: Verdict = null
+    const now = this.#settings.clock.now()
     for (const view of logs.views) {
       const ring = view.ring()
       if (ring === null) continue
-      const result = logs.openerOf(view).open(item.header as Buffer, this.#context(item, ring))
+      const result = logs.openerOf(view).open(item.header as Buffer, this.#context(item, ring, now))
       if (result.ok) {
         // It counts once the owner's own keys have opened it, under a view that is fresh.
         const owner = logs.viewOf(result.envelope.claims.tctx.tenant)
-        return this.#judgeBy(owner, item, owner === view ? result : undefined)
+        return this.#judgeBy(owner, item, owner === view ? result : undefined, now)
       }
       if (result.code !== 'envelope_key_unknown') refused ??= { wait: false, settlement: faultSettlement(result.code) }
     }
@@ -85,29 +86,31 @@ export class Admission {
   }
 
   /** @param view of the log that owns its tenant. @param found opened just now under that view's keys. */
-  #judgeBy(view: ConsumerView, item: Item, found?: OpenResult): Verdict {
+  #judgeBy(view: ConsumerView, item: Item, found?: OpenResult, now = this.#settings.clock.now()): Verdict {
     const freshness = view.freshness()
     const { offset } = view.position()
     const ring = view.ring()
     item.freshness = freshness
+    item.judgedAt = now
+    item.bundleVersion = ring?.bundle.version ?? 0
     if (item.allowedBy === view.view && item.viewOffset === offset && item.ring === ring && this.#stillAllowed(item)) {
       return null
     }
     item.viewOffset = offset
     item.allowedBy = null
-    if (ring === null || ring !== item.ring || this.#settings.clock.now() >= item.windowEnd) {
+    if (ring === null || ring !== item.ring || now >= item.windowEnd) {
       // Keys come over the log as well: a view that is not fresh may lack the key, or still trust one that is gone.
       const reason = ring === null ? 'view_not_proven' : notFresh(this.rules, freshness)
       if (ring === null || reason !== null) return this.#notFresh(view, reason ?? 'view_not_proven')
       const opener = this.#logs?.openerOf(view) ?? this.#opener
-      const result = found ?? opener.open(item.header as Buffer, this.#context(item, ring))
+      const result = found ?? opener.open(item.header as Buffer, this.#context(item, ring, now))
       if (!result.ok) return { wait: false, settlement: faultSettlement(result.code) }
       item.opened = result.envelope
       item.ring = ring
       item.windowEnd = windowEnd(result.envelope, ring, this.#settings.epsilonMs)
       item.view = view
     }
-    const decision = decideNow(this.#settings, this.rules, item.opened as OpenedEnvelope, 'queued', freshness)
+    const decision = decideNow(this.#settings, this.rules, item.opened as OpenedEnvelope, 'queued', freshness, now)
     if (decision.outcome === 'allow') {
       item.scopes = decision.scopes
       item.allowedBy = view.view
@@ -120,16 +123,16 @@ export class Admission {
   }
 
   /** While nothing has been folded since a view allowed it, only time can have changed the verdict. */
-  #stillAllowed({ opened, freshness, windowEnd: end }: Item): boolean {
+  #stillAllowed({ opened, freshness, judgedAt, windowEnd: end }: Item): boolean {
     if (opened === null || freshness === null) return false
-    return notFresh(this.rules, freshness) === null && this.#settings.clock.now() < Math.min(opened.claims.exp, end)
+    return notFresh(this.rules, freshness) === null && judgedAt < Math.min(opened.claims.exp, end)
   }
 
-  #context(item: Item, ring: KeyRing): OpenContext {
-    const { clock, epsilonMs } = this.#settings
+  #context(item: Item, ring: KeyRing, now: number): OpenContext {
+    const { epsilonMs } = this.#settings
     const { key, value, headers } = item.message
     const { topic, rules } = this
-    return { ring, now: clock.now(), epsilonMs, audience: topic.audience, topic: rules.topic, key, value, headers }
+    return { ring, now, epsilonMs, audience: topic.audience, topic: rules.topic, key, value, headers }
   }
 
   #notFresh(view: ConsumerView, reason: FreshnessReason): Verdict {
@@ -146,10 +149,15 @@ export class Admission {
     return view.freshness().ageMs <= stalenessBudgetMs + maxWaitMs || !this.#logs.views.some(isFresh)
   }
 
-  /** The bare decision on an opened item, now. */
-  decide({ opened }: Pick<Item, 'opened'>, phase: Phase): Decision {
+  /** The bare decision on an opened item, now; a refusal says what it was decided by. */
+  decide({ opened }: Pick<Item, 'opened'>, phase: Phase): Allow | Refused {
     if (opened === null) throw new TypeError('only an opened envelope can be decided')
-    return decideNow(this.#settings, this.rules, opened, phase)
+    const { replica, clock } = this.#settings
+    const view = viewOfTenant(replica, opened.claims.tctx.tenant)
+    const freshness = view.freshness()
+    const now = clock.now()
+    const decision = decideNow(this.#settings, this.rules, opened, phase, freshness, now)
+    return decision.outcome === 'allow' ? decision : { ...decision, by: judgementOf(view, freshness, now) }
   }
 
   /** Decodes the payload, once. @returns whether it could be read. */

@@ -126,16 +126,6 @@ function mayRetry(item: Item, { attempts }: JobClassRules): boolean {
   return item.attempts < attempts
 }
 
-/** Says of work that was tried before it was refused which effects it has had, as far as that is known. */
-export function labelled(item: Item, settlement: Settlement, { effect }: JobClassRules): Settlement {
-  const { outcome, reason, detail } = settlement
-  if (item.attempts === 0 || (outcome !== 'denied' && outcome !== 'parked')) return settlement
-  const running = reason === 'revoked_while_running'
-  const may = running ? 'it may have had effects' : `attempt ${item.attempts} may have had effects`
-  const label = effect === 'rechecked' ? `checked effects committed: ${item.effects?.count ?? 0}` : may
-  return { ...settlement, detail: detail === null ? label : `${detail}; ${label}` }
-}
-
 /** @returns the denial of work on an object that is not theirs, or null. @throws what the hook throws. */
 export async function notOwned(parts: AttemptParts, item: Item): Promise<Settlement | null> {
   const { settings, admission } = parts

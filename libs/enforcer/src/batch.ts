@@ -4,11 +4,11 @@
  * crash between any two steps repeats work that is labelled; it loses none and hides none.
  */
 import type { JobMessage } from '@countersign/event-log'
-import { type AttemptResult, attempt, labelled, notOwned } from './attempt.ts'
+import { type AttemptResult, attempt, notOwned } from './attempt.ts'
 import { batchInterrupted } from './errors.ts'
 import { Item } from './item.ts'
 import { Ledger } from './ledger.ts'
-import { EXECUTED, type Settlement } from './outcomes.ts'
+import { EXECUTED, labelled, type Settlement } from './outcomes.ts'
 import type { AttemptParts } from './parts.ts'
 import type { Pulse } from './pulse.ts'
 import type { Recorder } from './record.ts'
@@ -233,7 +233,8 @@ class Chunk<T> {
       return { ...verdict, wait: true }
     if (verdict === null || !admission.rules.observe || verdict.settlement.reason === 'payload_unreadable')
       return verdict
-    item.observed = verdict.settlement
+    // The next judgement of it may go by another view, and find nothing.
+    item.observed = { ...verdict.settlement, ...(item.judged && { by: item.judged }) }
     if (item.opened) item.scopes = item.opened.scopes
     return admission.unreadable(item)
   }

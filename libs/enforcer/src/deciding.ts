@@ -2,6 +2,7 @@
 import type { OpenedEnvelope } from '@countersign/envelope'
 import type { Clock } from '@countersign/kernel'
 import { type Decision, decide, type JobClassRules, type Phase, type ViewFreshness } from '@countersign/policy'
+import type { Judgement } from '@countersign/schemas'
 import { type ConsumerView, viewOfTenant } from './consumer-view.ts'
 
 /** What this consumer decides by. */
@@ -14,7 +15,7 @@ export interface Deciding {
 /**
  * Synchronous: nothing can happen between the verdict and what is done on its account.
  *
- * @param freshness of the view of its tenant, where the caller has just asked.
+ * @param freshness of the view of its tenant, and @param now the time, where the caller has just asked.
  */
 export function decideNow(
   { replica, clock, epsilonMs }: Deciding,
@@ -22,6 +23,7 @@ export function decideNow(
   envelope: OpenedEnvelope,
   phase: Phase,
   freshness?: ViewFreshness,
+  now = clock.now(),
 ): Decision {
   const { iat, tctx } = envelope.claims
   const view = viewOfTenant(replica, tctx.tenant)
@@ -33,8 +35,24 @@ export function decideNow(
     view,
     freshness: freshness ?? view.freshness(),
     reached: phase === 'running' ? 'reached' : isElsewhere ? 'elsewhere' : view.reached(tctx.position, iat),
-    now: clock.now(),
+    now,
     epsilonMs,
     phase,
   })
+}
+
+/** What a verdict of this moment is reached by. */
+export function judgementOf(
+  view: Pick<ConsumerView, 'position' | 'ring'>,
+  { asOf, ageMs, storeUnseenForMs }: ViewFreshness,
+  now: number,
+): Judgement {
+  return {
+    view_offset: view.position().offset,
+    as_of: asOf,
+    bundle_version: view.ring()?.bundle.version ?? 0,
+    at: now,
+    age_ms: ageMs,
+    store_unseen_ms: storeUnseenForMs,
+  }
 }

@@ -4,14 +4,14 @@
  * permit with an end, which its own statement can hold it to.
  */
 import type { Clock } from '@countersign/kernel'
-import type { JobClassRules, Refusal, ViewFreshness } from '@countersign/policy'
+import type { JobClassRules, ViewFreshness } from '@countersign/policy'
 import type { LogPosition } from '@countersign/schemas'
 import type { Logger } from '@countersign/telemetry'
 import { type ConsumerView, viewOfTenant } from './consumer-view.ts'
 import { EffectRefusedError, workOver } from './errors.ts'
 import type { Judge, Judged } from './judged.ts'
 import type { Meters } from './meters.ts'
-import { refusalSettlement } from './outcomes.ts'
+import { type Refused, refusalSettlement } from './outcomes.ts'
 
 /** What a verdict covers. */
 export interface Permit {
@@ -64,7 +64,7 @@ export class Effects {
   /** The handler says that there is nothing to do. */
   none = false
   /** Why a commit was refused; from then on the work is not done. */
-  refused: Refusal | null = null
+  refused: Refused | null = null
   /** A commit was refused because the work had been told to end: what it committed before is not all of it. */
   turnedAway = false
   /** On their way; those that are over are not kept, since work may commit for hours. */

@@ -17,7 +17,17 @@ export {
   type StateEvent,
 } from './history.ts'
 export type { EnforcerOptions, Ownership } from './options.ts'
-export { type DecisionReason, FAULT_OUTCOMES, type Settlement, WORK_OUTCOMES, type WorkReason } from './outcomes.ts'
+export {
+  type DecisionReason,
+  FAULT_OUTCOMES,
+  faultSettlement,
+  labelled,
+  refusalSettlement,
+  type Settlement,
+  WORK_OUTCOMES,
+  type WorkReason,
+  workSettlement,
+} from './outcomes.ts'
 export type { PlainJob, RunOptions } from './plain-job.ts'
 export type { Recheck } from './recheck.ts'
 export { type RenewingOptions, renewing } from './renewing.ts'

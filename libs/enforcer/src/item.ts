@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { headerOf, type KeyRing, type OpenedEnvelope } from '@countersign/envelope'
 import type { JobMessage } from '@countersign/event-log'
 import type { ViewFreshness } from '@countersign/policy'
-import { type JobTopicNames, ORIGIN_HEADER } from '@countersign/schemas'
+import { type JobTopicNames, type Judgement, ORIGIN_HEADER } from '@countersign/schemas'
 import type { ConsumerView } from './consumer-view.ts'
 import type { EffectNote } from './judged.ts'
 import { faultSettlement, type Settlement } from './outcomes.ts'
@@ -30,6 +30,9 @@ export class Item {
   scopes: readonly string[] = []
   freshness: ViewFreshness | null = null
   viewOffset = -1
+  bundleVersion = 0
+  /** When it was judged last, epoch milliseconds. */
+  judgedAt = 0
   /** The view object that allowed it at `viewOffset`. */
   allowedBy: object | null = null
   attempts = 0
@@ -54,6 +57,20 @@ export class Item {
     const found = headerOf(message.headers)
     this.header = found.ok ? found.bytes : null
     this.headerFault = found.ok ? null : faultSettlement(found.code)
+  }
+
+  /** What its last judgement went by; null where no view was asked. */
+  get judged(): Judgement | null {
+    const { freshness } = this
+    if (freshness === null) return null
+    return {
+      view_offset: this.viewOffset,
+      as_of: freshness.asOf,
+      bundle_version: this.bundleVersion,
+      at: this.judgedAt,
+      age_ms: freshness.ageMs,
+      store_unseen_ms: freshness.storeUnseenForMs,
+    }
   }
 
   /** Where the event was first read: `topic/partition/offset`. */

@@ -1,6 +1,7 @@
 /** What is judged, and by what: a job or an HTTP request, under the rules of its class. */
 import type { OpenedEnvelope } from '@countersign/envelope'
-import type { Decision, JobClassRules, Phase } from '@countersign/policy'
+import type { Allow, JobClassRules, Phase } from '@countersign/policy'
+import type { Refused } from './outcomes.ts'
 
 /** What became of the effects of one piece of work, over all its attempts. */
 export interface EffectNote {
@@ -26,5 +27,5 @@ export interface Judged {
 /** The rules it runs under. */
 export interface Judge {
   readonly rules: JobClassRules
-  decide(judged: Pick<Judged, 'opened'>, phase: Phase): Decision
+  decide(judged: Pick<Judged, 'opened'>, phase: Phase): Allow | Refused
 }

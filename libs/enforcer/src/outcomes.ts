@@ -7,8 +7,8 @@
  * Parked: nothing is wrong with it; the view cannot be judged by. It can be redriven.
  */
 import type { EnvelopeFault } from '@countersign/envelope'
-import type { Refusal, RefusalReason } from '@countersign/policy'
-import type { Outcome } from '@countersign/schemas'
+import type { JobClassRules, Refusal, RefusalReason } from '@countersign/policy'
+import type { Judgement, Outcome } from '@countersign/schemas'
 
 /** Reasons this package adds to those of opening and policy. */
 export type WorkReason =
@@ -30,7 +30,12 @@ export interface Settlement {
   readonly rule: string
   /** For people; no secret, no personal data. */
   readonly detail: string | null
+  /** What it was decided by, where that is not what its start was judged by. */
+  readonly by?: Judgement
 }
+
+/** A refusal, and what it was decided by. */
+export type Refused = Refusal & Pick<Settlement, 'by'>
 
 /** What a fault of opening means for the event. */
 export const FAULT_OUTCOMES: Readonly<Record<EnvelopeFault, 'denied' | 'dead_lettered'>> = {
@@ -81,14 +86,33 @@ export function faultSettlement(code: EnvelopeFault): Settlement {
 }
 
 /** The settlement of a reason of this package. */
-export function workSettlement(reason: WorkReason, rule: string, detail: string | null): Settlement {
-  return { outcome: WORK_OUTCOMES[reason], reason, rule, detail }
+export function workSettlement(
+  reason: WorkReason,
+  rule: string,
+  detail: string | null,
+  by?: Judgement | undefined,
+): Settlement {
+  return { outcome: WORK_OUTCOMES[reason], reason, rule, detail, ...(by && { by }) }
 }
 
 /** The settlement of a refusal; what had to wait is parked when it can wait no longer. */
-export function refusalSettlement({ outcome, reason, rule, detail }: Refusal): Settlement {
-  return { outcome: outcome === 'deny' ? 'denied' : 'parked', reason, rule, detail }
+export function refusalSettlement({ outcome, reason, rule, detail, by }: Refused): Settlement {
+  return { outcome: outcome === 'deny' ? 'denied' : 'parked', reason, rule, detail, ...(by && { by }) }
 }
 
 /** The settlement of executed work. */
 export const EXECUTED: Settlement = { outcome: 'executed', reason: 'allowed', rule: 'allow', detail: null }
+
+/** Says of work that was tried before it was refused which effects it has had, as far as that is known. */
+export function labelled(
+  item: { readonly attempts: number; readonly effects: { readonly count: number } | null },
+  settlement: Settlement,
+  { effect }: Pick<JobClassRules, 'effect'>,
+): Settlement {
+  const { outcome, reason, detail } = settlement
+  if (item.attempts === 0 || (outcome !== 'denied' && outcome !== 'parked')) return settlement
+  const running = reason === 'revoked_while_running'
+  const may = running ? 'it may have had effects' : `attempt ${item.attempts} may have had effects`
+  const label = effect === 'rechecked' ? `checked effects committed: ${item.effects?.count ?? 0}` : may
+  return { ...settlement, detail: detail === null ? label : `${detail}; ${label}` }
+}

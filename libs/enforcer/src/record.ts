@@ -3,15 +3,16 @@
  * executed, exceptions not observed are the other states, and observed ones stand beside what happened.
  */
 import type { NewRecord } from '@countersign/event-log'
-import { newId } from '@countersign/kernel'
 import { ruleVersion } from '@countersign/policy'
 import {
   type CheckedEffects,
-  type DecisionBatch,
   type DecisionException,
   type DecisionPhase,
   decisionBatchCodec,
+  encodeDecisions,
   frame,
+  type JudgedRun,
+  type Judgement,
   type OffsetRange,
 } from '@countersign/schemas'
 import type { Admission } from './admission.ts'
@@ -35,14 +36,13 @@ export class Recorder {
 
   /** @param items of one topic, partition, original partition and log, in offset order, at least one; final: each with its settlement. */
   record(phase: DecisionPhase, items: readonly Item[]): NewRecord {
-    const { replica, clock, random, consumer } = this.#settings
+    const { replica, clock, consumer } = this.#settings
     const { rules } = this.#admission
     const first = items[0] as Item
     const ran = phase === 'admitted' ? items : items.filter((item) => item.settlement?.outcome === 'executed')
     const view = first.view ?? replica.byTenant?.views[0] ?? replica
     const { log_id, offset } = view.position()
-    const batch: DecisionBatch = {
-      id: newId(random),
+    const body = encodeDecisions({
       consumer,
       job_class: rules.name,
       rule_version: this.#ruleVersion,
@@ -61,10 +61,11 @@ export class Recorder {
       objects: rules.object === null ? [] : ran.map((item) => this.#admission.objectOf(item) ?? ''),
       exceptions: phase === 'admitted' ? [] : items.flatMap((item) => this.#exceptions(item)),
       effects: phase === 'admitted' ? [] : items.flatMap(checkedEffects),
-    }
+      judged: judgedRuns(ran),
+    })
     // All decisions of an event stand in one partition, redriven or not.
     const partition = first.originPartition % this.#settings.decisions.partitions
-    const value = frame(this.#schemaId, decisionBatchCodec.encode(batch))
+    const value = frame(this.#schemaId, body)
     return { key: null, value, headers: [], partition }
   }
 
@@ -90,7 +91,35 @@ export class Recorder {
       attempts: item.attempts,
       observed,
       detail: settlement.detail,
+      judged: settlement.by ?? item.judged,
     }
+  }
+}
+
+/** Events that one state of the view allowed, one after the other. */
+function judgedRuns(items: readonly Item[]): JudgedRun[] {
+  const runs: { first: number; last: number; since: number; by: Judgement }[] = []
+  for (const { offset, judged } of items) {
+    if (judged === null) continue
+    const run = runs.at(-1)
+    if (run && isSameView(run.by, judged)) {
+      run.last = offset
+      run.by = oldest(run.by, judged)
+    } else runs.push({ first: offset, last: offset, since: judged.at, by: judged })
+  }
+  return runs
+}
+
+function isSameView(a: Judgement, b: Judgement): boolean {
+  return a.view_offset === b.view_offset && a.as_of === b.as_of && a.bundle_version === b.bundle_version
+}
+
+function oldest(a: Judgement, b: Judgement): Judgement {
+  const { age_ms, store_unseen_ms } = a
+  return {
+    ...b,
+    age_ms: Math.max(age_ms, b.age_ms),
+    store_unseen_ms: Math.max(store_unseen_ms, b.store_unseen_ms),
   }
 }
 

@@ -3,11 +3,10 @@
  * is judged and entered here in one synchronous step, so no signal falls between.
  */
 import type { Clock } from '@countersign/kernel'
-import type { Refusal } from '@countersign/policy'
 import { type Committing, Effects } from './effects.ts'
 import { type EnforcerError, workRevoked, workStopped, workTimedOut } from './errors.ts'
 import type { Judge, Judged } from './judged.ts'
-import { refusalSettlement, type Settlement, workSettlement } from './outcomes.ts'
+import { type Refused, refusalSettlement, type Settlement, workSettlement } from './outcomes.ts'
 
 /** One handler attempt, or one request, under way. */
 export interface Run extends Committing {
@@ -21,7 +20,7 @@ export interface Run extends Committing {
   /** Whether its handler has spoken of effects. */
   readonly hasEffects: boolean
   /** Why a commit was refused. */
-  readonly refused: Refusal | null
+  readonly refused: Refused | null
   /** Whether it has committed an effect that was allowed, or has none to commit. */
   readonly checked: boolean
   /** Whether a commit was over only after its permit had ended: it may have been made after the authority had. */
@@ -72,7 +71,7 @@ class Entry implements Run {
     return this.#effects !== null
   }
 
-  get refused(): Refusal | null {
+  get refused(): Refused | null {
     return this.#effects?.refused ?? null
   }
 
@@ -197,9 +196,9 @@ export class RunningWork {
       judged.observed ??= refusalSettlement(decision)
       return
     }
-    const { reason, rule, detail } = decision
+    const { reason, rule, detail, by } = decision
     const told = `${reason}${detail === null ? '' : `: ${detail}`}; the work was running`
-    entry.revoked = workSettlement('revoked_while_running', rule, told)
+    entry.revoked = workSettlement('revoked_while_running', rule, told, by)
     entry.revokedBy = reason
     entry.abort(workRevoked(reason))
   }

@@ -10,6 +10,14 @@ export interface BoundEvent {
   readonly value: Uint8Array | null
 }
 
+/** An event of which only the SHA-256 of key and value is kept. */
+export interface SummedEvent {
+  /** Logical topic. */
+  readonly topic: string
+  readonly keySha256: Uint8Array | null
+  readonly valueSha256: Uint8Array | null
+}
+
 /**
  * Binds an envelope to an event that is about to be sent.
  *
@@ -24,11 +32,17 @@ export function bindEvent(event: BoundEvent & { readonly id: Uint8Array }): Even
 export type BindingFault = 'envelope_topic_mismatch' | 'envelope_key_mismatch' | 'envelope_payload_mismatch'
 
 /** @returns the first part in which the event is not the bound one, or null. Cost: SHA-256 of the value. */
-export function bindingFault(binding: EventBinding, event: BoundEvent): BindingFault | null {
+export function bindingFault(binding: EventBinding, event: BoundEvent | SummedEvent): BindingFault | null {
   if (binding.topic !== event.topic) return 'envelope_topic_mismatch'
+  if ('valueSha256' in event) return summedFault(binding, event)
   if (!sameKey(binding.key, event.key)) return 'envelope_key_mismatch'
   if (!samePayload(binding.payload_sha256, event.value)) return 'envelope_payload_mismatch'
   return null
+}
+
+function summedFault({ key, payload_sha256 }: EventBinding, event: SummedEvent): BindingFault | null {
+  if (!sameKey(key && hash('sha256', key, 'buffer'), event.keySha256)) return 'envelope_key_mismatch'
+  return sameKey(payload_sha256, event.valueSha256) ? null : 'envelope_payload_mismatch'
 }
 
 function sameKey(bound: Uint8Array | null, key: Uint8Array | null): boolean {

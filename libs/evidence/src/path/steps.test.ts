@@ -25,6 +25,7 @@ const BATCH: DecisionBatch = {
   objects: [],
   exceptions: [],
   effects: [effect, { ...effect, offset: 8, at: AT + 6_000 }],
+  judged: [],
 }
 
 test('effects are told with the view that allowed them, and whether they were late', async () => {
