@@ -2,5 +2,6 @@
 export * from './past/index.ts'
 export * from './path/index.ts'
 export * from './recorded/index.ts'
+export * from './replay/index.ts'
 export * from './source/index.ts'
 export * from './topics/index.ts'
