@@ -58,7 +58,7 @@ Every rule above can be given by the class itself, and beside them what it deman
 }
 
 function settings(rules: JobClassRules): [string, string][] {
-  const { whenNotFresh, maxWaitMs, effect, timeoutMs, attempts, backoffMs, backoffMaxMs } = rules
+  const { whenNotFresh, maxWaitMs, effect, timeoutMs, attempts, backoffMs, backoffMaxMs, audit } = rules
   const waits = `waits, at most ${duration(maxWaitMs)}, then is parked`
   return [
     ['oldest view it is judged by (`stalenessBudgetMs`)', duration(rules.stalenessBudgetMs)],
@@ -81,6 +81,12 @@ function settings(rules: JobClassRules): [string, string][] {
     [
       'attempts in all (`attempts`, `backoffMs`, `backoffMaxMs`)',
       `${attempts}; ${duration(backoffMs)} apart at first, twice as long each time, at most ${duration(backoffMaxMs)}`,
+    ],
+    [
+      'while decisions cannot be recorded (`audit`)',
+      audit === 'required'
+        ? 'nothing starts'
+        : 'they are kept in the spool and recorded later; nothing starts while it is full',
     ],
   ]
 }

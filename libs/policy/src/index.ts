@@ -29,5 +29,5 @@ export {
   ruleVersionOf,
 } from './job-class.ts'
 export { defineJobClasses } from './job-classes.ts'
-export { type EffectRule, type InFlightRule, PRESET_NAMES, type PresetName } from './presets.ts'
+export { type AuditRule, type EffectRule, type InFlightRule, PRESET_NAMES, type PresetName } from './presets.ts'
 export type { FreshnessReason, RefusalReason } from './reasons.ts'

@@ -8,7 +8,14 @@ import { REASONS, type Reason } from '@countersign/revocation'
 import type { PrincipalKind } from '@countersign/schemas'
 import { z } from 'zod'
 import { PolicyError } from './errors.ts'
-import { type EffectRule, type InFlightRule, PRESET_NAMES, PRESETS, type PresetName } from './presets.ts'
+import {
+  type AuditRule,
+  type EffectRule,
+  type InFlightRule,
+  PRESET_NAMES,
+  PRESETS,
+  type PresetName,
+} from './presets.ts'
 
 /** A job class as it is written down; what is absent comes from the preset. */
 export interface JobClassInput {
@@ -57,6 +64,8 @@ export interface JobClassInput {
   backoffMs?: number
   /** Longest wait between attempts, milliseconds. */
   backoffMaxMs?: number
+  /** What becomes of work while decisions cannot be recorded: none starts, or they are spooled. @defaultValue `required` */
+  audit?: AuditRule
   /** Decide and record, but never block. @defaultValue false */
   observe?: boolean
 }
@@ -86,6 +95,7 @@ export interface JobClassRules {
   readonly attempts: number
   readonly backoffMs: number
   readonly backoffMaxMs: number
+  readonly audit: AuditRule
   readonly observe: boolean
 }
 
@@ -130,6 +140,7 @@ const input = z.strictObject({
   attempts: z.number().int().min(1).max(100).optional(),
   backoffMs: millis.optional(),
   backoffMaxMs: millis.optional(),
+  audit: z.enum(['required', 'spooled']).optional(),
   observe: z.boolean().default(false),
 })
 
@@ -178,6 +189,7 @@ export function defineJobClass(data: unknown, limits: JobClassLimits = {}): JobC
     attempts: given.attempts ?? preset.attempts,
     backoffMs: given.backoffMs ?? preset.backoffMs,
     backoffMaxMs: given.backoffMaxMs ?? preset.backoffMaxMs,
+    audit: given.audit ?? preset.audit,
     observe: given.observe,
   })
 }

@@ -7,6 +7,12 @@ export type InFlightRule = 'finish' | 'stop'
 /** `rechecked`: only what was judged again right before it was committed counts as done. `any`: the handler's return does. */
 export type EffectRule = 'any' | 'rechecked'
 
+/**
+ * `required`: nothing starts unless its admission is recorded on the log. `spooled`: while the log does not take records they
+ * are kept on this consumer's disk, in order and within a bound, and appended later; when that is full, as `required`.
+ */
+export type AuditRule = 'required' | 'spooled'
+
 /** Names of the presets. */
 export type PresetName = 'strict' | 'finish-accepted' | 'money'
 
@@ -26,6 +32,7 @@ export interface Preset {
   readonly attempts: number
   readonly backoffMs: number
   readonly backoffMaxMs: number
+  readonly audit: AuditRule
 }
 
 /** Endings that say nothing against the work itself: whoever asked merely left, or holds fewer rights now. */
@@ -51,6 +58,7 @@ const strict: Preset = {
   attempts: 3,
   backoffMs: 200,
   backoffMaxMs: 5_000,
+  audit: 'required',
 }
 
 export const PRESETS: Readonly<Record<PresetName, Preset>> = {
