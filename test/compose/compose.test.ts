@@ -139,7 +139,7 @@ describe('each server takes the configuration it is given', () => {
 
 describe('what is watched exists', () => {
   test('Prometheus asks exactly the servers that serve HTTP', () => {
-    const { scrape_configs } = parse(readFileSync(join(root, 'infra/docker/prometheus.yml'), 'utf8')) as {
+    const { scrape_configs } = parse(readFileSync(join(root, 'infra/docker/prometheus/prometheus.yml'), 'utf8')) as {
       scrape_configs: { static_configs: { targets: string[] }[] }[]
     }
     const targets = scrape_configs.flatMap((job) => job.static_configs.flatMap((one) => one.targets))

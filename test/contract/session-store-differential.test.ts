@@ -140,6 +140,7 @@ const CALLS: readonly Call[] = [
   (store, { a }, now) => store.session(`h${a}`, now),
   (store, { a }, now) => store.sessionsOf(pick(SUBS, a), now),
   (store, { c }, now) => store.expiredSessions(now, 1 + c),
+  (store, _, now) => store.countSessions(now),
   (store, { a }) => store.devicesOf(pick(SUBS, a)),
   (store, { b }) => store.device(bytes(32, b)),
   (store, { c }, now) => store.createClient(client(c), now),

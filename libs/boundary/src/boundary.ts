@@ -7,7 +7,7 @@ import type { SigningKey } from '@countersign/envelope'
 import type { EventLog } from '@countersign/event-log'
 import type { Clock, Random } from '@countersign/kernel'
 import type { Catalogue } from '@countersign/schemas'
-import { type Logger, type Metrics, silentLogger } from '@countersign/telemetry'
+import { type Logger, type Metrics, outOfContext, silentLogger } from '@countersign/telemetry'
 import { type Assess, assessed } from './assessment.ts'
 import { Authority, isFresh } from './authority.ts'
 import { type ContextPolicy, contextFilter } from './context.ts'
@@ -158,9 +158,11 @@ export function createBoundary(options: BoundaryOptions): Boundary {
     sessions,
     introspection,
     introspectJwts: options.introspectJwts ?? false,
+    metrics,
     txnTokens: txn && txn.accept !== false ? new TxnTokenReader(txn, replica, clock) : null,
     remember: options.remember,
   })
+  const strayed = outOfContext(metrics, 'boundary')
   const watching = new Watching(authority, replica, clock, logger)
   const made = new WeakMap<BoundaryIdentity, Presented>()
 
@@ -204,6 +206,7 @@ export function createBoundary(options: BoundaryOptions): Boundary {
     metrics?.counter('countersign_boundary_credentials_total', { credential: kind, code }).add()
     if (admission.ok) return
     const reason = admission.detail ?? admission.code
+    strayed(reason)
     logger.info({ credential: kind, code, reason, requestId: id ?? null }, 'credential refused')
   }
 

@@ -1,5 +1,6 @@
 /** Finds out what a credential stands for: remembered, verified here, or asked about. Whoever calls judges it. */
 import type { Clock } from '@countersign/kernel'
+import type { Metrics } from '@countersign/telemetry'
 import type { Authority } from './authority.ts'
 import { type Denial, denied } from './denial.ts'
 import type { Credential, CredentialForm } from './http.ts'
@@ -20,6 +21,7 @@ export interface CredentialsOptions {
   readonly introspectJwts: boolean
   readonly txnTokens: TxnTokenReader | null
   readonly remember: RememberOptions | false | undefined
+  readonly metrics: Metrics | undefined
 }
 
 type Found = { readonly ok: true; readonly presented: Presented } | Denial
@@ -30,6 +32,7 @@ type Asked = (value: string) => ReturnType<TokenResolver['resolve']> | undefined
 export class Credentials {
   readonly #authority: Authority
   readonly #clock: Clock
+  readonly #metrics: Metrics | undefined
   readonly #remembered: Remembered
   readonly #keeps: (kind: CredentialForm) => boolean
   readonly #sources: Readonly<Record<CredentialForm, ((value: string) => Promise<Answer>) | undefined>>
@@ -39,17 +42,19 @@ export class Credentials {
     const { remember, introspectJwts } = options
     this.#authority = authority
     this.#clock = clock
+    this.#metrics = options.metrics
     this.#remembered = new Remembered(clock, remember || {})
     // A transaction's token is shown once or twice: not worth keeping. What was verified here is, unless told otherwise.
     this.#keeps = (kind) =>
       remember !== false && kind !== 'txn_token' && (remember !== undefined || (kind === 'jwt' && !introspectJwts))
-    const asking = (ask: Asked | undefined) => ask && ((value: string) => this.#ask(ask, value))
-    const introspect = asking(introspection && ((value) => introspection.resolve(value)))
+    const asking = (kind: CredentialForm, ask: Asked | undefined) =>
+      ask && ((value: string) => this.#ask(kind, ask, value))
+    const introspect: Asked | undefined = introspection && ((value) => introspection.resolve(value))
     this.#sources = {
-      cookie: asking(sessions && ((value) => sessions.resolve(value))),
-      api_session: asking(sessions?.resolveBearer && ((value) => sessions.resolveBearer?.(value))),
-      opaque: introspect,
-      jwt: introspectJwts ? introspect : (value) => verified(issuers, value),
+      cookie: asking('cookie', sessions && ((value) => sessions.resolve(value))),
+      api_session: asking('api_session', sessions?.resolveBearer && ((value) => sessions.resolveBearer?.(value))),
+      opaque: asking('opaque', introspect),
+      jwt: introspectJwts ? asking('jwt', introspect) : (value) => verified(issuers, value),
       txn_token: txnTokens ? (value) => verified(txnTokens, value) : undefined,
       // Only its issuer takes one; here it is a secret that went astray.
       refresh: undefined,
@@ -106,10 +111,13 @@ export class Credentials {
     return undefined
   }
 
-  async #ask(ask: Asked, value: string): Promise<Answer> {
+  async #ask(credential: CredentialForm, ask: Asked, value: string): Promise<Answer> {
     // Before it is asked about: what ends after that was not seen by whoever answers.
     const at = this.#clock.now()
+    const began = this.#clock.monotonic()
     const answer = await ask(value)
+    const tookMs = this.#clock.monotonic() - began
+    this.#metrics?.observe('countersign_boundary_lookup_seconds', { credential }, tookMs / 1000)
     if (!answer) return denied('credential_invalid')
     if (!answer.ok) return answer
     const { identity } = answer

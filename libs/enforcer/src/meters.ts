@@ -1,18 +1,30 @@
 /** Counters of the hot path: cells looked up once per label set, flushed at scrape. Without metrics, nothing. */
-import type { Cell, Metrics } from '@countersign/telemetry'
+import { type Cell, type Metrics, outOfContext } from '@countersign/telemetry'
 
+const FORGED = [
+  'envelope_malformed',
+  'envelope_signature_invalid',
+  'envelope_key_unknown',
+  'envelope_widened',
+  'envelope_parent_invalid',
+]
 const NOWHERE: Cell = { add() {} }
 
 export class Meters {
   readonly #metrics: Metrics | undefined
   readonly #class: string
   readonly #cells = new Map<string, Cell>()
+  readonly #strayed: (code: string) => void
   #executed: Cell | null = null
   #done: Cell | null = null
 
   constructor(metrics: Metrics | undefined, jobClass: string) {
     this.#metrics = metrics
     this.#class = jobClass
+    this.#strayed = outOfContext(metrics, 'consumer')
+    // Made at once: an alarm sees the first only as a rise from nought.
+    for (const code of FORGED) this.#faults(code)
+    this.#decided('dead_lettered', 'handler_failed')
   }
 
   /** Executed at the first attempt, as most work is. */
@@ -37,9 +49,8 @@ export class Meters {
   }
 
   fault(code: string): void {
-    this.#cell(`fault ${code}`, (m) =>
-      m.counter('countersign_envelope_faults_total', { class: this.#class, code }),
-    ).add()
+    this.#strayed(code)
+    this.#faults(code).add()
   }
 
   attempted(result: string): void {
@@ -60,6 +71,12 @@ export class Meters {
 
   waitingFrom(read: () => number): void {
     this.#metrics?.gaugeFrom('countersign_partitions_waiting', { class: this.#class }, read)
+  }
+
+  #faults(code: string): Cell {
+    return this.#cell(`fault ${code}`, (m) =>
+      m.counter('countersign_envelope_faults_total', { class: this.#class, code }),
+    )
   }
 
   #decided(outcome: string, reason: string): Cell {

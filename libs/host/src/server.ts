@@ -114,11 +114,15 @@ export function createServer(options: ServerOptions): FastifyInstance {
   })
 
   app.get('/healthz', async () => ({ status: 'alive' }))
+  const ready = async (): Promise<Readiness> => (draining ? { ready: false, reasons: ['draining'] } : await readiness())
   app.get('/readyz', async (_request, reply) => {
-    const state: Readiness = draining ? { ready: false, reasons: ['draining'] } : await readiness()
+    const state = await ready()
     return reply.code(state.ready ? 200 : 503).send({ ready: state.ready, reasons: state.reasons ?? [] })
   })
-  app.get('/metrics', async (_request, reply) => reply.type('text/plain; version=0.0.4').send(await metrics.text()))
+  app.get('/metrics', async (_request, reply) => {
+    metrics.gauge('countersign_ready', {}, Number((await ready()).ready))
+    return reply.type('text/plain; version=0.0.4').send(await metrics.text())
+  })
   return app
 }
 

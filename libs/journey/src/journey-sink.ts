@@ -52,6 +52,8 @@ export class JourneySink implements JourneyTaker {
     this.#options = options
     this.#schemaId = options.log.schemas.idOf(journeyEventCodec.name)
     options.metrics.gaugeFrom('countersign_journey_pending', {}, () => this.pending)
+    // An alarm sees the first only as a rise from nought.
+    for (const reason of ['overflow', 'unfit', 'closed'] as const) this.#drop(reason, 0)
   }
 
   /** Events not yet known to be on the log. */

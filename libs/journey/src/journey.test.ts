@@ -33,7 +33,8 @@ function stand(over: Partial<JourneySinkOptions> = {}) {
       appended.flat().map(({ value }) => journeyEventCodec.decode(unframe(value as Buffer)?.body as Buffer)),
     dropped: async () => {
       const lines = (await metrics.text()).split('\n').filter((line) => line.startsWith('countersign_journey_dropped'))
-      return Object.fromEntries(lines.map((line) => [/reason="(\w+)"/.exec(line)?.[1], Number(line.split(' ')[1])]))
+      const counts = lines.map((line) => [/reason="(\w+)"/.exec(line)?.[1], Number(line.split(' ')[1])] as const)
+      return Object.fromEntries(counts.filter(([, count]) => count > 0))
     },
   }
   const schemas = {

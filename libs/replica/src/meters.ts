@@ -1,11 +1,12 @@
 /** What a replica counts. Without metrics, nothing. */
+import type { FilterStats } from '@countersign/revocation'
 import type { Cell, Metrics } from '@countersign/telemetry'
 import type { Follower } from './follower.ts'
 import type { ClosedReason, Freshness } from './freshness.ts'
 import type { FollowerFault, FoundSignal } from './reading.ts'
 
 interface Published {
-  readonly follower: Pick<Follower, 'view' | 'position' | 'residueCount'>
+  readonly follower: Pick<Follower, 'view' | 'position' | 'residueCount' | 'ring'>
   freshness(): Freshness
 }
 
@@ -19,6 +20,26 @@ const CLOSED = [
   'memory_exceeded',
   'stopped',
 ] as const satisfies ClosedReason[]
+
+const REREAD = ['digest_differs', 'chain_broken', 'log_replaced'] as const satisfies ClosedReason[]
+/** Of what is not believed, what no ordinary day has: somebody wrote it, or lost something. */
+const SKIPPED = [
+  'record_unreadable',
+  'bundle_refused',
+  'claim_refused',
+  'signal_unverified',
+  'signal_malformed',
+  'signal_from_future',
+  'signal_without_room',
+] as const satisfies FollowerFault[]
+const REFUSED = [
+  'checkpoint_unverified',
+  'checkpoint_malformed',
+  'checkpoint_gap',
+  'checkpoint_covers',
+  'checkpoint_goes_back',
+  'checkpoint_from_future',
+] as const satisfies FollowerFault[]
 
 export class Meters {
   readonly #metrics: Metrics | undefined
@@ -41,25 +62,24 @@ export class Meters {
   }
 
   passed(): void {
-    this.#metrics?.counter('countersign_checkpoints_total', { result: 'passed', ...this.#log }).add()
+    this.#checkpoint('passed')
   }
 
   fault(code: FollowerFault): void {
-    if (code.startsWith('checkpoint_'))
-      this.#metrics?.counter('countersign_checkpoints_total', { result: code, ...this.#log }).add()
-    else this.#metrics?.counter('countersign_signals_skipped_total', { code, ...this.#log }).add()
+    if (code.startsWith('checkpoint_')) this.#checkpoint(code)
+    else this.#skipped(code)
   }
 
-  reread(reason: string): void {
-    this.#metrics?.counter('countersign_view_rereads_total', { reason, ...this.#log }).add()
+  reread(reason: ClosedReason, times = 1): void {
+    this.#metrics?.counter('countersign_view_rereads_total', { reason, ...this.#log }).add(times)
   }
 
   tailRestarted(): void {
     this.#metrics?.counter('countersign_tail_restarts_total', this.#log).add()
   }
 
-  /** Read at each scrape. */
-  publish(replica: Published): void {
+  /** Read at each scrape. @param now epoch milliseconds. */
+  publish(replica: Published, now: () => number): void {
     const metrics = this.#metrics
     const log = this.#log
     if (!metrics) return
@@ -72,5 +92,25 @@ export class Meters {
     metrics.gaugeFrom('countersign_view_bytes', log, () => replica.follower.view.bytes)
     metrics.gaugeFrom('countersign_view_offset', log, () => replica.follower.position)
     metrics.gaugeFrom('countersign_view_residue', log, () => replica.follower.residueCount)
+    metrics.gaugeFrom('countersign_bundle_remaining_seconds', log, () => {
+      const until = replica.follower.ring?.bundle.expires_at ?? 0
+      return Math.max(0, until - now()) / 1000
+    })
+    const filter = (): FilterStats => replica.follower.view.filterStats
+    metrics.counterFrom('countersign_filter_lookups_total', log, () => filter().lookups)
+    metrics.counterFrom('countersign_filter_false_positives_total', log, () => filter().falseHits)
+    // An alarm sees the first of what nobody has seen before only as a rise from nought.
+    for (const reason of REREAD) this.reread(reason, 0)
+    for (const code of SKIPPED) this.#skipped(code, 0)
+    for (const result of REFUSED) this.#checkpoint(result, 0)
+    metrics.counter('countersign_tail_restarts_total', log)
+  }
+
+  #checkpoint(result: string, times = 1): void {
+    this.#metrics?.counter('countersign_checkpoints_total', { result, ...this.#log }).add(times)
+  }
+
+  #skipped(code: FollowerFault, times = 1): void {
+    this.#metrics?.counter('countersign_signals_skipped_total', { code, ...this.#log }).add(times)
   }
 }

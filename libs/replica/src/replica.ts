@@ -71,7 +71,7 @@ export class Replica implements SignalsView {
     this.#meters = new Meters(options.metrics, options.logName)
     this.#patienceMs = this.#options.watchdogMs
     this.#follower = this.#newFollower({ start: 0, end: Number.POSITIVE_INFINITY }, { trustHistory: true })
-    this.#meters.publish(this)
+    this.#meters.publish(this, () => this.#clock.now())
   }
 
   get view(): View {

@@ -293,6 +293,11 @@ export interface SessionStore extends OutboxPort {
   /** @returns the live sessions of a person, of all kinds and tenants, newest first. */
   sessionsOf(sub: string, now: number): Promise<readonly Session[]>
   /**
+   * @returns how many sessions of all kinds have neither ended nor expired by `now`; one ended by a target that is not its
+   * own, such as its person, counts until it expires.
+   */
+  countSessions(now: number): Promise<number>
+  /**
    * Judges a genuine refresh token of a generation, in one step: the first use rotates and moves idle expiry on.
    * A repeat gives what the first use gave for `graceMs` after its answer left, and, while it is not known to have left,
    * until the successor is used: nobody who lost an answer loses the family.

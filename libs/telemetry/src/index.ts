@@ -3,6 +3,7 @@ export { carriedHeaders, correlationOf, type RecordHeaders, traceOf } from './ca
 export { createLogger, type LogFields, type Logger, type LoggerOptions, type LogLevel, silentLogger } from './logger.ts'
 export { type Cell, createMetrics, type Metrics } from './metrics.ts'
 export { METRICS, type MetricName, type MetricSpec, TEXT_FIELDS } from './names.ts'
+export { outOfContext } from './out-of-context.ts'
 export { type SentJob, sendSpan } from './send-span.ts'
 export {
   activeTrace,

@@ -26,6 +26,8 @@ export interface Cell {
 export interface Metrics {
   /** @returns the cell of these labels, the same object each time; keep it on hot paths. */
   counter<N extends NameOf<'counter'>>(name: N, labels: Labels<N>): Cell
+  /** Reads a counter from `read` at every scrape; what it answers falls only when what is counted begins anew. */
+  counterFrom<N extends NameOf<'counter'>>(name: N, labels: Labels<N>, read: () => number): void
   /** Sets a gauge. */
   gauge<N extends NameOf<'gauge'>>(name: N, labels: Labels<N>, value: number): void
   /** Reads a gauge from `read` at every scrape. */
@@ -82,16 +84,25 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
     return made
   }
 
+  function counterCell(name: string, labels: Record<string, string>): CounterCell {
+    const series = counterCells(name)
+    const key = labelNames(name)
+      .map((l) => labels[l])
+      .join('\0')
+    const cell = series.get(key) ?? new CounterCell({ ...labels })
+    series.set(key, cell)
+    return cell
+  }
+
   return {
     counter(name, labels) {
-      const series = counterCells(name)
-      const values = labels as Record<string, string>
-      const key = labelNames(name)
-        .map((l) => values[l])
-        .join('\0')
-      const cell = series.get(key) ?? new CounterCell({ ...values })
-      series.set(key, cell)
-      return cell
+      return counterCell(name, labels)
+    },
+    counterFrom(name, labels, read) {
+      const cell = counterCell(name, { ...labels })
+      readers.push(() => {
+        cell.value = read()
+      })
     },
     gauge(name, labels, value) {
       gaugeOf(name).set({ ...labels }, value)

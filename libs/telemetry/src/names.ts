@@ -22,6 +22,7 @@ const LOG = ['log'] as const
 const BATCH = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096]
 
 export const METRICS = {
+  countersign_ready: { kind: 'gauge', help: '1 when `/readyz` says yes.', labels: [] },
   countersign_http_requests_total: {
     kind: 'counter',
     help: 'HTTP requests answered.',
@@ -38,6 +39,17 @@ export const METRICS = {
     kind: 'counter',
     help: 'Credentials judged at the boundary; code ok or why not.',
     labels: ['credential', 'code'],
+  },
+  countersign_boundary_lookup_seconds: {
+    kind: 'histogram',
+    help: 'Time until identity said what a credential stands for, or that it could not be asked.',
+    labels: ['credential'],
+    buckets: DURATION,
+  },
+  countersign_out_of_context_uses_total: {
+    kind: 'counter',
+    help: 'Genuine credentials and envelopes shown where they are not good: another audience, type, topic, key or payload. Place boundary or consumer.',
+    labels: ['place', 'code'],
   },
   countersign_gateway_refusals_total: {
     kind: 'counter',
@@ -136,6 +148,24 @@ export const METRICS = {
     labels: [],
     optional: LOG,
   },
+  countersign_filter_lookups_total: {
+    kind: 'counter',
+    help: 'Targets looked up in the deny filter.',
+    labels: [],
+    optional: LOG,
+  },
+  countersign_filter_false_positives_total: {
+    kind: 'counter',
+    help: 'Of those, passed on by the filter though the table had nothing.',
+    labels: [],
+    optional: LOG,
+  },
+  countersign_bundle_remaining_seconds: {
+    kind: 'gauge',
+    help: 'Until the trust bundle in force expires; 0 without one.',
+    labels: [],
+    optional: LOG,
+  },
   countersign_view_rereads_total: {
     kind: 'counter',
     help: 'Re-reads after a digest that differed.',
@@ -170,6 +200,28 @@ export const METRICS = {
   },
 
   countersign_revocations_total: { kind: 'counter', help: 'Revocations by answer.', labels: ['answer', 'reason'] },
+  countersign_revocation_seconds: {
+    kind: 'histogram',
+    help: 'From asking for an ending to its answer, acknowledged or not.',
+    labels: ['reason'],
+    buckets: EXPOSURE,
+  },
+  countersign_sessions_active: {
+    kind: 'gauge',
+    help: 'Sessions of all kinds that have neither ended nor expired. The same from each identity of one store.',
+    labels: [],
+  },
+  countersign_store_call_seconds: {
+    kind: 'histogram',
+    help: "Time of a call of identity's store; kind lookup (what a credential stands for), read or write.",
+    labels: ['kind'],
+    buckets: DURATION,
+  },
+  countersign_store_errors_total: {
+    kind: 'counter',
+    help: "Calls of identity's store that failed.",
+    labels: ['kind', 'code'],
+  },
   countersign_logins_total: { kind: 'counter', help: 'Logins by result.', labels: ['result'] },
   countersign_step_ups_total: {
     kind: 'counter',
@@ -192,6 +244,11 @@ export const METRICS = {
     help: 'Genuine refresh tokens judged: rotated, repeated, ended; reused and ahead are alarms.',
     labels: ['result'],
   },
+  countersign_refresh_bursts_total: {
+    kind: 'counter',
+    help: 'Minutes in which one family was refreshed more than ten times.',
+    labels: [],
+  },
   countersign_introspections_total: { kind: 'counter', help: 'Introspections by result.', labels: ['result'] },
   countersign_successors_total: {
     kind: 'counter',
@@ -213,6 +270,39 @@ export const METRICS = {
     optional: LOG,
   },
   countersign_notary_repaired_total: { kind: 'counter', help: 'Outbox rows appended again.', labels: [] },
+
+  countersign_decisions_unrecorded_seconds: {
+    kind: 'gauge',
+    help: 'For how long decisions could not be recorded on the log; 0 when the last one was.',
+    labels: [],
+  },
+  countersign_decisions_spooled: { kind: 'gauge', help: 'Records of decisions waiting in the spool.', labels: [] },
+  countersign_decisions_spool_ratio: {
+    kind: 'gauge',
+    help: 'Part of its bound that the spool holds, 0 to 1.',
+    labels: [],
+  },
+  countersign_decisions_spool_drained_total: {
+    kind: 'counter',
+    help: 'Records of decisions that went from the spool to the log.',
+    labels: [],
+  },
+
+  countersign_sentence_bound_seconds: {
+    kind: 'gauge',
+    help: 'Longest a revoked credential can still start work, from configuration; +Inf where nothing bounds it.',
+    labels: ['credential', 'class'],
+  },
+  countersign_sentence_p99_seconds: {
+    kind: 'gauge',
+    help: 'The same, measured: 99th percentile over the last revocations.',
+    labels: ['credential', 'class'],
+  },
+  countersign_sentence_revocations: {
+    kind: 'gauge',
+    help: 'How many revocations that is measured over.',
+    labels: ['credential', 'class'],
+  },
 } as const satisfies Record<string, MetricSpec>
 
 export type MetricName = keyof typeof METRICS

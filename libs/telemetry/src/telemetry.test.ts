@@ -116,7 +116,7 @@ describe('metrics', () => {
 
   test('names follow the Prometheus rules and no label can carry a person', () => {
     for (const [name, spec] of Object.entries(METRICS)) {
-      expect(name).toMatch(/^countersign_[a-z_]+$/)
+      expect(name).toMatch(/^countersign_[a-z0-9_]+$/)
       expect(name.endsWith('_total')).toBe(spec.kind === 'counter')
       expect('buckets' in spec).toBe(spec.kind === 'histogram')
       for (const label of spec.labels)

@@ -10,6 +10,7 @@ import type { RaisesOf } from './endings.ts'
 import { type HttpRole, startHttpRole } from './http-role.ts'
 import { readRootPublicKey } from './key-files.ts'
 import { nameTheLog, shareTheTenants } from './log/genesis.ts'
+import { meteredStore } from './metered-store.ts'
 import { startNotaryRole } from './notary-role.ts'
 import { type Closers, catalogueOf, logsOf, openLog, openStore, type Parts, sealer } from './parts.ts'
 import { problems } from './problems.ts'
@@ -57,7 +58,7 @@ async function start(options: IdentityOptions, closers: Closers): Promise<Omit<I
   const log = options.log ?? (await openLog(config, clock))
   closers.push(() => log.close())
   const raising = config.roles.includes('http') && { seal: sealer(config.keysDir) }
-  const store = await openStore(config, { ...raising, clock, random, logger })
+  const store = meteredStore(await openStore(config, { ...raising, clock, random, logger }), { metrics, clock })
   closers.push(() => store.close())
   const { raisesOf } = options
   const catalogue = catalogueOf(config)

@@ -108,7 +108,9 @@ export class Authority {
     }
     if (path === 'logout') journey.logout(event)
     else journey.revocation(event)
-    metrics.counter('countersign_revocations_total', { answer: answer.state, reason: reasonLabel(path, effect) }).add()
+    const reason = reasonLabel(path, effect)
+    metrics.counter('countersign_revocations_total', { answer: answer.state, reason }).add()
+    metrics.observe('countersign_revocation_seconds', { reason }, latencyMs / 1000)
   }
 
   async #answer(path: EndingPath, run: EndingRun): Promise<Answer> {

@@ -25,6 +25,7 @@ import { Guard, isCrossSite } from './http/guard.ts'
 import { oauthRoutes } from './http/oauth-routes.ts'
 import { passkeyRoutes } from './http/passkey-routes.ts'
 import { personRoutes } from './http/person-routes.ts'
+import { replayRoutes } from './http/replay-routes.ts'
 import { problem } from './http/replies.ts'
 import { revocationRoutes } from './http/revocation-routes.ts'
 import { securityRoutes } from './http/security-routes.ts'
@@ -37,6 +38,7 @@ import { logClock } from './log/log-clock.ts'
 import { Deliveries, Delivery } from './log/outbox.ts'
 import { type OwnView, ownView, signalKeyInForce } from './log/own-view.ts'
 import { repairer } from './log/repair.ts'
+import { Replays } from './log/replays.ts'
 import { openOAuth } from './oauth/service.ts'
 import { type Closers, logsOf, type Parts } from './parts.ts'
 import { Accounts } from './people/accounts.ts'
@@ -45,6 +47,7 @@ import { ForeignIds } from './people/foreign.ts'
 import { GRANTS } from './people/grants.ts'
 import { passwords as makePasswords } from './people/passwords.ts'
 import { applySeed, parseSeed } from './seed.ts'
+import { SessionCount } from './session-count.ts'
 import { ApiSessions } from './sessions/api-sessions.ts'
 import { Impersonations } from './sessions/impersonations.ts'
 import { Logins } from './sessions/logins.ts'
@@ -142,13 +145,14 @@ export async function startHttpRole(parts: Parts, journey: Journey, closers: Clo
   const party = relyingPartyOf(passkeyTerms(config))
   const passkeys = party && new Passkeys({ ...base, factors, stepUps, webauthn: new WebAuthn(party), waitMs })
   const { sweepInterval: everyMs, window: windowMs } = config
+  const count = new SessionCount(base)
   const sweeper = new Sweeper({
     ...base,
     sessionEndings,
     view: replica,
     everyMs,
     windowMs,
-    also: [() => oauth.keys.tend(), () => stepUps.sweep()],
+    also: [() => oauth.keys.tend(), () => stepUps.sweep(), () => count.tend()],
   })
 
   delivery.start()
@@ -190,6 +194,7 @@ export async function startHttpRole(parts: Parts, journey: Journey, closers: Clo
     await app.register(sessionRoutes, { ...routed, apiSessions: new ApiSessions(routed) })
     await app.register(adminRoutes, routed)
     await app.register(revocationRoutes, { ...routed, foreign: new ForeignIds(foreignTerms(config)) })
+    await app.register(replayRoutes, { ...routed, replays: replaysOf(parts, replica, clock) })
     const acting = { accounts: new Accounts(routed), impersonations: new Impersonations(routed) }
     await app.register(personRoutes, { ...routed, ...acting })
     await app.register(serviceRoutes, routed)
@@ -215,6 +220,11 @@ function deliveryOf(parts: Parts, replica: FollowedLogs, clock: Clock, closers: 
   const delivery = each.length === 1 && only !== undefined ? only : new Deliveries(each)
   closers.push(() => delivery.stop())
   return delivery
+}
+
+function replaysOf({ catalogue, log }: Parts, replica: FollowedLogs, clock: Clock): Replays {
+  const logs = catalogue.signalsLogs.map(({ topic }, i) => ({ topic, view: replica.byTenant?.views[i] ?? replica }))
+  return new Replays({ log, clock, logs })
 }
 
 // A store restored from a backup shows itself as soon as the log was read, not only at the next login.

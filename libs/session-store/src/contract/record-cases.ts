@@ -111,6 +111,8 @@ export function recordCases(seeded: Seed): void {
     const first = await begin(store, login(1, { idleExpiresAt: NOW + 10 }))
     const second = await begin(store, login(1, { idleExpiresAt: NOW + 20 }))
     expect(await store.expiredSessions(NOW + 9, 9)).toEqual([])
+    expect(await store.countSessions(NOW + 9)).toBe(2)
+    expect(await store.countSessions(NOW + 10)).toBe(1)
     expect(await store.expiredSessions(NOW + 20, 9)).toEqual(
       [first, second].map(({ handle, kind, tenant }) => ({ handle, kind, tenant })),
     )
@@ -119,6 +121,7 @@ export function recordCases(seeded: Seed): void {
       step({ change: { kind: 'session_ended', handle, expiredBy: NOW + 20 }, now: NOW + 20 })
     expect(await store.end(expire(second.handle))).toEqual({ refused: 'session_not_expired' })
     await ended(store, expire(first.handle))
+    expect(await store.countSessions(NOW)).toBe(1)
     // Ended for good, whatever the clock says next.
     expect(await store.session(first.handle, NOW)).toBeNull()
     await ended(store, step({ raises: [raise(subject)], now: NOW + 30 }))

@@ -15,6 +15,7 @@ export interface Source {
   /** @param follows whether what the records refer to is wanted too. */
   fetch(keys: readonly string[], follows: boolean, deadline: number): Promise<readonly Read[]>
   range(ask: RangeAsk, deadline: number): Promise<{ etag: string; scores: Scores }>
+  count(index: string, from: number, deadline: number): Promise<number>
   /** @returns false when something read has changed since, and nothing was written. */
   commit(read: ReadSet, changes: Changes, deadline: number): Promise<boolean>
 }
@@ -62,6 +63,10 @@ export class Run {
       const { etag, scores } = await this.#source.range(ask, this.#deadline)
       if (isExact(ask.index)) this.#note(this.#source.names.etag(ask.index), etag)
       return scores
+    }
+    if (ask.ask === 'count') {
+      this.#asks++
+      return this.#source.count(ask.index, ask.from, this.#deadline)
     }
     const texts: [string, string | null][] = []
     const follows = ask.ask === 'follow'

@@ -14,7 +14,7 @@ import { type Asked, Gathered } from './gathered.ts'
 import { Recent } from './recent.ts'
 import { commitOf, etags, type Names, type Read, type ReadSet, readOf, scoresOf } from './records.ts'
 import { KEYS_PER_SCRIPT, type RangeAsk, Run, type Source } from './run.ts'
-import { COMMIT, RANGE, READ } from './scripts.ts'
+import { COMMIT, COUNT, RANGE, READ } from './scripts.ts'
 
 /** Begins a step that leaves no change behind when it is refused or fails; called again for each run. */
 export type Begin<T> = (tx: Tx) => Step<T>
@@ -127,6 +127,11 @@ export class Runner implements Source {
     const [etag, found] = await this.#connection.run(RANGE, keys, args, deadline)
     const scores = scoresOf(found)
     return typeof etag !== 'string' || scores === null ? this.#astray() : { etag, scores }
+  }
+
+  async count(index: string, from: number, deadline: number): Promise<number> {
+    const [found] = await this.#connection.run(COUNT, [this.names.index(index)], [from], deadline)
+    return typeof found === 'number' ? found : this.#astray()
   }
 
   async commit(read: ReadSet, changes: Changes, deadline: number): Promise<boolean> {

@@ -62,6 +62,11 @@ end
 return { ARGV[1], redis.call('GET', KEYS[2]) or '', found }
 `)
 
+/** KEYS: index. ARGV: request, from. Replies with how many entries have that score or a higher one. */
+export const COUNT: Script = script(`
+return { ARGV[1], redis.call('ZCOUNT', KEYS[1], ARGV[2], '+inf') }
+`)
+
 /**
  * KEYS: first everything that was read, then the indexes to change. ARGV: request, the new etag, how many keys were read,
  * how many puts, drops and entries; the etags read, empty for what did not exist; puts as position and value; drops as
@@ -97,4 +102,4 @@ for i = drops, drops + tonumber(ARGV[5]) - 1 do redis.call('DEL', KEYS[tonumber(
 return { ARGV[1], etag }
 `)
 
-export const SCRIPTS: readonly Script[] = [READ, RANGE, COMMIT]
+export const SCRIPTS: readonly Script[] = [READ, RANGE, COUNT, COMMIT]

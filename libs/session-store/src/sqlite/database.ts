@@ -59,6 +59,10 @@ export class Database {
   answer(ask: Ask): Answer {
     if (ask.ask === 'get') return ask.keys.map((key) => [key, this.#find(key)?.value ?? null] as const)
     if (ask.ask === 'follow') return this.#follow(ask.keys)
+    if (ask.ask === 'count') {
+      const counted = this.#prepare('SELECT count(*) AS n FROM entry WHERE list = ? AND score >= ?')
+      return (counted.get(ask.index, ask.from) as { n: number }).n
+    }
     const order = ask.newestFirst ? 'DESC' : 'ASC'
     const sql = `SELECT key, score FROM entry WHERE list = ? AND score BETWEEN ? AND ?
                  ORDER BY score ${order}, key ${order} LIMIT ?`

@@ -39,6 +39,8 @@ class Memory {
       list.sort((a, b) => a[1] - b[1])
       return (ask.newestFirst ? list.reverse() : list).slice(0, ask.limit)
     }
+    if (ask.ask === 'count')
+      return [...(this.entries.get(ask.index)?.values() ?? [])].filter((score) => score >= ask.from).length
     const found = new Set(ask.keys)
     for (let depth = 0; depth < FOLLOWED; depth++)
       for (const key of [...found])

@@ -42,6 +42,7 @@ const READING = {
   session: sessions.session,
   resolveHandle: sessions.resolveHandle,
   sessionsOf: sessions.sessionsOf,
+  countSessions: sessions.countSessions,
   devicesOf: devices.devicesOf,
   device: devices.device,
   factorsOf: factors.factorsOf,

@@ -222,6 +222,11 @@ export function* sessionsOf(tx: Tx, sub: string, now: number): Step<Session[]> {
   return live
 }
 
+/** One that one of its other targets has ended counts until its own time has passed. */
+export function countSessions(tx: Tx, now: number): Step<number> {
+  return tx.count('sessions-expiring', now + 1)
+}
+
 /** What a look at the sessions whose time has passed found. */
 export interface Found {
   readonly expired: Awaited<ReturnType<SessionStore['expiredSessions']>>

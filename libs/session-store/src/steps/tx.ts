@@ -20,13 +20,15 @@ export type Ask =
       readonly limit: number
       readonly newestFirst: boolean
     }
+  /** Answered by how many entries an inexact index has from a score on. */
+  | { readonly ask: 'count'; readonly index: string; readonly from: number }
 
 /** How many references a `follow` goes from the records asked for. */
 export const FOLLOWED = 2
 
 export type Texts = readonly (readonly [key: string, text: string | null])[]
 export type Scores = readonly (readonly [key: string, score: number])[]
-export type Answer = Texts | Scores
+export type Answer = Texts | Scores | number
 
 export type Step<T> = Generator<Ask, T, Answer>
 
@@ -138,6 +140,11 @@ export class Tx {
     const added = [...changed].filter((entry): entry is [string, number] => entry[1] !== null)
     const all = [...merged, ...added.filter(([, score]) => score >= from && score <= to)].sort(byScore)
     return (newestFirst ? all.reverse() : all).slice(0, limit).map(([key]) => key)
+  }
+
+  /** @returns how many entries an inexact index has from a score on; changes of this transaction are not counted. */
+  *count(index: string, from: number): Step<number> {
+    return (yield { ask: 'count', index, from }) as number
   }
 
   /** Runs a step that leaves no change behind when it is refused or fails. */

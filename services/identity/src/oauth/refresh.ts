@@ -13,6 +13,7 @@ import type { Deliveries } from './deliveries.ts'
 import { fault, GRANT_INVALID, type OAuthFault, STARTING, STORE_AWAY } from './faults.ts'
 import { type Granted, type GrantOptions, type PreparedGrant, respond, type TokenGrant } from './grant.ts'
 import { type Parameters, readScope } from './parameters.ts'
+import { RefreshBursts } from './refresh-bursts.ts'
 import { audienceFor, narrowed, OFFLINE_ACCESS, scopesNow } from './scopes.ts'
 
 export interface RefreshOptions extends GrantOptions {
@@ -32,9 +33,13 @@ const KEEP_PARENT_EVERY = minutes(1)
 
 export class RefreshGrant implements TokenGrant {
   readonly #options: RefreshOptions
+  readonly #bursts: RefreshBursts
 
   constructor(options: RefreshOptions) {
     this.#options = options
+    this.#bursts = new RefreshBursts(options)
+    // An alarm sees the first only as a rise from nought.
+    for (const result of ['reused', 'ahead'] as const) this.#count(result, 0)
   }
 
   prepare({ values }: Parameters): PreparedGrant | OAuthFault {
@@ -88,6 +93,7 @@ export class RefreshGrant implements TokenGrant {
       accessTokens.issue(sessionGrant(used, { client: client.id, scopes, audience }), client.tokenFormat),
     ])
     this.#count(rotated?.outcome ?? 'ended')
+    this.#bursts.note(handle)
     if (rotated === null) return GRANT_INVALID
     if (rotated.outcome === 'reused') return this.#reused(rotated.session, request)
     if (rotated.outcome === 'ahead') return this.#ahead(rotated.session, request)
@@ -154,8 +160,8 @@ export class RefreshGrant implements TokenGrant {
     })
   }
 
-  #count(result: Rotated['outcome'] | 'ended'): void {
-    this.#options.metrics.counter('countersign_refreshes_total', { result }).add()
+  #count(result: Rotated['outcome'] | 'ended', times = 1): void {
+    this.#options.metrics.counter('countersign_refreshes_total', { result }).add(times)
   }
 }
 
