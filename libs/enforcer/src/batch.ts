@@ -98,7 +98,7 @@ class Chunk<T> {
     this.#delivery = delivery
     this.#begun = settings.clock.monotonic()
     this.#ledger = new Ledger(
-      { settings, jobClass: rules.name, topic, recorder, meters, resolve: delivery.resolve },
+      { settings, jobClass: rules.name, audit: rules.audit, topic, recorder, meters, resolve: delivery.resolve },
       items,
     )
     const { before } = delivery
@@ -110,9 +110,18 @@ class Chunk<T> {
   }
 
   async process(): Promise<Cut | null> {
-    const { pulse } = this.#parts
     this.#throwIfInterrupted()
     const admitted = await this.#admit()
+    try {
+      return await this.#settle(admitted)
+    } finally {
+      this.#ledger.end()
+    }
+  }
+
+  /** Runs what was admitted, and records what became of it. */
+  async #settle(admitted: readonly Item[]): Promise<Cut | null> {
+    const { pulse } = this.#parts
     if (admitted.length > 0) await this.#ledger.admit(admitted, pulse.signal)
     // From here on, what is done is recorded about every beat: a slow batch does not repeat all of it after a crash.
     pulse.onBeat = this.#save

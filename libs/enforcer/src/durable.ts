@@ -3,8 +3,10 @@ import type { NewRecord } from '@countersign/event-log'
 import { isCountersignError } from '@countersign/kernel'
 import type { Settings } from './options.ts'
 
-const FIRST_BACKOFF_MS = 50
-const MAX_BACKOFF_MS = 2_000
+export const FIRST_BACKOFF_MS = 50
+export const MAX_BACKOFF_MS = 2_000
+
+type Trying = Pick<Settings, 'clock' | 'recordWithinMs' | 'logger'>
 
 /**
  * Appends, trying again while the log is away. A try of unknown outcome is repeated: readers tell records
@@ -14,22 +16,41 @@ const MAX_BACKOFF_MS = 2_000
  * @throws what the last try threw, when it is not retriable, or after `recordWithinMs`, or when `giveUp` aborts.
  */
 export async function appendDurably(
-  settings: Settings,
+  settings: Trying & Pick<Settings, 'log'>,
   topic: string,
   records: readonly NewRecord[],
   giveUp?: AbortSignal,
 ): Promise<void> {
-  const { log, clock, recordWithinMs, logger } = settings
+  await tried(settings, topic, giveUp, () => settings.log.append(topic, records))
+}
+
+/** The same for any try. */
+export async function tried(
+  { clock, recordWithinMs, logger }: Trying,
+  topic: string,
+  giveUp: AbortSignal | undefined,
+  attempt: () => Promise<unknown>,
+): Promise<void> {
   const since = clock.monotonic()
   for (let backoff = FIRST_BACKOFF_MS; ; backoff = Math.min(2 * backoff, MAX_BACKOFF_MS)) {
     try {
-      await log.append(topic, records)
+      await attempt()
       return
     } catch (error) {
       const late = clock.monotonic() - since + backoff > recordWithinMs
-      if (!isCountersignError(error) || !error.retriable || late || giveUp?.aborted) throw error
-      logger.warn({ topic, code: error.code, backoffMs: backoff }, 'append failed, trying again')
+      if (!isRetriable(error) || late || giveUp?.aborted) throw error
+      const code = isCountersignError(error) ? error.code : null
+      logger.warn({ topic, code, backoffMs: backoff }, 'append failed, trying again')
     }
     await clock.sleep(backoff, giveUp)
   }
+}
+
+export function isRetriable(error: unknown): boolean {
+  return isCountersignError(error) && error.retriable
+}
+
+/** The log takes no record of that size, and has taken none of them. */
+export function isTooLarge(error: unknown): boolean {
+  return isCountersignError(error) && error.code === 'EVENT_LOG_RECORD_TOO_LARGE'
 }

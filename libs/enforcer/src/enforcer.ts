@@ -15,6 +15,7 @@ import type { ClassParts } from './parts.ts'
 import { messageOf, ofJob, type PlainJob, type RunOptions } from './plain-job.ts'
 import { type Pulse, STOPPING } from './pulse.ts'
 import { Recorder } from './record.ts'
+import { Recording, type RecordingState } from './recording.ts'
 import { RunningWork } from './running.ts'
 import { Waiting } from './waiting.ts'
 import type { Handler } from './work.ts'
@@ -71,6 +72,8 @@ export interface Enforcer {
    * @throws {ENFORCER_CLASS_UNKNOWN}
    */
   probe(jobClass: string, job: Pick<PlainJob, 'key' | 'value' | 'headers'>): Probe
+  /** Whether decisions are recorded, and which classes start nothing because they are not. */
+  recording(): RecordingState
   /**
    * Ends: nothing starts any more, running handlers get `graceMs` to finish and are then aborted, states are
    * recorded. Call it together with the consumer's own stop. Messages without a state are delivered again.
@@ -81,6 +84,7 @@ export interface Enforcer {
 
 /**
  * @throws {ENFORCER_CLASS_REPEATED} when two classes share a name.
+ * @throws {ENFORCER_SPOOL_MISSING} when a class is spooled and there is no spool.
  * @throws {ENFORCER_TOPIC_UNKNOWN} when a class or the decisions have no topic in the catalogue.
  */
 export function createEnforcer(options: EnforcerOptions): Enforcer {
@@ -153,6 +157,7 @@ export function createEnforcer(options: EnforcerOptions): Enforcer {
       const item = new Item(topic.name, 0, messageOf({ ...job, offset: 0 }, clock.now()), null)
       return { ...(admission.authorise(item)?.settlement ?? EXECUTED), observed: rules.observe }
     },
+    recording: () => settings.recording.state(),
     async stop(graceMs = 10_000) {
       stopping = true
       for (const { waiting } of classes.values()) waiting.stop()
@@ -163,6 +168,7 @@ export function createEnforcer(options: EnforcerOptions): Enforcer {
       grace.abort()
       running.stopAll()
       await ended
+      await settings.recording.stop()
       offSignal()
       offCheckpoint()
       endHistory()
@@ -187,5 +193,10 @@ function settingsOf(options: EnforcerOptions): Settings {
   const { name: topic, partitions } = decisions
   const waits = { recordWithinMs, heartbeatMs, holdMs, endWithinMs }
   const deriver = options.deriving ? new Deriver(options, options.deriving) : null
-  return { ...options, epsilonMs, ...waits, admitAtMost, deriver, decisions: { topic, partitions } }
+  const spooled = options.classes.find(({ audit }) => audit === 'spooled')
+  if (spooled && !options.spool) {
+    throw miswired('ENFORCER_SPOOL_MISSING', `class ${spooled.name} is spooled, and there is no spool`)
+  }
+  const recording = new Recording({ ...options, recordWithinMs }, topic)
+  return { ...options, epsilonMs, ...waits, admitAtMost, deriver, recording, decisions: { topic, partitions } }
 }

@@ -7,6 +7,9 @@ export type EnforcerErrorCode =
   | 'ENFORCER_TOPIC_UNKNOWN'
   | 'ENFORCER_TOPIC_MISMATCH'
   | 'ENFORCER_TOKENS_INVALID'
+  | 'ENFORCER_SPOOL_MISSING'
+  | 'ENFORCER_SPOOL_INVALID'
+  | 'ENFORCER_SPOOL_FULL'
   | 'ENFORCER_BATCH_INTERRUPTED'
   | 'ENFORCER_WORK_WAITING'
   | 'ENFORCER_WORK_REJECTED'
@@ -111,6 +114,15 @@ export function batchInterrupted(why: string, cause?: unknown): EnforcerError {
   })
 }
 
+/** A decision can be recorded neither on the log nor in the spool; what it is about is delivered again. */
+export function spoolFull(): EnforcerError {
+  return new EnforcerError({
+    code: 'ENFORCER_SPOOL_FULL',
+    retriable: true,
+    publicMessage: 'the log takes no decisions, and the spool has no room for them',
+  })
+}
+
 /** Thrown by `run` for a job that cannot be judged yet; nothing is recorded of it. */
 export function workWaiting(): EnforcerError {
   return new EnforcerError({
@@ -127,7 +139,8 @@ export function miswired(
     | 'ENFORCER_CLASS_REPEATED'
     | 'ENFORCER_TOPIC_UNKNOWN'
     | 'ENFORCER_TOPIC_MISMATCH'
-    | 'ENFORCER_TOKENS_INVALID',
+    | 'ENFORCER_TOKENS_INVALID'
+    | 'ENFORCER_SPOOL_MISSING',
   publicMessage: string,
 ): EnforcerError {
   return new EnforcerError({ code, retriable: false, publicMessage })

@@ -30,7 +30,9 @@ export {
 } from './outcomes.ts'
 export type { PlainJob, RunOptions } from './plain-job.ts'
 export type { Recheck } from './recheck.ts'
+export type { RecordingState } from './recording.ts'
 export { type RenewingOptions, renewing } from './renewing.ts'
+export type { Spool, Spooled } from './spool.ts'
 export { type Started, type StartOptions, type StartPlace, startEnforcer } from './start.ts'
 export {
   type IdentitySuccessorsOptions,

@@ -2,19 +2,21 @@
  * The states of one batch, in crash-safe order: copy set aside, then the final record, then the offset.
  * Invariant: an offset is resolved only when every event up to it has a durable final record.
  */
-import { isCountersignError } from '@countersign/kernel'
+import type { AuditRule } from '@countersign/policy'
 import type { JobTopicNames } from '@countersign/schemas'
-import { appendDurably } from './durable.ts'
+import { appendDurably, isTooLarge } from './durable.ts'
 import type { Item } from './item.ts'
 import type { Meters } from './meters.ts'
 import type { Settings } from './options.ts'
 import { EXECUTED, type Settlement } from './outcomes.ts'
 import type { Recorder } from './record.ts'
+import { NO_ROOM, type Room } from './recording.ts'
 import { setAsideCopy, setAsideStub } from './set-aside.ts'
 
 export interface LedgerParts {
   readonly settings: Settings
   readonly jobClass: string
+  readonly audit: AuditRule
   readonly topic: JobTopicNames
   readonly recorder: Recorder
   readonly meters: Meters
@@ -27,6 +29,7 @@ export class Ledger {
   readonly #items: readonly Item[]
   #next = 0
   #flushing: Promise<void> = Promise.resolve()
+  #room: Room = NO_ROOM
 
   /** @param items of one fetched batch, in offset order. */
   constructor(parts: LedgerParts, items: readonly Item[]) {
@@ -41,7 +44,18 @@ export class Ledger {
 
   /** Records that these may have effects from now on. Nothing may run before this resolves. */
   async admit(items: readonly Item[], giveUp: AbortSignal): Promise<void> {
+    const { settings, audit } = this.#parts
+    // Not only of these: whatever was refused beside them is told in the same records.
+    this.#room = settings.recording.reserve(
+      audit,
+      this.#items.reduce((sum, item) => sum + finalBytes(item), 0),
+    )
     await this.#append('admitted', items, giveUp)
+  }
+
+  /** No record is needed any more, or can be made. */
+  end(): void {
+    this.#parts.settings.recording.release(this.#room)
   }
 
   /** Gives each its state; parked and dead-lettered ones after their copies are durable. */
@@ -80,7 +94,7 @@ export class Ledger {
   }
 
   async #append(phase: 'admitted' | 'final', items: readonly Item[], giveUp?: AbortSignal): Promise<void> {
-    const { settings, recorder } = this.#parts
+    const { settings, recorder, audit } = this.#parts
     // One record, but for copies of events that were first read from several partitions, and for tenants of several logs.
     const [first] = items
     const isOne = items.every((item) => item.originPartition === first?.originPartition)
@@ -89,7 +103,7 @@ export class Ledger {
     const groups = settings.replica.byTenant ? byOrigin.flatMap(byLog) : byOrigin
     const records = groups.map((group) => recorder.record(phase, group))
     try {
-      await appendDurably(settings, settings.decisions.topic, records, giveUp)
+      await settings.recording.append({ audit, phase, records, room: this.#room }, giveUp)
     } catch (error) {
       // Nothing was appended. Whoever may seal can name themselves at length, a batch of messages over.
       if (!isTooLarge(error) || items.length === 1) throw error
@@ -132,6 +146,7 @@ export class Ledger {
   }
 }
 
-function isTooLarge(error: unknown): boolean {
-  return isCountersignError(error) && error.code === 'EVENT_LOG_RECORD_TOO_LARGE'
+/** Most that a final record can hold of one event: what its envelope says of it, and what is said twice where it was observed. */
+function finalBytes({ header }: Item): number {
+  return 2 * ((header?.length ?? 0) + 2_048)
 }

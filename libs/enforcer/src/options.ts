@@ -7,6 +7,8 @@ import type { Logger, Metrics } from '@countersign/telemetry'
 import type { ConsumerView } from './consumer-view.ts'
 import type { DerivingOptions, JobDeriver } from './derived-job.ts'
 import type { HistorySink } from './history.ts'
+import type { Recording } from './recording.ts'
+import type { Spool } from './spool.ts'
 import type { Identity, WorkEvent } from './work.ts'
 
 /** Asks whether the object belongs to who asks; for what no scope can say. */
@@ -47,6 +49,8 @@ export interface EnforcerOptions {
   readonly endWithinMs?: number
   /** Most messages admitted by one record. @defaultValue 256 */
   readonly admitAtMost?: number
+  /** For classes with `audit: 'spooled'`: keeps decisions while the log takes none; closed by `stop`. `openSpool` makes one. */
+  readonly spool?: Spool
   /** For handlers that start further work. @defaultValue none: `work.derive` throws */
   readonly deriving?: DerivingOptions
 }
@@ -60,5 +64,6 @@ export interface Settings extends EnforcerOptions {
   readonly endWithinMs: number
   readonly admitAtMost: number
   readonly deriver: JobDeriver | null
+  readonly recording: Recording
   readonly decisions: { readonly topic: string; readonly partitions: number }
 }

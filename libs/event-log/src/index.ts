@@ -6,4 +6,5 @@ export { type LogAccess, type LogPlace, type OpenLogOptions, openLog } from './o
 export { partitionOf } from './partition.ts'
 export type * from './port.ts'
 export { maxRecordBytes } from './port.ts'
+export { assertSizes } from './record-size.ts'
 export { topicSpecs } from './topics.ts'
