@@ -46,7 +46,7 @@ export class Authority {
     const now = clock.now()
     const view = this.viewOf(identity.tenant)
     const ring = view.ring()
-    if (ring === null || !this.keyInForce(ring, now)) return denied('key_not_in_force')
+    if (ring === null || !this.keyInForce(ring, now) || this.#isBanned(view, ring)) return denied('key_not_in_force')
     // Whoever answered has other logs for tenants than this boundary has: no consumer would take what it seals.
     if (identity.position && replica.byTenant?.isElsewhere(identity.position, identity.tenant)) {
       return denied('credential_invalid', 'position_other_log')
@@ -84,6 +84,12 @@ export class Authority {
     if (!grant) return false
     const { version, issued_at: issuedAt, max_staleness_ms: budgetMs } = ring.bundle
     return version === 1 || now - Math.min(grant.not_before, issuedAt) >= budgetMs
+  }
+
+  /** Whether this boundary's key was given up: nobody takes what it seals, and the bundle without it is on its way. */
+  #isBanned(view: JudgingView, ring: KeyRing): boolean {
+    const key = ring.key(this.#options.keyId)
+    return key !== undefined && view.floors(key.target.key).length > 0
   }
 
   /** Whether this boundary's key may sign for the tenant on the logical topic. */

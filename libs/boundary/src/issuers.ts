@@ -1,10 +1,10 @@
 /** JWTs of configured issuers: a verified token becomes an identity under that issuer's rules. */
 import type { Clock, Secret } from '@countersign/kernel'
-import { foreignId, MAX_FOREIGN_CHARS } from '@countersign/revocation'
+import { foreignId, MAX_FOREIGN_CHARS, SIGNER_VERSION, signerTarget } from '@countersign/revocation'
 import type { Actor, PrincipalKind } from '@countersign/schemas'
 import { createVerifier, type TokenClaims, type Verifier, type VerifierOptions } from '@countersign/tokens'
 import { type Denial, denied } from './denial.ts'
-import type { IdentityTarget } from './identity.ts'
+import type { IdentityTarget, ResolvedIdentity } from './identity.ts'
 import { ownIdentity } from './own-claims.ts'
 import type { Presented } from './presented.ts'
 
@@ -72,11 +72,19 @@ export class Issuers {
     if (result.ok) {
       const read = this.#read(result.claims, entry.config)
       const { maxAgeS, skewS = 5 } = entry.config
-      return read.ok ? { ...read, until: result.claims.issuedAt + (maxAgeS + skewS) * 1000 } : read
+      if (!read.ok) return read
+      const identity = signedBy(result.keyId, entry.config, read.identity)
+      return { ...read, identity, until: result.claims.issuedAt + (maxAgeS + skewS) * 1000 }
     }
     if (result.code === 'token_keys_unavailable') return denied('sessions_unavailable', result.code)
     return denied(result.code === 'token_expired' ? 'credential_expired' : 'credential_invalid', result.code)
   }
+}
+
+/** What comes of identity's token ends with the key that signed it. Other issuers' names of keys may be names of several. */
+function signedBy(keyId: string | null, { identifiers }: IssuerConfig, identity: ResolvedIdentity): ResolvedIdentity {
+  if (identifiers !== 'own' || keyId === null) return identity
+  return { ...identity, targets: [...identity.targets, { ...signerTarget(keyId), version: SIGNER_VERSION }] }
 }
 
 function unverifiedIssuer(token: string): string {

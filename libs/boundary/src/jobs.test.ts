@@ -91,6 +91,8 @@ describe('send', () => {
       'affiliation',
       'session',
       'transaction',
+      // The key that sealed it.
+      'client',
     ])
     const framed = unframe(record.value)
     expect(f.log.schemas.schemaOf(framed?.id ?? 0)?.name).toBe('countersign.InvoiceExport')

@@ -52,7 +52,10 @@ test('a token of our own names its targets with the versions they were made unde
     },
   })
   if (!admission.ok) return
-  expect(admission.identity.targets.slice(0, -1).map((t) => [t.kind, t.tenant, t.id, t.version])).toEqual(targets)
+  const of = admission.identity.targets.map((t) => [t.kind, t.tenant, t.id, t.version])
+  // Then the key that signed it, and the transaction that begins here.
+  expect(of.slice(0, -2)).toEqual(targets)
+  expect(of.at(-2)).toEqual(['client', '', expect.stringMatching(/^key:./), 0])
 })
 
 test.each(targets.map((target) => [target[0], target] as const))(
@@ -66,13 +69,21 @@ test.each(targets.map((target) => [target[0], target] as const))(
   },
 )
 
+test('a floor of the key that signed it hits it, whatever times it says', async () => {
+  const f = stand({ issuers: [CONFIG] })
+  const admission = await admit(OWN_CLAIMS, f)
+  const signer = admission.ok ? admission.identity.targets.at(-2) : undefined
+  f.view.raise(signer as NonNullable<typeof signer>, 'reason:compromise', NOW - 3_600_000)
+  expect(await codeOf(OWN_CLAIMS, f)).toBe('credential_revoked')
+})
+
 test('a token exchanged within a transaction goes on with it, and ends with it', async () => {
   const f = stand({ issuers: [CONFIG] })
   const claims = withTarget('transaction', '', 'txn_1', NOW - 1_000)
   const admission = await admit(claims, f)
   expect(admission).toMatchObject({ ok: true, identity: { txn: 'txn_1', correlationId: 'txn_1' } })
   if (!admission.ok) return
-  expect(admission.identity.targets).toHaveLength(claims.targets.length)
+  expect(admission.identity.targets).toHaveLength(claims.targets.length + 1)
   f.view.raise({ kind: 'transaction', tenant: '', id: 'txn_1' }, 'reason:admin', NOW)
   expect(await codeOf(claims, f)).toBe('credential_revoked')
 })

@@ -38,8 +38,12 @@ describe('a transaction token', () => {
     const { trace, targets, ...rest } = second
     const { trace: _t, targets: before, ...same } = first
     expect(rest).toEqual({ ...same, scopes: ['invoices:read'], details: { invoice: 'i-1' } })
-    // It is itself a target, so that it can be ended alone.
-    expect(targets).toEqual([...before, { kind: 'token', tenant: '', id: claimsIn(text).jti, version: NOW }])
+    // It is itself a target, so that it can be ended alone; and what comes of it ends with the key that sealed it.
+    expect(targets).toEqual([
+      ...before,
+      { kind: 'token', tenant: '', id: claimsIn(text).jti, version: NOW },
+      { kind: 'client', tenant: '', id: expect.stringMatching(/^key:[\w-]{43}$/), version: 0 },
+    ])
     expect(trace.traceId).not.toBe(first.trace.traceId)
     expect(Object.isFrozen(second) && Object.isFrozen(second.details) && Object.isFrozen(second.targets[0])).toBe(true)
   })
@@ -107,6 +111,19 @@ describe('a transaction token', () => {
     edge.view.ringInForce = edge.authority.ring
     edge.view.raise({ kind: 'session', tenant: '', id: 's_1' }, 'reason:logout', NOW)
     expect(codeNow()).toBe('credential_revoked')
+  })
+
+  test('ends with the key that sealed it, which from then on seals nothing', async () => {
+    const { edge, first, text } = await handedOn()
+    const behind = behindOf(edge)
+    const second = await identityOf(behind, shown(text))
+    const key = edge.authority.ring.key('env-1')
+    if (!key) throw new Error('no such key')
+    behind.view.raise(key.signer, 'reason:compromise', NOW - 3_600_000)
+    edge.view.raise(key.signer, 'reason:compromise', NOW - 3_600_000)
+    expect(edge.boundary.txnToken(first)).toMatchObject({ ok: false, code: 'key_not_in_force' })
+    expect(behind.boundary.txnToken(second)).toMatchObject({ ok: false })
+    expect(await behind.boundary.admit(shown(text))).toMatchObject({ ok: false, code: 'key_not_in_force' })
   })
 
   test('signed beside the thread is judged at once, and says the same', async () => {

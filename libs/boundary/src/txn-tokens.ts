@@ -6,6 +6,7 @@
 import {
   actClaim,
   EnvelopeError,
+  type KnownKey,
   MAX_TXN_TOKEN_LIFE_MS,
   openTxnToken,
   type SigningKey,
@@ -19,9 +20,16 @@ import {
 import { type Members, member, orNull, readTransactionClaims, text } from '@countersign/envelope/claims'
 import { type Clock, newHandle, type Random } from '@countersign/kernel'
 import type { ByTenant, SignalsView } from '@countersign/replica'
+import { SIGNER_VERSION } from '@countersign/revocation'
 import type { Authority, Judged } from './authority.ts'
 import { BoundaryError, type Denial, denied, failure } from './denial.ts'
-import { type BoundaryIdentity, type IdentityTarget, type JsonObject, normalScopes } from './identity.ts'
+import {
+  type BoundaryIdentity,
+  type IdentityTarget,
+  type JsonObject,
+  normalScopes,
+  type ResolvedIdentity,
+} from './identity.ts'
 import { type Accepted, Issuers, type OwnIssuerConfig, type Read } from './issuers.ts'
 import type { Presented } from './presented.ts'
 
@@ -86,7 +94,8 @@ export class TxnTokenReader {
       if (!found.ok) return found
       // Whoever takes it may be behind the view it was judged by.
       if (found.identity.position === null) return denied('credential_invalid', 'claims_malformed')
-      return { ...found, until: found.transaction?.until ?? 0 }
+      const identity = signedBy(opened.key, found.identity)
+      return { ...found, identity, until: found.transaction?.until ?? 0 }
     }
     // A key id of the bundle is a boundary's, whatever else the token says; only what has none may be identity's.
     const { code } = opened
@@ -124,6 +133,11 @@ function read(all: Members): Read {
   } catch {
     return denied('credential_invalid', 'claims_malformed')
   }
+}
+
+/** What comes of it ends with the key that sealed it: that key may be in the wrong hands, and nothing of it then its word. */
+function signedBy({ signer }: KnownKey, identity: ResolvedIdentity): ResolvedIdentity {
+  return { ...identity, targets: [...identity.targets, { ...signer, version: SIGNER_VERSION }] }
 }
 
 /** @throws {TypeError} when a claim is missing, malformed, or belies another. */

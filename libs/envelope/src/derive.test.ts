@@ -44,7 +44,10 @@ test('a derived envelope opens with its chain', () => {
   expect(result.envelope.chain.map((claims) => claims.depth)).toEqual([1, 0])
   expect(result.envelope.claims.tctx.act).toEqual([{ sub: 'svc_worker', principal: 'service' }])
   expect(result.envelope.scopes).toEqual(['invoices:read'])
-  expect(result.envelope.targets).toEqual(openedParent.envelope.targets)
+  expect(result.envelope.targets).toEqual([
+    ...openedParent.envelope.claims.tctx.targets,
+    ...[keys.derive, keys.envelope].map(({ keyId }) => ring.key(keyId)?.target),
+  ])
   expect(openChild(childClaims, keys.envelope).ok).toBe(true)
 })
 

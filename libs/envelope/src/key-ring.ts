@@ -1,6 +1,13 @@
 /** The keys of a trust bundle, ready to verify with. Invariant: a key id and a public key stand for one use. */
 import { hash, type KeyObject } from 'node:crypto'
-import { type KeyGrant, type KeyUse, type TrustBundle, trustBundleCodec } from '@countersign/schemas'
+import { SIGNER_VERSION, signerTarget, type Target, targetKey } from '@countersign/revocation'
+import {
+  type KeyGrant,
+  type KeyUse,
+  type TargetVersion,
+  type TrustBundle,
+  trustBundleCodec,
+} from '@countersign/schemas'
 import { EnvelopeError } from './errors.ts'
 import { MAX_KEY_ID_BYTES, publicKeyObject } from './keys.ts'
 
@@ -8,6 +15,9 @@ import { MAX_KEY_ID_BYTES, publicKeyObject } from './keys.ts'
 export interface KnownKey {
   readonly grant: KeyGrant
   readonly publicKey: KeyObject
+  /** What everything depends on that it has signed; with version 0. */
+  readonly signer: Target
+  readonly target: TargetVersion
   /** True when it may sign for the tenant. Applies to envelopes. */
   signsTenant(tenant: string): boolean
   /** True when it may sign for the logical topic. Applies to envelopes. */
@@ -44,9 +54,12 @@ export class KeyRing {
 }
 
 function knownKey(grant: KeyGrant): KnownKey {
+  const signer = signerTarget(grant.public_key)
   return {
     grant,
     publicKey: publicKeyObject(grant.public_key),
+    signer,
+    target: { kind: signer.kind, key: targetKey(signer), version: SIGNER_VERSION },
     signsTenant: allowed(grant.tenants),
     signsTopic: allowed(grant.topics),
   }

@@ -7,7 +7,7 @@
 import type { EnvelopeClaims, TargetVersion } from '@countersign/schemas'
 import { readClaims } from './claims-reader.ts'
 import { claimsFault, MAX_DEPTH } from './claims-rules.ts'
-import { type BoundEvent, bindingFault } from './event-binding.ts'
+import { type BoundEvent, bindingFault, type SummedEvent } from './event-binding.ts'
 import { envelopeHash, evidenceOf } from './evidence.ts'
 import type { HeaderPairs, HeaderRecord } from './header-of.ts'
 import type { KeyRing, KnownKey } from './key-ring.ts'
@@ -57,7 +57,9 @@ export interface ProofContext {
 }
 
 /** The event an envelope came with, and who asks. */
-export interface OpenContext extends ProofContext, BoundEvent {
+export type OpenContext = (BoundEvent | SummedEvent) & Asking
+
+interface Asking extends ProofContext {
   /** Audience of the logical topic. */
   readonly audience: string
   /** Of the record. Looked at only for the evidence of an envelope that relies on earlier ones. */
@@ -69,7 +71,7 @@ export interface OpenedEnvelope {
   /** This envelope first, then its parents up to the boundary; at most 4. */
   readonly chain: readonly EnvelopeClaims[]
   readonly keyId: string
-  /** Every target this work depends on, its ancestors' included. */
+  /** Every target this work depends on, its ancestors' included: those its claims name, then the keys that signed the chain. */
   readonly targets: readonly TargetVersion[]
   /** Sorted, distinct. */
   readonly scopes: readonly string[]
@@ -92,6 +94,7 @@ type Refused = Extract<OpenResult, { readonly ok: false }>
 interface Authentic {
   readonly claims: EnvelopeClaims
   readonly keyId: string
+  readonly key: KnownKey
 }
 
 const NONE: readonly OpenedEnvelope[] = Object.freeze([])
@@ -120,11 +123,12 @@ export class Opener {
     const { claims } = self
     const fault = bindingFault(claims.event, context) ?? momentFault(claims, context)
     if (fault !== null) return { ok: false, code: fault }
-    const chain = this.#ancestry(claims, context)
+    const targets = targetsOf(self)
+    const chain = this.#ancestry(claims, targets, context)
     if (!isList(chain)) return chain
-    if (claims.relies_on.length === 0) return new Good(new Opened(self, chain, NONE))
+    if (claims.relies_on.length === 0) return new Good(new Opened(self, chain, targets, NONE))
     const relied = this.#relied(claims, context)
-    return isList(relied) ? new Good(new Opened(self, chain, relied)) : relied
+    return isList(relied) ? new Good(new Opened(self, chain, targets, relied)) : relied
   }
 
   /**
@@ -136,12 +140,17 @@ export class Opener {
     const self = this.#authenticate(header, context.ring)
     if (typeof self === 'string') return { ok: false, code: self }
     if (self.claims.iat > context.now + context.epsilonMs) return { ok: false, code: 'envelope_from_future' }
-    const chain = this.#ancestry(self.claims, context)
-    return isList(chain) ? new Good(new Opened(self, chain, NONE)) : chain
+    const targets = targetsOf(self)
+    const chain = this.#ancestry(self.claims, targets, context)
+    return isList(chain) ? new Good(new Opened(self, chain, targets, NONE)) : chain
   }
 
-  /** The claims and their parents', up to the boundary or to identity. */
-  #ancestry(claims: EnvelopeClaims, context: ProofContext): readonly EnvelopeClaims[] | Refused {
+  /** The claims and their parents', up to the boundary or to identity. @param targets gets the keys that signed the parents. */
+  #ancestry(
+    claims: EnvelopeClaims,
+    targets: TargetVersion[],
+    context: ProofContext,
+  ): readonly EnvelopeClaims[] | Refused {
     const chain = ROOT.concat(claims)
     let child = claims
     while (child.parent !== null) {
@@ -150,6 +159,7 @@ export class Opener {
       if (widenedField(child, parent.claims) !== null) return { ok: false, code: 'envelope_widened' }
       child = parent.claims
       chain.push(child)
+      targets.push(parent.key.target)
     }
     return windowPassed(child, context) ? { ok: false, code: 'envelope_expired' } : chain
   }
@@ -193,7 +203,7 @@ export class Opener {
     }
     if (claims.depth > MAX_DEPTH) return 'envelope_too_deep'
     if (claimsFault(claims) !== null) return 'envelope_malformed'
-    return grantFault(claims, key) ?? { claims, keyId }
+    return grantFault(claims, key) ?? { claims, keyId, key }
   }
 }
 
@@ -247,15 +257,24 @@ class Opened implements OpenedEnvelope {
   readonly scopes: readonly string[]
   readonly relied: readonly OpenedEnvelope[]
 
-  constructor({ claims, keyId }: Authentic, chain: readonly EnvelopeClaims[], relied: readonly OpenedEnvelope[]) {
+  constructor(
+    { claims, keyId }: Authentic,
+    chain: readonly EnvelopeClaims[],
+    targets: readonly TargetVersion[],
+    relied: readonly OpenedEnvelope[],
+  ) {
     this.claims = claims
     this.chain = chain
     this.keyId = keyId
-    // A child that differs from its parents in targets is widened, so its own are all of them.
-    this.targets = claims.tctx.targets
+    this.targets = targets
     this.scopes = claims.scope
     this.relied = relied
   }
+}
+
+/** A child that differs from its parents in targets is widened, so its own are all of them; its key is one more. */
+function targetsOf({ claims, key }: Authentic): TargetVersion[] {
+  return claims.tctx.targets.concat(key.target)
 }
 
 function isList<T>(found: readonly T[] | Refused): found is readonly T[] {

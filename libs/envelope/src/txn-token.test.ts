@@ -40,6 +40,7 @@ describe('a transaction token', () => {
       ok: true,
       claims: CLAIMS,
       keyId: 'env-1',
+      key: authority.ring.key('env-1'),
     })
   })
 

@@ -58,7 +58,8 @@ export interface TxnTokenContext {
 }
 
 export type TxnTokenResult =
-  | { readonly ok: true; readonly claims: TxnTokenClaims; readonly keyId: string }
+  /** `key`: whoever lets it in makes what comes of it depend on its `signer`, beside the targets the claims name. */
+  | { readonly ok: true; readonly claims: TxnTokenClaims; readonly keyId: string; readonly key: KnownKey }
   | { readonly ok: false; readonly code: TxnTokenFault }
 
 const COMPACT = /^([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]{86})$/
@@ -122,7 +123,7 @@ export function openTxnToken(text: string, context: TxnTokenContext): TxnTokenRe
   if (claims !== null && Object.hasOwn(claims, 'iss')) return refused('txn_token_issuer_unexpected')
   if (claims === null || !hasForm(claims)) return refused('txn_token_malformed')
   const fault = grantFault(claims, key, context) ?? momentFault(claims, context)
-  return fault === null ? { ok: true, claims, keyId } : refused(fault)
+  return fault === null ? { ok: true, claims, keyId, key } : refused(fault)
 }
 
 /** @returns the key id of a header that has our three members, written as we write JSON; null for any other. */

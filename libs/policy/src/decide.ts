@@ -4,7 +4,7 @@
  * into an allow, and the order of floors does not matter.
  */
 import type { OpenedEnvelope } from '@countersign/envelope'
-import { type FloorEntry, type Reason, reasonOf, scopeOf, strictness } from '@countersign/revocation'
+import { type FloorEntry, type Reason, reasonOf, SIGNER_VERSION, scopeOf, strictness } from '@countersign/revocation'
 import type { TargetKind } from '@countersign/schemas'
 import type { JobClassRules } from './job-class.ts'
 import type { InFlightRule } from './presets.ts'
@@ -221,6 +221,8 @@ function strictestEarlier(
 }
 
 function told({ kind, version, floor }: Hit): string {
+  // Versions are times; keys have none.
+  if (kind === 'client' && version === SIGNER_VERSION) return `a key that signed it was given up at ${floor}`
   return `${kind} version ${version} is below its floor ${floor}`
 }
 

@@ -25,7 +25,10 @@ export { isFloor, MAX_FLOOR, type SignalFacts, signalFacts } from './signals.ts'
 export type { Restored, SnapshotPosition } from './snapshot.ts'
 export {
   affiliationTarget,
+  isSignerTarget,
   isTarget,
+  SIGNER_VERSION,
+  signerTarget,
   TARGET_KEY_BYTES,
   TARGET_KINDS,
   type Target,

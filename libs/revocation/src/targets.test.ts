@@ -1,7 +1,16 @@
 import { createHash } from 'node:crypto'
 import { fc, test } from '@fast-check/vitest'
 import { describe, expect } from 'vitest'
-import { affiliationTarget, isTarget, TARGET_KINDS, target, targetKey, tenantTarget } from './targets.ts'
+import {
+  affiliationTarget,
+  isSignerTarget,
+  isTarget,
+  signerTarget,
+  TARGET_KINDS,
+  target,
+  targetKey,
+  tenantTarget,
+} from './targets.ts'
 
 describe('targetKey', () => {
   test('is SHA-256 over the written encoding, cut to 16 bytes', () => {
@@ -55,4 +64,14 @@ describe('targets', () => {
     expect(() => target('session', '')).toThrow(code)
     expect(tenantTarget('acme')).toEqual({ kind: 'tenant', tenant: 'acme', id: '' })
   })
+})
+
+test('a key is a target by its bytes, and a key of tokens by its id', () => {
+  const key = Buffer.alloc(32, 7)
+  const signer = signerTarget(key)
+  expect(signer).toEqual({ kind: 'client', tenant: '', id: 'key:S7Bvjk46dxXSAdVz0KpCN2LlXavWGiwCJ4-lbMbSlOA' })
+  expect([isTarget(signer), isSignerTarget(signer)]).toEqual([true, true])
+  expect(signerTarget(Buffer.alloc(32, 8)).id).not.toBe(signer.id)
+  expect(signerTarget('thumbprint')).toEqual({ kind: 'client', tenant: '', id: 'key:thumbprint' })
+  expect(isSignerTarget({ kind: 'client', tenant: '', id: 'web' })).toBe(false)
 })

@@ -76,6 +76,28 @@ export function target(kind: Exclude<TargetKind, 'tenant' | 'affiliation'>, id: 
   return checked({ kind, tenant: '', id })
 }
 
+/**
+ * Everything that one key has signed: envelopes, Txn-Tokens, tokens, and all that came of them. Keys have no versions: what
+ * depends on this target does so with version 0, so that any floor on it bans the key for good, whatever times its holder
+ * writes. There is no way back; who comes back gets another key.
+ *
+ * @param key raw Ed25519 public key, 32 bytes; of a key that signs JWTs its `kid`, an RFC 7638 thumbprint.
+ */
+export function signerTarget(key: Uint8Array | string): Target {
+  const name = typeof key === 'string' ? key : hash('sha256', key, 'base64url')
+  return { kind: 'client', tenant: '', id: `${SIGNER}${name}` }
+}
+
+/** True for the target of a key, whichever it is. */
+export function isSignerTarget({ kind, id }: Target): boolean {
+  return kind === 'client' && id.startsWith(SIGNER)
+}
+
+const SIGNER = 'key:'
+
+/** Version with which work depends on the keys that signed it. */
+export const SIGNER_VERSION = 0
+
 function checked(target: Target): Target {
   if (isTarget(target)) return target
   throw revocationError('REVOCATION_TARGET_INVALID', 'a target lacks a part its kind asks for, or has one too many', {

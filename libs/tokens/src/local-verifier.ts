@@ -52,7 +52,7 @@ export function createLocalVerifier(options: LocalVerifierOptions): LocalVerifie
       const all = parseObject(Buffer.from(token.split('.', 2)[1] ?? '', 'base64url'))
       if (!all) return { ok: false, code: 'token_malformed' }
       const claims = judgeClaims(all, claimRules, clock.now())
-      return typeof claims === 'string' ? { ok: false, code: claims } : { ok: true, claims }
+      return typeof claims === 'string' ? { ok: false, code: claims } : { ok: true, claims, keyId: header.kid ?? null }
     },
   }
 }

@@ -34,7 +34,8 @@ export interface VerifierOptions extends PinnedRules {
 }
 
 export type VerifyResult =
-  | { readonly ok: true; readonly claims: TokenClaims }
+  /** `keyId`: `kid` of the key that signed it; null where the header names none. */
+  | { readonly ok: true; readonly claims: TokenClaims; readonly keyId: string | null }
   | { readonly ok: false; readonly code: TokenFault }
 
 export interface Verifier {
@@ -60,7 +61,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
       const all = parseObject(payload)
       if (!all) return { ok: false, code: 'token_malformed' }
       const claims = judgeClaims(all, claimRules, clock.now())
-      return typeof claims === 'string' ? { ok: false, code: claims } : { ok: true, claims }
+      return typeof claims === 'string' ? { ok: false, code: claims } : { ok: true, claims, keyId: header.kid ?? null }
     },
   }
 }

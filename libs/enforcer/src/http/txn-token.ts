@@ -12,7 +12,8 @@ import {
 } from '@countersign/envelope'
 import { type Members, member, orNull, readTransactionClaims, text } from '@countersign/envelope/claims'
 import type { Clock } from '@countersign/kernel'
-import { targetKey } from '@countersign/revocation'
+import { SIGNER_VERSION, signerTarget, targetKey } from '@countersign/revocation'
+import type { TargetVersion } from '@countersign/schemas'
 import { createVerifier, type TokenFault, type Verifier, type VerifierOptions } from '@countersign/tokens'
 import { miswired } from '../errors.ts'
 
@@ -71,7 +72,7 @@ export class TxnTokens {
     const now = this.#clock.now()
     const found = openTxnToken(token, { ring, now, epsilonMs: this.#epsilonMs, trustDomain: this.#trustDomain })
     if (!found.ok) return found
-    const opened = this.#read(found.claims, found.keyId)
+    const opened = this.#read(found.claims, found.keyId, [found.key.target])
     // Whoever takes it may be behind the view it was judged by.
     return opened?.positioned ? { ok: true, opened } : MALFORMED
   }
@@ -82,13 +83,20 @@ export class TxnTokens {
     const result = await this.#verifiers.get(issuer)?.verify(token)
     if (result === undefined) return { ok: false, code: 'txn_token_key_unknown' }
     if (!result.ok) return result
-    const opened = this.#read(result.claims.all, issuer)
+    const signers = result.keyId === null ? [] : [signedBy(result.keyId)]
+    const opened = this.#read(result.claims.all, issuer, signers)
     return opened ? { ok: true, opened } : MALFORMED
   }
 
-  #read(claims: Members, keyId: string): ReturnType<typeof read> {
-    return read(claims, keyId, this.#trustDomain)
+  /** @param signers on which it depends beside what its claims name. */
+  #read(claims: Members, keyId: string, signers: readonly TargetVersion[] = []): ReturnType<typeof read> {
+    return read(claims, keyId, this.#trustDomain, signers)
   }
+}
+
+function signedBy(keyId: string): TargetVersion {
+  const signer = signerTarget(keyId)
+  return { kind: signer.kind, key: targetKey(signer), version: SIGNER_VERSION }
 }
 
 const MALFORMED = { ok: false, code: 'txn_token_claims_malformed' } as const
@@ -97,7 +105,12 @@ const MALFORMED = { ok: false, code: 'txn_token_claims_malformed' } as const
 const NOWHERE = { log_id: '', offset: -1 }
 const NO_EVENT = { id: Buffer.alloc(16), key: null, payload_sha256: null }
 
-function read(all: Members, keyId: string, aud: string): (OpenedToken & { readonly positioned: boolean }) | null {
+function read(
+  all: Members,
+  keyId: string,
+  aud: string,
+  signers: readonly TargetVersion[],
+): (OpenedToken & { readonly positioned: boolean }) | null {
   try {
     const transaction = readTransactionClaims(all)
     const { identity: who, txn, workload, issuedAt, requestId, correlationId, details, context } = transaction
@@ -145,7 +158,7 @@ function read(all: Members, keyId: string, aud: string): (OpenedToken & { readon
       relies_on: [],
       succession: null,
     }
-    const envelope = { claims, chain: [claims], keyId, targets, scopes: scope, relied: [] }
+    const envelope = { claims, chain: [claims], keyId, targets: [...targets, ...signers], scopes: scope, relied: [] }
     const token = who.targets.filter(({ kind }) => kind === 'token').at(-1)?.id ?? null
     return { envelope, token, correlationId, details, positioned: who.position !== null }
   } catch {

@@ -4,6 +4,7 @@
  */
 import { actClaim } from '@countersign/envelope'
 import { type Clock, type Millis, newHandle, type Random } from '@countersign/kernel'
+import { SIGNER_VERSION, signerTarget } from '@countersign/revocation'
 import type { Actor, PrincipalKind, TargetKind } from '@countersign/schemas'
 import type { ResolvedSession, Token, VersionedTarget } from '@countersign/session-store'
 
@@ -90,6 +91,12 @@ export function claimsOf(issuer: string, token: AccessToken): Record<string, unk
 export function tokenOf(claims: Readonly<Record<string, unknown>>): AccessToken | null {
   const token = transactionOf(claims)
   return token?.client === null ? null : token
+}
+
+/** What comes of a token ends with the key that signed it. */
+export function signedBy(keyId: string | null, token: AccessToken): AccessToken {
+  if (keyId === null) return token
+  return { ...token, targets: [...token.targets, { ...signerTarget(keyId), version: SIGNER_VERSION }] }
 }
 
 /** As {@link tokenOf}, of a Txn-Token: what began with a cookie has no client. */

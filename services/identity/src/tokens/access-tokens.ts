@@ -4,7 +4,7 @@ import { setImmediate } from 'node:timers/promises'
 import { type Clock, type Millis, minutes, type Random } from '@countersign/kernel'
 import type { ResolvedToken, SessionStore, Token } from '@countersign/session-store'
 import type { TokenFault } from '@countersign/tokens'
-import { type AccessToken, claimsOf, type Grant, type Minted, mint, tokenOf } from './access-claims.ts'
+import { type AccessToken, claimsOf, type Grant, type Minted, mint, signedBy, tokenOf } from './access-claims.ts'
 import { OwnJwts } from './own-jwts.ts'
 import type { TokenKeys } from './token-keys.ts'
 
@@ -93,7 +93,9 @@ export class AccessTokens {
     const result = await this.#jwts.verify(text)
     if (!result.ok) return { kind: 'refused', code: result.code }
     const token = tokenOf(result.claims.all)
-    return token ? { kind: 'jwt', token } : { kind: 'refused', code: 'token_claim_missing' }
+    return token
+      ? { kind: 'jwt', token: signedBy(result.keyId, token) }
+      : { kind: 'refused', code: 'token_claim_missing' }
   }
 
   get #issuer(): string {

@@ -3,9 +3,9 @@
  * its word for more than a boundary may say: of whom and what a token names, each is a target of it, so that ending one
  * ends all that comes of it.
  */
-import { openTxnToken } from '@countersign/envelope'
+import { type KnownKey, openTxnToken, type TxnTokenClaims } from '@countersign/envelope'
 import type { Clock, Millis } from '@countersign/kernel'
-import { isTarget } from '@countersign/revocation'
+import { isTarget, SIGNER_VERSION } from '@countersign/revocation'
 import { keysOfTenant, type LogKeys, type OwnKeys } from '../log/own-view.ts'
 
 /** Keys of boundaries, as identity's own view has them. */
@@ -54,8 +54,13 @@ export class BoundaryTokens {
     // Good by the keys of a log that owns other tenants.
     if (keysOfTenant(keys, opened.claims.tenant) !== (keys.byTenant ? log : keys)) return null
     if (!log.fresh) return 'unsure'
-    return isCovered(opened.claims) ? opened.claims : null
+    return isCovered(opened.claims) ? signedBy(opened.key, opened.claims) : null
   }
+}
+
+/** What comes of it ends with the key that sealed it. */
+function signedBy({ signer: { kind, tenant, id } }: KnownKey, claims: TxnTokenClaims): TxnTokenClaims {
+  return { ...claims, targets: [...(claims.targets as unknown[]), [kind, tenant, id, SIGNER_VERSION]] }
 }
 
 /** Whether each name has its target: without it, the token would outlive the end of who it names. */

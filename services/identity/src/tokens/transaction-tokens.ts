@@ -5,7 +5,7 @@
  */
 import { type Clock, type Millis, newHandle, type Random } from '@countersign/kernel'
 import type { SessionStore } from '@countersign/session-store'
-import { type AccessToken, claimsOf, type Grant, mint, transactionOf } from './access-claims.ts'
+import { type AccessToken, claimsOf, type Grant, mint, signedBy, transactionOf } from './access-claims.ts'
 import type { IssuedToken, LiveAccess } from './access-tokens.ts'
 import { type BoundaryKeys, BoundaryTokens } from './boundary-tokens.ts'
 import { OwnJwts } from './own-jwts.ts'
@@ -104,10 +104,12 @@ export class TransactionTokens {
    *   keys of boundaries is not fresh. @throws {SESSION_STORE_UNAVAILABLE}.
    */
   async resolve(text: string): Promise<LiveTransaction | 'unsure' | null> {
-    const claims = await this.#claims(text)
-    if (claims === null || claims === 'unsure') return claims
+    const found = await this.#claims(text)
+    if (found === null || found === 'unsure') return found
+    const { claims, keyId } = found
     const { txn, tctx = {}, rctx = {} } = claims
-    const token = transactionOf(claims)
+    const read = transactionOf(claims)
+    const token = read && signedBy(keyId, read)
     if (token === null || typeof txn !== 'string' || !isObject(tctx) || !isObject(rctx)) return null
     const { targets, sub, tenant } = token
     const now = await this.#options.store.resolveTargets({ targets, sub, tenant })
@@ -115,11 +117,13 @@ export class TransactionTokens {
     return now && { token, ...now, transaction }
   }
 
-  async #claims(text: string): Promise<JsonObject | 'unsure' | null> {
+  /** `keyId`: of the key of ours that signed it; null for what a boundary sealed, which names its own. */
+  async #claims(text: string): Promise<{ claims: JsonObject; keyId: string | null } | 'unsure' | null> {
     const sealed = this.#boundaries.read(text)
-    if (sealed !== 'others') return sealed
+    if (sealed === 'unsure' || sealed === null) return sealed
+    if (sealed !== 'others') return { claims: sealed, keyId: null }
     const result = await this.#jwts.verify(text)
-    return result.ok ? result.claims.all : null
+    return result.ok ? { claims: result.claims.all, keyId: result.keyId } : null
   }
 }
 
