@@ -71,6 +71,8 @@ export interface SiteOptions {
   readonly routes?: (api: string) => readonly object[]
   /** More of identity's configuration, without its prefix. */
   readonly identity?: Readonly<Record<string, string>>
+  /** More of what identity makes at its first start. */
+  readonly seed?: Readonly<Partial<Record<'accounts' | 'clients' | 'secrets', readonly object[]>>>
   /** More of everybody's. */
   readonly everywhere?: Readonly<Record<string, string>>
 }
@@ -138,7 +140,10 @@ export class Site {
   }
 
   get #seed(): string {
-    return JSON.stringify(seedOf(this.#options.people ?? 0))
+    const { people = 0, seed: more = {} } = this.#options
+    const always = seedOf(people) as Record<string, readonly object[]>
+    for (const [kind, added] of Object.entries(more)) always[kind] = [...(always[kind] ?? []), ...added]
+    return JSON.stringify(always)
   }
 
   /** In a process of its own, which can be killed. */

@@ -1,5 +1,5 @@
 export { EvidenceError, type EvidenceErrorCode } from './errors.ts'
-export { evidenceFrom } from './evidence-from.ts'
+export { evidenceFrom, placeOf, reduced } from './evidence-from.ts'
 export { type LogSourceOptions, logSource } from './log-source.ts'
 export { namesOf, placeName, spellingsOf } from './names.ts'
 export type {
