@@ -18,3 +18,7 @@ export const CORRELATION_HEADER = 'countersign-correlation'
 export const TRACEPARENT_HEADER = 'traceparent'
 /** W3C Trace Context §3.3; only beside a `traceparent`. */
 export const TRACESTATE_HEADER = 'tracestate'
+/** Name of the replay that put a signal on its log once more; decides nothing. */
+export const REPLAY_HEADER = 'countersign-replay'
+/** When the log first appended what a replay put there once more; epoch milliseconds, decimal. */
+export const ORIGINAL_TIMESTAMP_HEADER = 'countersign-original-timestamp'

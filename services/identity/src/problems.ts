@@ -18,6 +18,7 @@ type RequestFault =
   | 'step_up_unmet'
   | 'issuer_unknown'
   | 'revocation_unknown'
+  | 'log_unknown'
   | 'revocation_outcome_unknown'
   | 'successor_refused'
   | 'successor_unsure'
@@ -39,6 +40,10 @@ export const problems = {
   step_up_unmet: { status: 403, title: 'You have no factor of this strength; add one first' },
   not_acceptable: { status: 406, title: 'This is not offered for that target' },
   issuer_unknown: { status: 422, title: 'No other identity provider of this name is configured here' },
+  log_unknown: {
+    status: 409,
+    title: 'This is not a log of this identity: another cluster, or a log that was replaced',
+  },
   revocation_unknown: { status: 404, title: 'Nothing was asked with this id' },
   revocation_outcome_unknown: {
     status: 503,
