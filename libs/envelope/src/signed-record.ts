@@ -8,7 +8,7 @@ import type { KeyUse } from '@countersign/schemas'
 import type { KeyRing } from './key-ring.ts'
 import { MAX_KEY_ID_BYTES, publicKeyObject, SIGNATURE_BYTES, type SigningKey } from './keys.ts'
 
-/** What is signed: record types, and the voucher for a consumer's key. */
+/** What is signed: record types, the voucher for a consumer's key, and what an archive states of itself. */
 export type SignedRecordName =
   | 'Signal'
   | 'Checkpoint'
@@ -17,6 +17,7 @@ export type SignedRecordName =
   | 'Progress'
   | 'Registration'
   | 'Voucher'
+  | 'AuditStatement'
 
 /** Why a record is not what it claims to be. */
 export type RecordFault =

@@ -9,6 +9,7 @@ import {
   type TopicEntry,
   TRACEPARENT_HEADER,
   TRACESTATE_HEADER,
+  unframe,
 } from '@countersign/schemas'
 import type { Evidence, JobEvidence, Place } from './port.ts'
 
@@ -53,7 +54,8 @@ export function evidenceFrom(
   }
   if (role === 'decisions') {
     const batch = readDecisions(value, schemas)
-    return batch && { kind: 'decisions', place, batch }
+    const version = schemas.schemaOf(unframe(value)?.id ?? 0)?.version ?? 0
+    return batch && { kind: 'decisions', place, batch, version }
   }
   const { at: timestamp, ...where } = place
   const record = { ...where, timestamp, key, value, headers }

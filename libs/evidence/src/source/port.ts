@@ -40,6 +40,8 @@ export interface DecisionEvidence {
   readonly kind: 'decisions'
   readonly place: Place
   readonly batch: DecisionBatch
+  /** Version of the record as it stands. */
+  readonly version: number
 }
 
 /** A job, or the parked or dead-lettered copy of one: everything but what was in it. */

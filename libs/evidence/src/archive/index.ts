@@ -1,0 +1,8 @@
+export { Archive, type ArchiveOptions } from './archive.ts'
+export { archiveSource, evidenceOf } from './archive-source.ts'
+export { ArchiveError, type ArchiveErrorCode } from './errors.ts'
+export { ArchiveFile, type LaneState } from './file.ts'
+export { type Finding, tell } from './findings.ts'
+export { type CutPlan, cutHead, planCut } from './retention.ts'
+export { readStatement, type SignedStatement, type Statement } from './statements.ts'
+export { type Verification, type VerifyOptions, verifyArchive } from './verify.ts'
