@@ -96,6 +96,7 @@ export class Site {
       service(`worker-${i + 1}`, 'worker', port(4 + i), {
         ...rootKey,
         COUNTERSIGN_CONSUMER: `worker-${i + 1}`,
+        COUNTERSIGN_CONSUMER_KEY_FILE: join(keysDir, 'consumer.key.pem'),
         COUNTERSIGN_HISTORY_PATH: join(folder, `worker-${i + 1}.history.jsonl`),
         COUNTERSIGN_SNAPSHOT_PATH: join(folder, `worker-${i + 1}.snapshot`),
       }),

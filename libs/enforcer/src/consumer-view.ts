@@ -1,5 +1,5 @@
 /** The view of the signals log as an enforcer sees it. */
-import type { ByTenant, SignalsView } from '@countersign/replica'
+import type { ByTenant, ConsumerClasses, SignalsView } from '@countersign/replica'
 
 /** What an enforcer needs of the view this consumer keeps; a `Replica` is one. */
 export interface ConsumerView extends Pick<SignalsView, 'floors' | 'freshness' | 'position' | 'reached' | 'ring'> {
@@ -11,6 +11,11 @@ export interface ConsumerView extends Pick<SignalsView, 'floors' | 'freshness' |
   onCheckpoint(fn: (passed: PassedCheckpoint) => void): () => void
   /** @returns true as soon as `predicate` holds, false after `timeoutMs` or when `signal` aborts. */
   waitUntil(predicate: () => boolean, timeoutMs: number, signal?: AbortSignal): Promise<boolean>
+  /**
+   * Puts on record who this consumer is and what it decides by; closed until that is durable. A view without it is of
+   * nobody a receipt could name: for tests.
+   */
+  register?(what: ConsumerClasses): void
   /** Set where several logs own the tenants between them: then what concerns one is asked of its tenant's view alone. */
   readonly byTenant?: ByTenant<ConsumerView>
 }

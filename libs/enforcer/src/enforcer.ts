@@ -16,6 +16,7 @@ import { messageOf, ofJob, type PlainJob, type RunOptions } from './plain-job.ts
 import { type Pulse, STOPPING } from './pulse.ts'
 import { Recorder } from './record.ts'
 import { Recording, type RecordingState } from './recording.ts'
+import { register } from './registering.ts'
 import { RunningWork } from './running.ts'
 import { Waiting } from './waiting.ts'
 import type { Handler } from './work.ts'
@@ -104,6 +105,7 @@ export function createEnforcer(options: EnforcerOptions): Enforcer {
     const waiting = new Waiting(settings, admission, meters)
     classes.set(rules.name, { settings, running, admission, recorder, meters, waiting })
   }
+  register(replica, settings.classes, settings.epsilonMs, consumer)
   const active = new Map<Pulse, Promise<unknown>>()
   let stopping = false
   const consumption = { active, isStopping: () => stopping }

@@ -28,7 +28,7 @@ export type StartOptions = StartPlace & {
   /** Between progress records, by which receipts name this consumer, milliseconds; 0 for none. @defaultValue 2000 */
   readonly progressEveryMs?: number
 } & Partial<Omit<EnforcerOptions, 'replica' | 'log' | 'classes' | 'consumer' | 'catalogue' | 'logger'>> &
-  Pick<FollowLogsOptions, 'snapshots' | 'maxBytes' | 'minBundleVersion'>
+  Pick<FollowLogsOptions, 'snapshots' | 'maxBytes' | 'minBundleVersion' | 'voucher'>
 
 /** What was started. */
 export interface Started {
@@ -50,7 +50,7 @@ export interface Started {
  */
 export async function startEnforcer(options: StartOptions): Promise<Started> {
   const { clock = systemClock, random = systemRandom, catalogue, consumer, metrics } = options
-  const { epsilonMs = 250, progressEveryMs = 2_000, snapshots, maxBytes, minBundleVersion } = options
+  const { epsilonMs = 250, progressEveryMs = 2_000, snapshots, maxBytes, minBundleVersion, voucher } = options
   const logger = options.logger ?? createLogger({ name: consumer })
   const classes = options.classes.map((written) => defineJobClass(written, { epsilonMs }))
   const log = await openLog(placeOf(options), { catalogue, clientId: consumer, clock })
@@ -64,7 +64,9 @@ export async function startEnforcer(options: StartOptions): Promise<Started> {
     consumer,
     epsilonMs,
     ...(metrics && { metrics }),
+    random,
     ...(snapshots && { snapshots }),
+    ...(voucher && { voucher }),
     ...(maxBytes !== undefined && { maxBytes }),
     ...(minBundleVersion !== undefined && { minBundleVersion }),
     ...(progressEveryMs > 0 && { progress: { everyMs: progressEveryMs, maxStalenessMs } }),

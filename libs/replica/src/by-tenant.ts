@@ -10,6 +10,7 @@ import { floorsOf } from './floors.ts'
 import type { Freshness } from './freshness.ts'
 import type { ByTenant, ReplicaOptions, SignalsView } from './options.ts'
 import type { FoundSignal, PassedCheckpoint } from './reading.ts'
+import { type ConsumerClasses, Registrar } from './registration.ts'
 import { Replica } from './replica.ts'
 import type { SnapshotStore } from './snapshots.ts'
 
@@ -34,27 +35,42 @@ export interface FollowedLogs extends SignalsView {
   onCheckpoint(fn: (passed: PassedCheckpoint) => void): () => void
   /** @returns false after `timeoutMs` or when `signal` aborts. */
   waitUntil(predicate: () => boolean, timeoutMs: number, signal?: AbortSignal): Promise<boolean>
+  /** Puts on record what this consumer decides by. Until that is durable, nothing is proven on any of the logs. */
+  register(what: ConsumerClasses): void
+  /** The instance this start of the consumer is, 16 bytes; one, however many logs it follows. */
+  readonly instance: Buffer
 }
 
 /** Follows every log of the catalogue: with one it is that log's replica, at no further cost. */
 export function followLogs({ catalogue, snapshots, ...options }: FollowLogsOptions): FollowedLogs {
   const { signalsLogs } = catalogue
+  const several = signalsLogs.length > 1
+  const registrar = options.registrar ?? new Registrar({ ...options, logs: signalsLogs.map(({ name }) => name) })
   const replicas = signalsLogs.map(({ name, topic }) => {
     const kept = snapshots && { snapshots: snapshots(name) }
-    return new Replica({ ...options, topic, ...(signalsLogs.length > 1 && { logName: name }), ...kept })
+    return new Replica({ ...options, topic, ...(several && { logName: name, registrar }), ...kept })
   })
   const [only] = replicas
-  return replicas.length === 1 && only !== undefined ? only : new ReplicasByTenant(catalogue, replicas)
+  return !several && only !== undefined ? only : new ReplicasByTenant(catalogue, replicas, registrar)
 }
 
 export class ReplicasByTenant implements FollowedLogs {
   readonly byTenant: ByTenant<Replica>
   readonly #replicas: readonly Replica[]
   readonly #byName: ReadonlyMap<string, Replica>
+  readonly #registrar: Registrar
 
-  /** @param replicas one for each log of the catalogue, in its order. */
-  constructor({ signalsLogs, signalsLogOf }: FollowLogsOptions['catalogue'], replicas: readonly Replica[]) {
+  /**
+   * @param replicas one for each log of the catalogue, in its order.
+   * @param registrar theirs; started and stopped here.
+   */
+  constructor(
+    { signalsLogs, signalsLogOf }: FollowLogsOptions['catalogue'],
+    replicas: readonly Replica[],
+    registrar: Registrar,
+  ) {
     this.#replicas = replicas
+    this.#registrar = registrar
     this.#byName = new Map(signalsLogs.map(({ name }, i) => [name, replicas[i] as Replica]))
     this.byTenant = {
       views: replicas,
@@ -99,11 +115,21 @@ export class ReplicasByTenant implements FollowedLogs {
     return null
   }
 
+  get instance(): Buffer {
+    return this.#registrar.instance
+  }
+
+  register(what: ConsumerClasses): void {
+    this.#registrar.add(what)
+  }
+
   async start(): Promise<void> {
+    this.#registrar.start()
     await Promise.all(this.#replicas.map((replica) => replica.start()))
   }
 
   async stop(): Promise<void> {
+    await this.#registrar.stop()
     await Promise.all(this.#replicas.map((replica) => replica.stop()))
   }
 

@@ -17,6 +17,8 @@ export type ClosedReason =
   | 'bundle_expired'
   /** A signal found no room in the budget of memory. */
   | 'memory_exceeded'
+  /** Nobody could know of this consumer: what it decides by is not on record yet, or no longer. */
+  | 'unregistered'
   | 'stopped'
 
 /** A checkpoint stated exactly this view. */
@@ -55,10 +57,7 @@ export function freshnessOf(
   epsilonMs: number,
 ): Freshness {
   const asOf = proof?.asOf ?? 0
-  if (proof === null || closed !== null) {
-    const reason = closed ?? 'unproven'
-    return { proven: false, closed: reason, asOf, ageMs: Infinity, storeUnseenForMs: Infinity }
-  }
+  if (proof === null || closed !== null) return closedAs(closed ?? 'unproven', asOf)
   const sinceReceipt = clock.monotonic() - proof.receivedAt
   const now = clock.now()
   const since = (time: number): number => Math.max(sinceReceipt + proof.sentAt - time, now - time) + epsilonMs
@@ -70,4 +69,9 @@ export function freshnessOf(
     ageMs: since(asOf),
     storeUnseenForMs: unseen === null ? 0 : since(unseen),
   }
+}
+
+/** Admits nothing, whatever its age. */
+export function closedAs(closed: ClosedReason, asOf: number): Freshness {
+  return { proven: false, closed, asOf, ageMs: Infinity, storeUnseenForMs: Infinity }
 }

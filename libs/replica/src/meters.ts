@@ -18,6 +18,7 @@ const CLOSED = [
   'log_replaced',
   'bundle_expired',
   'memory_exceeded',
+  'unregistered',
   'stopped',
 ] as const satisfies ClosedReason[]
 

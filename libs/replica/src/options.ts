@@ -1,5 +1,5 @@
 /** How a replica is made, what it answers, and its figures. */
-import type { KeyRing } from '@countersign/envelope'
+import type { KeyRing, SigningKey } from '@countersign/envelope'
 import type { EventLog } from '@countersign/event-log'
 import type { Clock, Random } from '@countersign/kernel'
 import type { FilterEngine, FilterFactory, FloorEntry, View } from '@countersign/revocation'
@@ -8,6 +8,7 @@ import type { Logger, Metrics } from '@countersign/telemetry'
 import type { Freshness } from './freshness.ts'
 import type { ProgressOptions } from './progress.ts'
 import type { FollowerFault, FollowerObserver } from './reading.ts'
+import type { Registrar } from './registration.ts'
 import type { SnapshotStore } from './snapshots.ts'
 
 /** What deciding needs of a replica; synchronous. */
@@ -66,6 +67,10 @@ export interface ReplicaOptions {
   /** @defaultValue 60,000 ms */
   readonly snapshotEveryMs?: number
   readonly progress?: ProgressOptions
+  /** Key of the trust bundle, of use `progress`, that vouches for this consumer in its registration. @defaultValue none */
+  readonly voucher?: SigningKey
+  /** Shared by the replicas of one consumer; whoever gives it starts and stops it. @defaultValue one of its own */
+  readonly registrar?: Registrar
   /** A tail silent for as long, or without a checkpoint, is restarted. @defaultValue 5,000 ms */
   readonly watchdogMs?: number
   /** `verify`: verify history one by one too, as a notary does. @defaultValue `trust` */

@@ -6,14 +6,15 @@ import type { KeyRing } from '@countersign/envelope'
 import type { Bounds, LogRecord, Tail } from '@countersign/event-log'
 import type { Clock } from '@countersign/kernel'
 import { type FloorEntry, View, type ViewOptions } from '@countersign/revocation'
-import type { LogPosition } from '@countersign/schemas'
+import { type LogPosition, MAIN_LOG } from '@countersign/schemas'
 import { Follower } from './follower.ts'
-import type { ClosedReason, Freshness } from './freshness.ts'
+import { type ClosedReason, closedAs, type Freshness } from './freshness.ts'
 import { Meters } from './meters.ts'
 import type { ReplicaOptions, ReplicaStats, SignalsView } from './options.ts'
-import { type ProgressOptions, reportProgress } from './progress.ts'
+import { Reporter } from './progress.ts'
 import type { FollowerFault, FollowerOptions, FoundSignal, PassedCheckpoint } from './reading.ts'
 import { SIGNALS_TOPIC } from './records.ts'
+import { type ConsumerClasses, Registrar } from './registration.ts'
 import { decodeState, encodeState, type FollowerState } from './state.ts'
 import { Waiters } from './waiting.ts'
 
@@ -31,6 +32,8 @@ export class Replica implements SignalsView {
   readonly #clock: Clock
   readonly #waiters: Waiters
   readonly #meters: Meters
+  readonly #registrar: Registrar
+  readonly #reporter: Reporter
   readonly #signalListeners = new Set<(found: FoundSignal) => void>()
   readonly #checkpointListeners = new Set<(passed: PassedCheckpoint) => void>()
   readonly #faults: Partial<Record<FollowerFault, number>> = {}
@@ -68,6 +71,14 @@ export class Replica implements SignalsView {
     }
     this.#clock = options.clock
     this.#waiters = new Waiters(options.clock)
+    this.#registrar = options.registrar ?? new Registrar({ ...options, logs: [options.logName ?? MAIN_LOG] })
+    this.#registrar.onDurable(() => this.#waiters.changed())
+    this.#reporter = new Reporter({
+      ...options,
+      registrar: this.#registrar,
+      progress: options.progress ?? null,
+      state: () => ({ follower: this.#follower, freshness: this.freshness() }),
+    })
     this.#meters = new Meters(options.metrics, options.logName)
     this.#patienceMs = this.#options.watchdogMs
     this.#follower = this.#newFollower({ start: 0, end: Number.POSITIVE_INFINITY }, { trustHistory: true })
@@ -88,7 +99,19 @@ export class Replica implements SignalsView {
   }
 
   freshness(): Freshness {
-    return this.#follower.freshness(this.#clock)
+    const freshness = this.#follower.freshness(this.#clock)
+    if (freshness.closed !== null || this.#registrar.stands) return freshness
+    return closedAs('unregistered', freshness.asOf)
+  }
+
+  /** Puts on record what this consumer decides by. Until that is durable, nothing is proven here. */
+  register(what: ConsumerClasses): void {
+    this.#registrar.add(what)
+  }
+
+  /** The instance this start of the consumer is, 16 bytes, as its registration and its progress say. */
+  get instance(): Buffer {
+    return this.#registrar.instance
   }
 
   position(): LogPosition {
@@ -127,24 +150,24 @@ export class Replica implements SignalsView {
   /** Starts following and returns; the log may be away. Wait for what is needed with `waitUntil`. */
   async start(): Promise<void> {
     this.#loops.push(this.#open().then(() => this.#watch()))
-    const { progress } = this.#options
-    if (progress) this.#loops.push(this.#report(progress))
+    this.#loops.push(this.#reporter.run())
+    if (!this.#options.registrar) this.#registrar.start()
   }
 
   /** Stops following and says goodbye. The view is closed from here on. */
   async stop(): Promise<void> {
     if (this.#stopping.signal.aborted) return
     this.#stopping.abort()
+    this.#reporter.stop()
     await Promise.all(this.#loops)
     await this.#tail?.stop()
     await this.#saving
-    const { progress, log, consumer } = this.#options
-    if (progress) {
-      const goodbye = reportProgress(log, this.#clock, consumer, this.#follower, { ...progress, goodbye: true })
-      await goodbye.catch((error: unknown) => this.#options.logger.warn({ error }, 'progress not reported'))
-    }
+    if (!this.#options.registrar) await this.#registrar.stop()
+    const { asOf } = this.freshness()
+    // Before goodbye is said, so that it is true.
     this.#follower.close('stopped')
     this.#waiters.changed()
+    await this.#reporter.goodbye(asOf)
   }
 
   /** Calls `fn` for each signal that takes something anew. @returns a function that ends it. */
@@ -322,19 +345,6 @@ export class Replica implements SignalsView {
     this.#outOfRange({ start: 0, end })
   }
 
-  async #report(progress: ProgressOptions): Promise<void> {
-    const { log, consumer, logger } = this.#options
-    while (!this.#stopped) {
-      await this.#clock.sleep(progress.everyMs, this.#stopping.signal)
-      if (this.#stopped) return
-      try {
-        await reportProgress(log, this.#clock, consumer, this.#follower, progress)
-      } catch (error) {
-        logger.warn({ error }, 'progress not reported')
-      }
-    }
-  }
-
   #snapshotDue(): boolean {
     const { snapshots } = this.#options
     return snapshots !== undefined && this.#saving === null && this.#clock.monotonic() >= this.#nextSnapshot
@@ -409,7 +419,9 @@ export class Replica implements SignalsView {
 
   #found(found: FoundSignal): void {
     this.#signals++
-    this.#meters.found(found, this.#clock.now())
+    const at = this.#clock.now()
+    this.#meters.found(found, at)
+    if (found.live) this.#reporter.applied(found.offset, at)
     this.#options.observer?.signal?.(found)
     if (found.changed) for (const fn of this.#signalListeners) fn(found)
   }

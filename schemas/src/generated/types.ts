@@ -448,9 +448,9 @@ export interface Progress {
   readonly instance: Id16
   /** Offset of the checkpoint the digest is of; -1 for none. */
   readonly digest_offset: number
-  /** Signals since the last record, in order; of many, the first and the last. */
+  /** Signals since the last record, in order; of many, not all, but the last. */
   readonly applied: readonly AppliedSignal[]
-  /** How many between the last two of them are left out. */
+  /** How many signals are left out of them. */
   readonly unlisted: number
 }
 

@@ -1,5 +1,6 @@
 /** Composition root: one log, one view, one enforcer, and a consumer for each job class. */
 import { createEnforcer } from '@countersign/enforcer'
+import { ed25519Key } from '@countersign/envelope'
 import { type EventLog, type JobConsumer, type JobHandlers, openLog } from '@countersign/event-log'
 import { createServer, logPlace, type Readiness, type Running } from '@countersign/host'
 import { isCountersignError, seconds, systemClock, systemRandom } from '@countersign/kernel'
@@ -24,7 +25,7 @@ export interface Worker extends Running {
 
 /** Starts following the log and answering; takes jobs once the view has been proven for the first time. */
 export async function startWorker(config: WorkerConfig, logger: Logger): Promise<Worker> {
-  const { consumer, group, epsilon: epsilonMs, concurrency, historyPath, snapshotPath } = config
+  const { consumer, group, epsilon: epsilonMs, concurrency, historyPath, snapshotPath, consumerKey } = config
   const clock = systemClock
   const random = systemRandom
   const metrics = createMetrics({ process: true })
@@ -43,6 +44,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     epsilonMs,
     maxBytes: config.viewSize,
     progress: { everyMs: config.progressEvery, maxStalenessMs },
+    ...(consumerKey && { voucher: ed25519Key(config.consumerKeyId, consumerKey.reveal()) }),
     ...(snapshotPath !== undefined && { snapshots: fileSnapshotsByLog(snapshotPath) }),
   })
   const history = historyPath === undefined ? null : historyFile(historyPath)

@@ -28,6 +28,16 @@ export const config = z
       .secret()
       .optional()
       .describe('bearer secret of POST /v1/job-classes/…/probe, for doctor; default: not offered; use _FILE'),
+    consumerKeyId: field
+      .text()
+      .default('consumer')
+      .describe('id of the key that vouches for this worker, as in the trust bundle; default consumer'),
+    consumerKey: field
+      .secret()
+      .optional()
+      .describe(
+        'the key that vouches for this worker in its registration, PKCS#8 PEM; default: nobody does; use _FILE',
+      ),
     progressEvery: field.duration().prefault('2s').describe('between progress records; default 2s'),
   })
   .superRefine(namesOneLog)

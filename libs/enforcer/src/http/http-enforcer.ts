@@ -15,6 +15,7 @@ import { miswired } from '../errors.ts'
 import type { EffectNote, Judge, Judged } from '../judged.ts'
 import { Meters } from '../meters.ts'
 import { type Recheck, recheck } from '../recheck.ts'
+import { register } from '../registering.ts'
 import { type Run, RunningWork } from '../running.ts'
 import { type Identity, identityOf, UNVERIFIED } from '../work.ts'
 import { answerTo, type RequestReason } from './answers.ts'
@@ -114,6 +115,7 @@ export function createHttpEnforcer(options: HttpEnforcerOptions): HttpEnforcer {
     }
     classes.set(rules.name, { judge: { rules, decide }, meters: new Meters(metrics, rules.name) })
   }
+  register(replica, options.classes, epsilonMs)
   const offSignal = replica.onSignal(() => running.viewChanged())
   const offCheckpoint = replica.onCheckpoint(() => running.viewChanged())
   const views = (): readonly ConsumerView[] => replica.byTenant?.views ?? [replica]
