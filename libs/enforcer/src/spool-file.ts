@@ -103,7 +103,7 @@ class FileSpool implements Spool {
   }
 
   close(): void {
-    this.#db.close()
+    if (this.#db.isOpen) this.#db.close()
   }
 
   #step(act: () => void): void {
