@@ -6,12 +6,16 @@ export const ENVELOPE_HEADER = 'countersign-envelope'
 export const RELIES_ON_HEADER = 'countersign-relies-on'
 /** The signature of a record on the signals log, binary. */
 export const SIGNATURE_HEADER = 'countersign-signature'
-/** `topic/partition/offset` of the original event, on parked and dead-lettered copies. */
+/** `topic/partition/offset` of the original event, on parked and dead-lettered copies and on jobs redriven from them. */
 export const ORIGIN_HEADER = 'countersign-origin'
 /** Reason code, on parked and dead-lettered copies. */
 export const REASON_HEADER = 'countersign-reason'
 /** Epoch milliseconds, decimal, on parked and dead-lettered copies. */
 export const PARKED_AT_HEADER = 'countersign-parked-at'
+/** The one job class it is for: the one that set a copy aside. Others pass by what names another. */
+export const CLASS_HEADER = 'countersign-class'
+/** `topic/partition/offset` of the copy a job was redriven from. */
+export const REDRIVEN_HEADER = 'countersign-redriven'
 /** Correlation id, for people and logs; decides nothing. */
 export const CORRELATION_HEADER = 'countersign-correlation'
 /** W3C Trace Context §3.2. */

@@ -9,6 +9,7 @@ import type { EventLog, LogRecord, SchemaIds } from '@countersign/event-log'
 import {
   type Catalogue,
   type Checkpoint,
+  CLASS_HEADER,
   checkpointCodec,
   type DecisionBatch,
   ENVELOPE_HEADER,
@@ -294,7 +295,7 @@ function setAsideFact(kind: SetAside['kind'], origin: string, record: LogRecord)
   return { kind, origin, content: key === null && value === null ? null : contentOf(record) }
 }
 
-const OF_THE_COPY: ReadonlySet<string> = new Set([ORIGIN_HEADER, REASON_HEADER, PARKED_AT_HEADER])
+const OF_THE_COPY: ReadonlySet<string> = new Set([ORIGIN_HEADER, REASON_HEADER, PARKED_AT_HEADER, CLASS_HEADER])
 
 function contentOf({ key, value, headers }: LogRecord): string {
   const part = (bytes: Uint8Array | null): string => (bytes === null ? 'null' : hex(bytes))

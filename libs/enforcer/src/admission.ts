@@ -3,6 +3,8 @@
  * can happen between the verdict and what is done on its account.
  */
 import {
+  type EnvelopeFault,
+  evidenceOf,
   type KeyRing,
   type OpenContext,
   type OpenedEnvelope,
@@ -10,7 +12,14 @@ import {
   type OpenResult,
   windowEnd,
 } from '@countersign/envelope'
-import { type Allow, type FreshnessReason, type JobClassRules, notFresh, type Phase } from '@countersign/policy'
+import {
+  type Allow,
+  type Decision,
+  type FreshnessReason,
+  type JobClassRules,
+  notFresh,
+  type Phase,
+} from '@countersign/policy'
 import { type Codec, type JobTopicNames, unframe } from '@countersign/schemas'
 import { type ConsumerView, viewOfTenant } from './consumer-view.ts'
 import { decideNow, judgementOf } from './deciding.ts'
@@ -137,7 +146,8 @@ export class Admission {
 
   #notFresh(view: ConsumerView, reason: FreshnessReason): Verdict {
     const detail = view.freshness().closed
-    const settlement = { outcome: 'parked', reason, rule: 'staleness_budget', detail } as const
+    const rule = reason === 'store_unseen' ? 'store_unseen_budget' : 'staleness_budget'
+    const settlement = { outcome: 'parked', reason, rule, detail } as const
     return { wait: this.rules.whenNotFresh === 'wait' && this.#mayWait(view), settlement }
   }
 
@@ -150,14 +160,34 @@ export class Admission {
   }
 
   /** The bare decision on an opened item, now; a refusal says what it was decided by. */
-  decide({ opened }: Pick<Item, 'opened'>, phase: Phase): Allow | Refused {
+  decide(item: Item, phase: Phase): Allow | Refused {
+    const { opened } = item
     if (opened === null) throw new TypeError('only an opened envelope can be decided')
     const { replica, clock } = this.#settings
     const view = viewOfTenant(replica, opened.claims.tctx.tenant)
     const freshness = view.freshness()
     const now = clock.now()
-    const decision = decideNow(this.#settings, this.rules, opened, phase, freshness, now)
+    const fault = phase === 'running' ? this.#faultNow(item, opened, view, now) : null
+    const decision: Decision =
+      fault === null
+        ? decideNow(this.#settings, this.rules, opened, phase, freshness, now)
+        : { outcome: 'deny', reason: 'key_withdrawn', rule: 'trust_bundle', asOf: freshness.asOf, detail: fault }
     return decision.outcome === 'allow' ? decision : { ...decision, by: judgementOf(view, freshness, now) }
+  }
+
+  /** Why running work would open no more under the keys now in force. That its own time is over does not end it. */
+  #faultNow(item: Item, opened: OpenedEnvelope, view: ConsumerView, now: number): EnvelopeFault | null {
+    const ring = view.ring()
+    if (ring === null || ring === item.ring || ring === item.runsUnder || item.header === null) return null
+    const { epsilonMs } = this.#settings
+    const opener = this.#logs?.openerOf(view) ?? this.#opener
+    const relied = opened.relied.length === 0 ? [] : (evidenceOf(item.message.headers) ?? [])
+    for (const header of [item.header, ...relied]) {
+      const result = opener.prove(header, { ring, now, epsilonMs })
+      if (!result.ok && result.code !== 'envelope_expired') return result.code
+    }
+    item.runsUnder = ring
+    return null
   }
 
   /** Decodes the payload, once. @returns whether it could be read. */

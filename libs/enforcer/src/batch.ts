@@ -26,6 +26,8 @@ export interface Delivery {
   readonly resolve: (offset: string) => void
   /** Commits what is resolved, if the group's settings say that it is time. */
   readonly commit: () => Promise<void>
+  /** Whether other classes are delivered the same. */
+  readonly isShared: boolean
   /** Whether its partition can be paused: a message that has to wait then ends the batch, and is given back. */
   readonly pausable: boolean
   /** What of it was given back before. */
@@ -102,10 +104,11 @@ class Chunk<T> {
       items,
     )
     const { before } = delivery
-    if (before === null) return
     for (const item of items) {
-      item.recorded = before.recorded.has(item.offset)
-      if (item.offset === before.first) item.attempts = before.attempts
+      // What was redriven for another class has its state there.
+      const isNot = delivery.isShared && item.isForAnother(rules.name)
+      item.recorded = isNot || before?.recorded.has(item.offset) === true
+      if (item.offset === before?.first) item.attempts = before.attempts
     }
   }
 

@@ -76,6 +76,7 @@ export function consuming<T>(
       redriven: role === 'park' || role === 'dead',
       resolve: (offset: string) => reached.resolve(offset),
       commit: () => reached.commit(),
+      isShared: group !== null,
       pausable: group !== null || source.patience !== undefined,
       before,
     }

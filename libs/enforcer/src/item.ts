@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { headerOf, type KeyRing, type OpenedEnvelope } from '@countersign/envelope'
 import type { JobMessage } from '@countersign/event-log'
 import type { ViewFreshness } from '@countersign/policy'
-import { type JobTopicNames, type Judgement, ORIGIN_HEADER } from '@countersign/schemas'
+import { CLASS_HEADER, type JobTopicNames, type Judgement, ORIGIN_HEADER } from '@countersign/schemas'
 import type { ConsumerView } from './consumer-view.ts'
 import type { EffectNote } from './judged.ts'
 import { faultSettlement, type Settlement } from './outcomes.ts'
@@ -20,6 +20,8 @@ export class Item {
   /** Opened under `ring`; opened again when another bundle comes into force. */
   opened: OpenedEnvelope | null = null
   ring: KeyRing | null = null
+  /** The latest ring under which its keys were found again while it ran. */
+  runsUnder: KeyRing | null = null
   /** From when on it opens no more, epoch milliseconds: floors that count may be gone from every view by then. */
   windowEnd = 0
   /** Of the log that owns its tenant, from when it was opened; what concerns this item is asked of it. */
@@ -76,6 +78,12 @@ export class Item {
   /** Where the event was first read: `topic/partition/offset`. */
   get origin(): string {
     return this.#origin ?? `${this.topic}/${this.partition}/${this.offset}`
+  }
+
+  /** Whether it is another class's alone: redriven for that one, or its copy. */
+  isForAnother(jobClass: string): boolean {
+    const value = this.message.headers?.[CLASS_HEADER]
+    return (value instanceof Uint8Array || typeof value === 'string') && value.toString() !== jobClass
   }
 
   /** Null when the envelope could not be opened. */

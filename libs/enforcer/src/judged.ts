@@ -27,5 +27,5 @@ export interface Judged {
 /** The rules it runs under. */
 export interface Judge {
   readonly rules: JobClassRules
-  decide(judged: Pick<Judged, 'opened'>, phase: Phase): Allow | Refused
+  decide(judged: Judged, phase: Phase): Allow | Refused
 }

@@ -120,9 +120,9 @@ export class Ledger {
   ): Promise<void> {
     const mine = settled.filter(([, settlement]) => settlement.outcome === outcome)
     if (mine.length === 0) return
-    const { settings } = this.#parts
+    const { settings, jobClass } = this.#parts
     const now = settings.clock.now()
-    const copies = mine.map(([item, settlement]) => setAsideCopy(item, settlement, now))
+    const copies = mine.map(([item, settlement]) => setAsideCopy(item, settlement, jobClass, now))
     try {
       await appendDurably(settings, topic, copies)
     } catch (error) {
@@ -131,7 +131,7 @@ export class Ledger {
       for (const [index, [item, settlement]] of mine.entries()) {
         await appendDurably(settings, topic, copies.slice(index, index + 1)).catch((cause: unknown) => {
           if (!isTooLarge(cause)) throw cause
-          return appendDurably(settings, topic, [setAsideStub(item, settlement, now)])
+          return appendDurably(settings, topic, [setAsideStub(item, settlement, jobClass, now)])
         })
       }
     }

@@ -1,7 +1,7 @@
 /** What is refused, why, and where it goes; and observed classes, where nothing is. */
 import { NOW, testAuthority, testClaims } from '@countersign/envelope/testing'
 import type { JobMessage } from '@countersign/event-log'
-import { ENVELOPE_HEADER, type InvoiceExport, ORIGIN_HEADER, REASON_HEADER } from '@countersign/schemas'
+import { CLASS_HEADER, ENVELOPE_HEADER, type InvoiceExport, ORIGIN_HEADER, REASON_HEADER } from '@countersign/schemas'
 import { describe, expect, it } from 'vitest'
 import { FakeBatch, sealedMessage, stand } from './testing.ts'
 
@@ -103,6 +103,7 @@ describe('refusals', () => {
       'countersign-origin=invoices.export.v1/3/4',
       'countersign-reason=envelope_missing',
       `countersign-parked-at=${NOW + 1_000}`,
+      'countersign-class=export',
     ])
   })
 
@@ -123,6 +124,23 @@ describe('refusals', () => {
       null,
       sealedMessage(1).value?.length,
     ])
+  })
+
+  it('leave what was redriven for another class to that one', async () => {
+    const s = stand()
+    const of = (offset: number, jobClass: string): JobMessage => {
+      const { headers, ...message } = sealedMessage(offset)
+      return { ...message, headers: { ...headers, [CLASS_HEADER]: Buffer.from(jobClass) } }
+    }
+    const batch = new FakeBatch([sealedMessage(0), of(1, 'audit'), of(2, 'export'), of(3, 'audit')])
+    const ran: number[] = []
+    await s.enforcer.eachBatch('export', ({ event }) => void ran.push(event.offset))(batch)
+    expect(ran).toEqual([0, 2])
+    expect(s.log.states()).toEqual({ 0: 'executed', 2: 'executed' })
+    expect(batch.resolved.at(-1)).toBe('3')
+    const alone = new FakeBatch([of(4, 'audit')])
+    await s.enforcer.eachBatch('export', ({ event }) => void ran.push(event.offset))(alone)
+    expect([ran.length, alone.resolved]).toEqual([2, ['4']])
   })
 
   it('of redriven copies are recorded with the first origin, in its partition', async () => {

@@ -18,6 +18,8 @@ export type RefusalReason =
   | 'risk_too_high'
   | 'scope_missing'
   | 'scope_removed'
+  /** Of running work: a key that signed it stands in the trust bundle no more. */
+  | 'key_withdrawn'
   | `revoked_${Reason}`
   /** Of somebody whose earlier step it relies on. */
   | `earlier_revoked_${Reason}`
