@@ -5,7 +5,7 @@ import { createServer, logPlace, type Running } from '@countersign/host'
 import { JourneySink, journeyLog } from '@countersign/journey'
 import { type Millis, seconds, systemClock, systemRandom } from '@countersign/kernel'
 import { followLogs } from '@countersign/replica'
-import { catalogue as catalogueWith, exampleJobTopics } from '@countersign/schemas'
+import { catalogue as catalogueWith, exampleJobTopics, readTold } from '@countersign/schemas'
 import { createMetrics, type Logger } from '@countersign/telemetry'
 import cookie from '@fastify/cookie'
 import formbody from '@fastify/formbody'
@@ -15,14 +15,18 @@ import { Gate } from './operators/gate.ts'
 import { Operators } from './operators/operators.ts'
 import { SignIn } from './operators/sign-in.ts'
 import { Pages } from './pages/live.ts'
+import { overviewPages } from './pages/overview.ts'
 import { type PersonNow, peoplePages } from './pages/people.ts'
 import { topicPages } from './pages/topics.ts'
 import { problems } from './problems.ts'
 import { ActIds } from './system/act-ids.ts'
 import { Audit } from './system/audit.ts'
+import { Fleet } from './system/fleet.ts'
 import { Following } from './system/following.ts'
 import { IdentityAdmin } from './system/identity-admin.ts'
 import { Known, KnownByName } from './system/known.ts'
+import { Refusals } from './system/refusals.ts'
+import { Revocations } from './system/revocations.ts'
 
 export interface Console extends Running {
   /** Where it answers. */
@@ -64,6 +68,7 @@ export async function startConsole(config: ConsoleConfig, logger: Logger): Promi
     provenForMs: config.reproveEvery,
     stalenessMs: STALENESS,
   })
+  const identityAlive = new Known({ ...known, ask: (signal) => identity.alive(signal), freshMs: seconds(2) })
   let address = ''
   const gate = new Gate({
     signIn: new SignIn({
@@ -78,7 +83,7 @@ export async function startConsole(config: ConsoleConfig, logger: Logger): Promi
     }),
     operators,
     identity,
-    identityAlive: new Known({ ...known, ask: (signal) => identity.alive(signal), freshMs: seconds(2) }),
+    identityAlive,
     audit,
     clock,
     random,
@@ -107,7 +112,19 @@ export async function startConsole(config: ConsoleConfig, logger: Logger): Promi
       return { topics: found, differences: differences(specs, found) }
     },
   })
-  const following = new Following({ log, catalogue, clock, logger, take: () => {} })
+  const refusals = new Refusals()
+  const revocations = new Revocations(log.schemas)
+  const fleet = new Fleet({ told: ({ value }) => readTold(value, log.schemas) })
+  const following = new Following({
+    ...{ log, catalogue, clock, logger },
+    take: (evidence) => {
+      if (evidence.kind === 'signals') {
+        fleet.signal(evidence)
+        revocations.take(evidence)
+      } else if (evidence.kind === 'progress') fleet.progress(evidence)
+      else if (evidence.kind === 'decisions') refusals.take(evidence)
+    },
+  })
 
   const app = createServer({
     logger,
@@ -125,6 +142,13 @@ export async function startConsole(config: ConsoleConfig, logger: Logger): Promi
   gate.routes(app)
   await app.register(async (inside) => {
     gate.guard(inside)
+    overviewPages(inside, {
+      ...{ pages, identityAlive, fleet, refusals, revocations, lookbackMs: config.lookback },
+      now: () => clock.now(),
+      freshness: () => replica.freshness(),
+      logSilentForMs: () => following.silentForMs,
+      sentences: () => [],
+    })
     peoplePages(inside, { identity, gate, audit, pages, actIds: new ActIds(random), personOf: (sub) => people.of(sub) })
     topicPages(inside, { topics, pages })
   })

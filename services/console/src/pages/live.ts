@@ -16,7 +16,8 @@ export interface Page {
   /** Where it is in the navigation. */
   readonly place: string
   readonly title: (request: FastifyRequest) => string
-  readonly charts?: boolean
+  /** Charts under regions: by id of the region, what the chart shows, for who does not see it. Drawn from `<region>-data`. */
+  readonly charts?: Readonly<Record<string, string>>
   /** What comes first and stays: forms above all, which nobody wants renewed while they write. */
   readonly head?: (request: FastifyRequest) => Promise<Shown> | Shown
   /** By id, in order. */
@@ -56,10 +57,11 @@ export class Pages {
     const body = html`${head}
 <div data-live="${live}">${Object.entries(regions).map(
       ([id, text]) => html`
-<section id="${id}" class="region">${text}</section>`,
+<section id="${id}" class="region">${text}</section>${chartUnder(page, id)}`,
     )}
 </div>`
-    const { place, charts = false } = page
+    const { place } = page
+    const charts = page.charts !== undefined
     const operator = request.operator?.sub ?? ''
     return sendPage(reply, 200, layout({ title: page.title(request), place, operator, charts }, body), [
       new URL(this.#options.signInUrl).origin,
@@ -109,6 +111,12 @@ export class Pages {
     }
     return reply
   }
+}
+
+/** Outside its region, so that it is drawn on and not anew. */
+function chartUnder({ charts = {} }: Page, id: string): Shown {
+  const label = charts[id]
+  return label !== undefined && html`<div class="chart" data-chart="${id}-data" role="img" aria-label="${label}"></div>`
 }
 
 async function rendered(page: Page, request: FastifyRequest): Promise<Readonly<Record<string, Html>>> {

@@ -12,6 +12,8 @@ export interface Told<T> {
   readonly asOf: number | null
   /** True when the latest question was not answered: refused, or not within the deadline. */
   readonly overdue: boolean
+  /** True while an answer may still come. */
+  readonly asking: boolean
 }
 
 export interface KnownOptions<T> {
@@ -48,7 +50,8 @@ export class Known<T> {
       await Promise.race([this.#asking, clock.sleep(waitMs, over.signal)])
       over.abort()
     }
-    return { value: this.#value, asOf: this.#asOf, overdue: this.#failed || this.#asking !== null }
+    const asking = this.#asking !== null
+    return { value: this.#value, asOf: this.#asOf, overdue: this.#failed || asking, asking }
   }
 
   /** The next to be told is told of what comes after now. */
