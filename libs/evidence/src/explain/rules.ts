@@ -1,0 +1,52 @@
+/** Rules of job classes by their version, as consumers registered them or as they are given. */
+import { type JobClassRules, ruleVersion, ruleVersionOf } from '@countersign/policy'
+import { readTold } from '@countersign/schemas'
+import type { Asked, EvidenceSource } from '../source/index.ts'
+
+/** Rules, and what their version is by their content. */
+export interface KnownRules {
+  readonly rules: JobClassRules
+  readonly version: string
+  /** They were registered under another version than their content has. */
+  readonly altered: boolean
+}
+
+/** Looked up by the version that a decision record names, and the class. */
+export class RulesByVersion {
+  readonly #known = new Map<string, KnownRules>()
+
+  /** @param given rules that count before those that are registered. */
+  constructor(given: readonly JobClassRules[] = []) {
+    for (const rules of given) {
+      const version = ruleVersion(rules)
+      this.#known.set(`${rules.name} ${version}`, { rules, version, altered: false })
+    }
+  }
+
+  /** Adds what consumers registered. @throws what the source throws. */
+  async readRegistered(source: EvidenceSource, asked: Asked): Promise<void> {
+    for await (const { record } of source.progress(asked)) {
+      const told = readTold(record.value, source.schemas)
+      if (told?.kind !== 'Registration') continue
+      for (const { name, rule_version: claimed, rules } of told.registration.classes) {
+        const known = this.#known.get(`${name} ${claimed}`)
+        if (known === undefined || known.altered) this.#add(name, claimed, rules)
+      }
+    }
+  }
+
+  find(jobClass: string, version: string): KnownRules | null {
+    return this.#known.get(`${jobClass} ${version}`) ?? null
+  }
+
+  #add(name: string, claimed: string, json: string): void {
+    const version = ruleVersionOf(json)
+    try {
+      // What the version is the hash of, and so complete as the consumer had it.
+      const rules = JSON.parse(json) as JobClassRules
+      this.#known.set(`${name} ${claimed}`, { rules, version, altered: version !== claimed })
+    } catch {
+      // No rules: nothing can be judged by them.
+    }
+  }
+}
