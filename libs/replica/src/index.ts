@@ -17,7 +17,14 @@ export type {
   Suspicion,
 } from './reading.ts'
 export { readRecord, SIGNALS_TOPIC, type SignalsRecord, type SignalsRecordKind, writeRecord } from './records.ts'
-export { type ConsumerClasses, instanceOf, Registrar, type RegistrarOptions, vouched } from './registration.ts'
+export {
+  type ConsumerClasses,
+  instanceOf,
+  REGISTRATION_HOLDS_MS,
+  Registrar,
+  type RegistrarOptions,
+  vouched,
+} from './registration.ts'
 export { Replica } from './replica.ts'
 export { fileSnapshots, fileSnapshotsByLog, type SnapshotStore } from './snapshots.ts'
 export { decodeState, encodeState, type FollowerState } from './state.ts'

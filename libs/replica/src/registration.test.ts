@@ -12,7 +12,7 @@ import { silentLogger } from '@countersign/telemetry'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { ReplicaOptions } from './options.ts'
 import { PROGRESS_TOPIC } from './progress.ts'
-import { type ConsumerClasses, instanceOf, vouched } from './registration.ts'
+import { type ConsumerClasses, instanceOf, REGISTRATION_HOLDS_MS, vouched } from './registration.ts'
 import { Replica } from './replica.ts'
 import { MemoryLog, Scribe, testKeys } from './testing.ts'
 
@@ -22,7 +22,6 @@ const CLASSES: ConsumerClasses = {
   maxStalenessMs: 5_000,
   epsilonMs: 250,
 }
-const HOUR = 3_600_000
 const open: Replica[] = []
 afterEach(async () => {
   for (const replica of open.splice(0)) await replica.stop()
@@ -152,23 +151,42 @@ describe('a consumer', () => {
     })
   })
 
-  test('registers again every hour, and admits nothing once it may be forgotten', async () => {
+  test('registers again and again, and admits nothing once it is held for gone', async () => {
     const w = new World()
-    const replica = w.replica({ watchdogMs: 6 * HOUR })
+    const replica = w.replica({ watchdogMs: 600_000 })
     replica.register(CLASSES)
     await replica.start()
     await w.tick(2)
-    await w.pass(HOUR, HOUR / 4)
-    expect(w.registrations).toHaveLength(2)
+    await w.pass(REGISTRATION_HOLDS_MS, 10_000)
+    expect(w.registrations).toHaveLength(4)
     expect(replica.freshness().closed).toBeNull()
     w.refused = true
-    await w.pass(11 * HOUR, HOUR / 4)
+    await w.pass(REGISTRATION_HOLDS_MS * 0.6, 10_000)
     expect(replica.freshness().closed).toBeNull()
-    await w.pass(HOUR, HOUR / 4)
+    await w.pass(REGISTRATION_HOLDS_MS * 0.5, 10_000)
     expect(replica.freshness().closed).toBe('unregistered')
     w.refused = false
     await w.pass(10_000, 1_000)
     expect(replica.freshness().closed).toBeNull()
+  })
+
+  test('reads first what stood on the log when it came on record', async () => {
+    const w = new World()
+    w.refused = true
+    const replica = w.replica({ watchdogMs: 600_000 })
+    replica.register(CLASSES)
+    await replica.start()
+    await w.tick(3)
+    w.log.stalled = true
+    w.scribe.signal()
+    w.refused = false
+    await w.pass(5_000)
+    expect(w.registrations).toHaveLength(1)
+    expect(replica.freshness().closed).toBe('unregistered')
+    w.log.stalled = false
+    w.log.wake()
+    await w.pass(50)
+    expect(replica.freshness()).toMatchObject({ proven: true, closed: null })
   })
 
   test('that nobody asked to register is none', async () => {

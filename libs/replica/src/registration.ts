@@ -1,12 +1,13 @@
 /**
  * Puts a consumer on record before it takes work: who it is, what it decides by, and the key its progress is signed with.
- * Invariant: what is registered does not admit before the record is durable, and not once the record may be gone from the
- * topic, so that whoever reads the topic knows of every consumer that can still act.
+ * Invariant: what is registered admits only while its record is durable and no older than `REGISTRATION_HOLDS_MS`, and only
+ * once it has read its logs as far as they went when the record became durable. So whoever could act without knowing of a
+ * record on those logs had a registration on the topic when it was appended, no older than that.
  */
 import { hash } from 'node:crypto'
 import { ed25519Key, generateEd25519, type SigningKey, signRecord } from '@countersign/envelope'
 import type { EventLog } from '@countersign/event-log'
-import { type Clock, hours, type Random, systemRandom } from '@countersign/kernel'
+import { type Clock, minutes, type Random, systemRandom } from '@countersign/kernel'
 import {
   frame,
   type RegisteredClass,
@@ -19,9 +20,9 @@ import { PROGRESS_TOPIC } from './progress.ts'
 
 const RETRY_MS = 100
 const MAX_RETRY_MS = 5_000
-/** The topic keeps a day. */
-const AGAIN_MS = hours(1)
-const HOLDS_MS = hours(12)
+/** A consumer whose registration is older than this admits nothing. It is put on the topic anew three times as often. */
+export const REGISTRATION_HOLDS_MS: number = minutes(15)
+const AGAIN_MS = REGISTRATION_HOLDS_MS / 3
 
 /** What a consumer decides by. */
 export interface ConsumerClasses {
@@ -64,6 +65,7 @@ export class Registrar {
   #revision = 0
   /** Revision and time, monotonic, of what was last made durable. */
   #durable = { revision: 0, at: Number.NEGATIVE_INFINITY }
+  #term = 0
   #loop: Promise<void> | null = null
 
   constructor(options: RegistrarOptions) {
@@ -89,7 +91,12 @@ export class Registrar {
   get stands(): boolean {
     if (this.#revision === 0) return true
     const { revision, at } = this.#durable
-    return revision === this.#revision && this.#options.clock.monotonic() - at < HOLDS_MS
+    return revision === this.#revision && this.#options.clock.monotonic() - at < REGISTRATION_HOLDS_MS
+  }
+
+  /** Rises whenever it comes to stand that did not stand the moment before. */
+  get term(): number {
+    return this.#term
   }
 
   /** Largest staleness budget registered, milliseconds. */
@@ -111,12 +118,12 @@ export class Registrar {
     this.#changed.abort()
   }
 
-  /** Calls `fn` when what was asked for has become durable. */
-  onDurable(fn: () => void): void {
+  /** Calls `fn` when a new term begins. */
+  onTerm(fn: () => void): void {
     this.#listeners.add(fn)
   }
 
-  /** Begins to register, and registers anew every hour: the topic does not keep for ever. */
+  /** Begins to register, and goes on to: what is not heard of again is held for gone. */
   start(): void {
     this.#loop ??= this.#run()
   }
@@ -169,7 +176,10 @@ export class Registrar {
       }
     })
     await log.append(PROGRESS_TOPIC, records)
+    const stood = this.stands
     this.#durable = { revision, at }
+    if (stood) return
+    this.#term++
     for (const fn of this.#listeners) fn()
   }
 

@@ -40,6 +40,8 @@ export class Replica implements SignalsView {
   readonly #stopping = new AbortController()
   readonly #loops: Promise<void>[] = []
   #follower: Follower
+  /** Where the log ended when the present term of the registration had begun. */
+  #registered = { term: 0, end: 0 }
   #tail: Tail | null = null
   #signals = 0
   #checkpoints = 0
@@ -72,7 +74,7 @@ export class Replica implements SignalsView {
     this.#clock = options.clock
     this.#waiters = new Waiters(options.clock)
     this.#registrar = options.registrar ?? new Registrar({ ...options, logs: [options.logName ?? MAIN_LOG] })
-    this.#registrar.onDurable(() => this.#waiters.changed())
+    this.#registrar.onTerm(() => void this.#begin(this.#registrar.term))
     this.#reporter = new Reporter({
       ...options,
       registrar: this.#registrar,
@@ -100,8 +102,14 @@ export class Replica implements SignalsView {
 
   freshness(): Freshness {
     const freshness = this.#follower.freshness(this.#clock)
-    if (freshness.closed !== null || this.#registrar.stands) return freshness
-    return closedAs('unregistered', freshness.asOf)
+    return freshness.closed !== null || this.#isRegistered ? freshness : closedAs('unregistered', freshness.asOf)
+  }
+
+  get #isRegistered(): boolean {
+    const { needed, stands, term } = this.#registrar
+    if (!needed) return true
+    const { term: began, end } = this.#registered
+    return stands && term === began && this.#follower.position + 1 >= end
   }
 
   /** Puts on record what this consumer decides by. Until that is durable, nothing is proven here. */
@@ -236,6 +244,14 @@ export class Replica implements SignalsView {
         await this.#clock.sleep(wait, this.#stopping.signal)
       }
     }
+  }
+
+  /** Whatever stood on the log when this consumer was on record is read before it admits: later on, receipts count on it. */
+  async #begin(term: number): Promise<void> {
+    const bounds = await this.#boundsEventually()
+    if (bounds === null || term !== this.#registrar.term) return
+    this.#registered = { term, end: bounds.end }
+    this.#waiters.changed()
   }
 
   #fold(batch: readonly LogRecord[]): void {
