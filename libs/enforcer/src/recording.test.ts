@@ -125,7 +125,7 @@ describe('a class whose decisions may be spooled', () => {
     expect(s.log.states()).toEqual({ 0: 'executed', 1: 'executed', 2: 'denied scope_missing', 3: 'executed' })
     const batches = s.log.decisions()
     expect(batches.map(({ phase }) => phase)).toEqual(['admitted', 'final', 'admitted', 'final'])
-    expect(new Set(batches.map(({ id }) => id.toString('hex'))).size).toBe(4)
+    expect(new Set(batches.map(({ id }) => Buffer.from(id).toString('hex'))).size).toBe(4)
     expect(await metrics.text()).toContain('countersign_decisions_spool_drained_total 4')
     expect(s.enforcer.recording()).toMatchObject({ spooled: 0, unrecordedForMs: 0, stopped: [] })
     await handle(new FakeBatch(messages(1, 4)))
@@ -164,7 +164,7 @@ describe('a class whose decisions may be spooled', () => {
     await s.enforcer.eachBatch('export', () => {})(new FakeBatch(messages(1)))
     s.log.fault = () => null
     await until(s, () => spool.count === 0)
-    const idOf = ({ value }: NewRecord) => readDecisions(value, s.log.schemas)?.id.toString('hex')
+    const idOf = ({ value }: NewRecord) => Buffer.from(readDecisions(value, s.log.schemas)?.id ?? []).toString('hex')
     const ids = s.log.on(DECISIONS).map(idOf)
     expect(ids.length).toBe(2)
     expect(landed.map(idOf).every((id) => ids.includes(id))).toBe(true)

@@ -7,7 +7,7 @@ import { assertSizes, type NewRecord } from '@countersign/event-log'
 import type { AuditRule } from '@countersign/policy'
 import type { DecisionPhase } from '@countersign/schemas'
 import type { Metrics } from '@countersign/telemetry'
-import { appendDurably, FIRST_BACKOFF_MS, isRetriable, isTooLarge, MAX_BACKOFF_MS, tried } from './durable.ts'
+import { appendDurably, FIRST_BACKOFF_MS, isTooLarge, MAX_BACKOFF_MS, tried } from './durable.ts'
 import { spoolFull } from './errors.ts'
 import type { EnforcerOptions } from './options.ts'
 import type { Spool } from './spool.ts'
@@ -102,7 +102,8 @@ export class Recording {
           await this.#append(this.#topic, records)
           return
         } catch (error) {
-          if (!isRetriable(error) || !this.#keep(spool, entry)) throw error
+          // Whatever is wrong with the topic: what is kept finds its way once that is put right.
+          if (isTooLarge(error) || !this.#keep(spool, entry)) throw error
         }
       } else if (!this.#keep(spool, entry)) throw spoolFull()
     })

@@ -303,39 +303,6 @@ export const METRICS = {
     help: 'How many revocations that is measured over.',
     labels: ['credential', 'class'],
   },
-
-  countersign_decisions_unrecorded_seconds: {
-    kind: 'gauge',
-    help: 'For how long decisions could not be recorded on the log; 0 when the last one was.',
-    labels: [],
-  },
-  countersign_decisions_spooled: { kind: 'gauge', help: 'Records of decisions waiting in the spool.', labels: [] },
-  countersign_decisions_spool_ratio: {
-    kind: 'gauge',
-    help: 'Part of its bound that the spool holds, 0 to 1.',
-    labels: [],
-  },
-  countersign_decisions_spool_drained_total: {
-    kind: 'counter',
-    help: 'Records of decisions that went from the spool to the log.',
-    labels: [],
-  },
-
-  countersign_sentence_bound_seconds: {
-    kind: 'gauge',
-    help: 'Longest a revoked credential can still start work, from configuration; +Inf where nothing bounds it.',
-    labels: ['credential', 'class'],
-  },
-  countersign_sentence_p99_seconds: {
-    kind: 'gauge',
-    help: 'The same, measured: 99th percentile over the last revocations.',
-    labels: ['credential', 'class'],
-  },
-  countersign_sentence_revocations: {
-    kind: 'gauge',
-    help: 'How many revocations that is measured over.',
-    labels: ['credential', 'class'],
-  },
 } as const satisfies Record<string, MetricSpec>
 
 export type MetricName = keyof typeof METRICS

@@ -2,6 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { ed25519Key, generateEd25519, type SigningKey, seal } from '@countersign/envelope'
 import { testClaims, testEvent, testId } from '@countersign/envelope/testing'
 import type { EventLog, NewRecord } from '@countersign/event-log'
@@ -9,7 +10,7 @@ import { openSqliteLog } from '@countersign/event-log/sqlite'
 import { loadConfig, systemClock } from '@countersign/kernel'
 import { MemoryLog, Scribe } from '@countersign/replica/testing'
 import { targetKey } from '@countersign/revocation'
-import { ENVELOPE_HEADER, exampleCatalogue, frame, invoiceExportCodec } from '@countersign/schemas'
+import { ENVELOPE_HEADER, exampleCatalogue, frame, invoiceExportCodec, readDecisions } from '@countersign/schemas'
 import { silentLogger } from '@countersign/telemetry'
 import { afterEach, describe, expect, it } from 'vitest'
 import { startWorker, type Worker } from './app.ts'
@@ -67,6 +68,37 @@ class World {
     const worker = await startWorker(loadConfig(config, env), silentLogger)
     ends.push(() => worker.close())
     return worker
+  }
+
+  /** The log takes no decisions, as when the disk of their partitions is full, until the function it returns is called. */
+  decisionsAway(): () => void {
+    const db = new DatabaseSync(join(this.folder, 'log.db'), { timeout: 5_000 })
+    db.exec(`
+      CREATE TRIGGER away BEFORE INSERT ON record WHEN NEW.id / (1 << 40) IN (
+        SELECT id FROM partition WHERE topic = 'countersign.decisions.v1'
+      ) BEGIN SELECT RAISE(ABORT, 'no room for decisions'); END
+    `)
+    return () => {
+      db.exec('DROP TRIGGER away')
+      db.close()
+    }
+  }
+
+  /** What the decisions topic holds: phase, class and offsets of each record. */
+  async decisions(): Promise<string[]> {
+    const found: string[] = []
+    for (let partition = 0; partition < 12; partition++) {
+      const place = { topic: 'countersign.decisions.v1', partition }
+      const { start, end } = await this.log.bounds(place.topic, partition)
+      for await (const chunk of this.log.read({ ...place, from: start, to: end })) {
+        for (const { value } of chunk) {
+          const batch = readDecisions(value, this.log.schemas)
+          const offsets = batch?.allowed.map(({ first, last }) => `${first}-${last}`)
+          found.push(`${batch?.job_class} ${batch?.phase} ${offsets}`)
+        }
+      }
+    }
+    return found
   }
 
   export(n: number, session: string, workMs: number): NewRecord {
@@ -178,6 +210,66 @@ describe('a worker', () => {
   })
 })
 
+describe('a worker that cannot record decisions', () => {
+  const rules = (audit: string): string =>
+    JSON.stringify([{ name: 'export', topic: 'invoices.export', action: 'export', scopes: ['invoices:export'], audit }])
+  const status = async (worker: Worker): Promise<unknown> => {
+    const answer = await fetch(`${worker.address}/readyz`)
+    return answer.ok || (await answer.json())
+  }
+  const started = (world: World): number => world.events().filter((e) => e.type === 'start').length
+
+  async function ready(world: World, worker: Worker): Promise<void> {
+    const asked = async (): Promise<unknown> => {
+      await world.publish()
+      return status(worker)
+    }
+    await expect.poll(asked, { timeout: 15_000, interval: 200 }).toBe(true)
+  }
+
+  it('starts nothing that requires them, and is not ready; then both', async () => {
+    const world = await new World().open()
+    const worker = await world.worker({ COUNTERSIGN_JOB_CLASSES: rules('required') })
+    await ready(world, worker)
+    const back = world.decisionsAway()
+    await world.log.append('invoices.export.v1', [world.export(0, 'alice', 0)])
+    const stopped = { ready: false, reasons: ['decisions_unrecorded'] }
+    const asked = async (): Promise<unknown> => {
+      await world.publish()
+      return status(worker)
+    }
+    await expect.poll(asked, { timeout: 15_000, interval: 100 }).toEqual(stopped)
+    expect(started(world)).toBe(0)
+    back()
+    await expect.poll(asked, { timeout: 15_000, interval: 100 }).toBe(true)
+    await expect.poll(() => world.decisions(), { timeout: 15_000 }).toEqual(['export admitted 0-0', 'export final 0-0'])
+    expect(started(world)).toBe(1)
+  })
+
+  it('goes on with work that is spooled, over its own death, and has each decision on the log once', async () => {
+    const world = await new World().open()
+    const spool = { COUNTERSIGN_SPOOL_PATH: join(world.folder, 'spool'), COUNTERSIGN_JOB_CLASSES: rules('spooled') }
+    const first = await world.worker(spool)
+    await ready(world, first)
+    const back = world.decisionsAway()
+    await world.log.append('invoices.export.v1', [world.export(0, 'alice', 0)])
+    await expect.poll(() => world.events().filter((e) => e.type === 'end').length, { timeout: 15_000 }).toBe(1)
+    expect([await world.decisions(), await status(first)]).toEqual([[], true])
+    await first.close()
+    ends.splice(-1)
+    expect(await world.decisions()).toEqual([])
+
+    const second = await world.worker(spool)
+    const spooled = async (): Promise<string> => (await fetch(`${second.address}/metrics`)).text()
+    expect(await spooled()).toContain('countersign_decisions_spooled 2')
+    back()
+    await expect.poll(() => world.decisions(), { timeout: 15_000 }).toEqual(['export admitted 0-0', 'export final 0-0'])
+    await expect.poll(spooled).toContain('countersign_decisions_spooled 0')
+    await ready(world, second)
+    expect([await world.decisions(), started(world)]).toEqual([['export admitted 0-0', 'export final 0-0'], 1])
+  })
+})
+
 describe('its configuration', () => {
   const least = { COUNTERSIGN_CONSUMER: 'w', COUNTERSIGN_ROOT_KEY: Buffer.alloc(32).toString('base64') }
   it.each([
@@ -193,6 +285,14 @@ describe('its configuration', () => {
       'classes that are no JSON',
       { COUNTERSIGN_LOG_PATH: 'x', COUNTERSIGN_JOB_CLASSES: '[' },
       'COUNTERSIGN_JOB_CLASSES: is not',
+    ],
+    [
+      'a class that spools, and no spool',
+      {
+        COUNTERSIGN_LOG_PATH: 'x',
+        COUNTERSIGN_JOB_CLASSES: '[{"name":"a","topic":"t","action":"a","audit":"spooled"}]',
+      },
+      'COUNTERSIGN_SPOOL_PATH: missing',
     ],
     ['no classes', { COUNTERSIGN_LOG_PATH: 'x', COUNTERSIGN_JOB_CLASSES: '[]' }, 'at least one class'],
     [

@@ -1,5 +1,6 @@
 /** Composition root: one log, one view, one enforcer, and a consumer for each job class. */
 import { createEnforcer } from '@countersign/enforcer'
+import { openSpool } from '@countersign/enforcer/spool'
 import { ed25519Key } from '@countersign/envelope'
 import { type EventLog, type JobConsumer, type JobHandlers, openLog } from '@countersign/event-log'
 import { createServer, logPlace, type Readiness, type Running } from '@countersign/host'
@@ -25,7 +26,7 @@ export interface Worker extends Running {
 
 /** Starts following the log and answering; takes jobs once the view has been proven for the first time. */
 export async function startWorker(config: WorkerConfig, logger: Logger): Promise<Worker> {
-  const { consumer, group, epsilon: epsilonMs, concurrency, historyPath, snapshotPath, consumerKey } = config
+  const { consumer, group, epsilon: epsilonMs, concurrency, historyPath, snapshotPath, spoolPath, consumerKey } = config
   const clock = systemClock
   const random = systemRandom
   const metrics = createMetrics({ process: true })
@@ -48,6 +49,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     ...(snapshotPath !== undefined && { snapshots: fileSnapshotsByLog(snapshotPath) }),
   })
   const history = historyPath === undefined ? null : historyFile(historyPath)
+  const spool = spoolPath === undefined ? null : openSpool({ path: spoolPath, consumer, maxBytes: config.spoolSize })
   const enforcer = createEnforcer({
     replica,
     log,
@@ -60,6 +62,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
     logger: logger.child({ component: 'enforcer' }),
     metrics,
     ...(history && { history }),
+    ...(spool && { spool }),
   })
 
   const views = replica.byTenant?.views ?? [replica]
@@ -103,6 +106,7 @@ export async function startWorker(config: WorkerConfig, logger: Logger): Promise
   }
 
   function readiness(): Readiness {
+    if (enforcer.recording().stopped.length > 0) return { ready: false, reasons: ['decisions_unrecorded'] }
     const reasons = new Set(views.flatMap((view) => classes.map((rules) => notFresh(rules, view.freshness()))))
     if (reasons.has(null)) return { ready: true }
     return { ready: false, reasons: [...reasons].filter((reason) => reason !== null) }

@@ -23,6 +23,13 @@ export const config = z
       .describe('batches at once in a class; default 3'),
     viewSize: field.size().prefault('256MiB').describe('budget of memory of the view; default 256MiB'),
     snapshotPath: field.text().optional().describe('file for snapshots of the view; without it the log is read anew'),
+    spoolPath: field
+      .text()
+      .optional()
+      .describe(
+        "file for decisions while the log takes none, for job classes with audit 'spooled'; this instance's alone",
+      ),
+    spoolSize: field.size().prefault('64MiB').describe('most it holds; default 64MiB'),
     historyPath: field.text().optional().describe('file to append the history to, one JSON object a line'),
     probeSecret: field
       .secret()
@@ -43,7 +50,11 @@ export const config = z
   .superRefine(namesOneLog)
   .superRefine((given, ctx) => {
     try {
-      givenClasses(given)
+      const spooled = givenClasses(given).find(({ audit }) => audit === 'spooled')
+      if (spooled && given.spoolPath === undefined) {
+        const message = `missing; the job class ${spooled.name} spools its decisions`
+        ctx.addIssue({ code: 'custom', path: ['spoolPath'], message })
+      }
     } catch (error) {
       const message = isCountersignError(error) ? error.publicMessage : 'is not JSON'
       ctx.addIssue({ code: 'custom', path: ['jobClasses'], message })
