@@ -17,6 +17,14 @@ export type Finding =
     }
   /** Rows follow each other that did not when a checkpoint was signed: the chain was written anew from somewhere after `from`. */
   | { readonly kind: 'rewritten'; readonly from: number; readonly to: number }
+  /** The archive was made to go on elsewhere in a partition than behind its last row. */
+  | {
+      readonly kind: 'position'
+      readonly topic: string
+      readonly partition: number
+      readonly said: number
+      readonly last: number
+    }
   /** A statement that nobody who may signed, is missing, or says something else than the chain. */
   | { readonly kind: 'statement'; readonly n: number; readonly how: string }
 
@@ -31,6 +39,10 @@ export function tell(finding: Finding): string {
     return `rows ${finding.from + 1} to ${finding.to} are not those of the checkpoint at row ${finding.to}: the chain was written anew`
   }
   if (finding.kind === 'statement') return `statement ${finding.n} ${finding.how}`
+  if (finding.kind === 'position') {
+    const { topic, partition, said, last } = finding
+    return `${topic}/${partition} is said to go on behind offset ${said}; its last row is of offset ${last}`
+  }
   const { from, to, places } = finding
   const where = places.length === 0 ? '' : ` (${places.join(', ')})`
   return from === to ? `row ${from}${where} was deleted` : `rows ${from} to ${to}${where} were deleted`

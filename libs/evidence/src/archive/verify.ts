@@ -203,17 +203,20 @@ class Walk {
     }
   }
 
-  /** Rows that were at the end: statements and the places where partitions go on tell of them. */
+  /** Rows that were at the end, of all or of their partition: statements and the places where partitions go on tell of them. */
   #tail(stated: number): void {
     const lanes = this.#file.lanes()
     const end = Math.max(stated, ...lanes.map(({ seq }) => seq))
-    if (end <= this.#last) return
-    this.#missing.push({ from: this.#last + 1, to: end })
+    if (end > this.#last) this.#missing.push({ from: this.#last + 1, to: end })
     for (const { topic, partition, last: to, seq } of lanes) {
-      if (seq <= this.#last) continue
-      const known = this.#lanes.get(`${topic}/${partition}`)
-      const from = Math.min((known?.offset ?? -1) + 1, to)
-      this.#holes.push({ topic, partition, from, to, afterSeq: known?.seq ?? 0, beforeSeq: end + 1 })
+      const known = this.#lanes.get(`${topic}/${partition}`) ?? { offset: -1, seq: 0, sure: true }
+      if (known.offset === to || !known.sure) continue
+      if (this.#missing.some((run) => run.from <= seq && seq <= run.to)) {
+        const from = Math.min(known.offset + 1, to)
+        this.#holes.push({ topic, partition, from, to, afterSeq: known.seq, beforeSeq: seq + 1 })
+      } else if (known.seq === seq || seq > this.#last) {
+        this.#findings.push({ kind: 'position', topic, partition, said: to, last: known.offset })
+      }
     }
   }
 }
