@@ -102,12 +102,13 @@ export function withLimits(command: Command): Command {
     .option('--epsilon <duration>', 'skew tolerated', '250ms')
 }
 
-export function withIdentity(command: Command, env: Environment): Command {
-  return command
+/** @param output false where the log brings the option. */
+export function withIdentity(command: Command, env: Environment, { output = true } = {}): Command {
+  command
     .addOption(identityOption(env))
     .option('--secret-file <file>', 'file with the operator secret; or COUNTERSIGN_OPERATOR_SECRET')
     .option('--timeout <duration>', 'how long to ask', '10s')
-    .addOption(outputOption())
+  return output ? command.addOption(outputOption()) : command
 }
 
 export function outputOption(): Option {

@@ -9,6 +9,11 @@ export type OpsErrorCode =
   | 'OPS_ROOT_KEY_INVALID'
   | 'OPS_IDENTITY_UNREACHABLE'
   | 'OPS_PROBE_UNREACHABLE'
+  | 'OPS_INTERRUPTED'
+  | 'OPS_LOG_OTHER'
+  | 'OPS_LOG_UNKNOWN'
+  | 'OPS_REPLAY_REFUSED'
+  | 'OPS_VIEW_UNPROVEN'
 
 export class OpsError extends CountersignError<OpsErrorCode> {}
 

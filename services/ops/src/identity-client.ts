@@ -1,4 +1,5 @@
 /** The few calls of identity's HTTP that operators need. Never follows a redirect with the secret. */
+import type { Emitted } from '@countersign/evidence'
 import type { ForeignName } from '@countersign/revocation'
 import { OpsError } from './errors.ts'
 
@@ -48,6 +49,37 @@ export async function askStatus(options: IdentityOptions, id: string): Promise<A
   } catch (cause) {
     throw unreachable(options.url, cause)
   }
+}
+
+export interface ReplayRequest {
+  readonly replay: string
+  readonly log_id: string
+  readonly offsets: readonly number[]
+}
+
+/**
+ * Has identity put records of its log on it once more.
+ * @throws {OPS_IDENTITY_UNREACHABLE} nothing was asked, or it is not known what was done. @throws {OPS_REPLAY_REFUSED}
+ */
+export async function askReplay(options: IdentityOptions, request: ReplayRequest): Promise<Emitted> {
+  let reply: Reply
+  try {
+    reply = await call(options, 'POST', '/v1/replays', request)
+  } catch (cause) {
+    throw unreachable(options.url, cause)
+  }
+  const { status, body } = reply as { status: number; body: Partial<Emitted> & { code?: unknown } }
+  if (status === 200 && Array.isArray(body.appended) && Array.isArray(body.skipped)) return body as Emitted
+  if (status >= 500) throw unreachable(options.url, reply)
+  const code = typeof body.code === 'string' ? body.code : `http_${status}`
+  const publicMessage = `identity refuses the replay: ${REPLAY_REFUSALS[code] ?? code}`
+  throw new OpsError({ code: 'OPS_REPLAY_REFUSED', retriable: false, publicMessage })
+}
+
+const REPLAY_REFUSALS: Readonly<Record<string, string>> = {
+  log_unknown: 'this log is not one of its own: it is of another cluster, or was replaced',
+  credential_invalid: 'the operator secret is not one it knows',
+  not_permitted: 'the secret is not an operator’s',
 }
 
 /** @returns the status of `/readyz` and what it says. @throws {OPS_IDENTITY_UNREACHABLE}. */

@@ -12,6 +12,7 @@ import {
 import { doctorCommand } from './commands/doctor.ts'
 import { lookingCommands } from './commands/looking.ts'
 import { policyCommands } from './commands/policy.ts'
+import { replayCommands } from './commands/replay.ts'
 import { revocationCommands } from './commands/revocations.ts'
 import { topicsCommands } from './commands/topics.ts'
 import { withEnvironment } from './connection.ts'
@@ -24,6 +25,7 @@ const COMMANDS: readonly DeclareCommands[] = [
   lookingCommands,
   policyCommands,
   revocationCommands,
+  replayCommands,
   doctorCommand,
 ]
 
@@ -34,6 +36,13 @@ export interface ProgramContext {
   readonly clock: Clock
   /** Aborted when the person has had enough. */
   readonly signal: AbortSignal
+}
+
+const CODES: Readonly<Record<string, ExitCode>> = {
+  OPS_ARGUMENT_INVALID: EXIT.usage,
+  OPS_LOG_OTHER: EXIT.refused,
+  OPS_LOG_UNKNOWN: EXIT.refused,
+  OPS_REPLAY_REFUSED: EXIT.refused,
 }
 
 /** Runs one command line. @returns its exit code; never rejects. */
@@ -54,7 +63,7 @@ export async function runProgram(context: ProgramContext): Promise<ExitCode> {
       return EXIT.failed
     }
     terminal.say(`countersign: ${error.publicMessage}`)
-    return error.code === 'OPS_ARGUMENT_INVALID' ? EXIT.usage : EXIT.failed
+    return CODES[error.code] ?? EXIT.failed
   }
 }
 

@@ -1,15 +1,7 @@
 /** `revoke` and `revocation`: ask identity, and say which of the four answers it was. */
 import { randomUUID } from 'node:crypto'
 import type { Clock } from '@countersign/kernel'
-import {
-  type ForeignName,
-  isReason,
-  isTarget,
-  REASONS,
-  scopeOf,
-  TARGET_KINDS,
-  type Target,
-} from '@countersign/revocation'
+import { type ForeignName, isReason, REASONS, scopeOf, type Target } from '@countersign/revocation'
 import { durationOf, readText } from './connection.ts'
 import { wrongArgument } from './errors.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
@@ -20,6 +12,7 @@ import {
   type IdentityOptions,
   type RevocationRequest,
 } from './identity-client.ts'
+import { targetOf } from './targets.ts'
 import { type Format, print, type Terminal } from './terminal.ts'
 
 export interface IdentityFlags {
@@ -150,26 +143,7 @@ function foreignNameOf(issuer: string, { kind, tenant, id }: Target): ForeignNam
   }
 }
 
-/** `session:ses_…`, `tenant:acme`, `affiliation:acme/u-1`. */
-function targetOf(text: string): Target {
-  const [, kind, rest] = /^([a-z]+):(.+)$/.exec(text) ?? []
-  const target = ((): Target | null => {
-    if (kind === undefined || rest === undefined || !(TARGET_KINDS as readonly string[]).includes(kind)) return null
-    const of = kind as Target['kind']
-    if (of === 'tenant') return { kind: of, tenant: rest, id: '' }
-    if (of !== 'affiliation') return { kind: of, tenant: '', id: rest }
-    const [, tenant, id] = /^([^/]+)\/(.+)$/.exec(rest) ?? []
-    return tenant === undefined || id === undefined ? null : { kind: of, tenant, id }
-  })()
-  if (target === null || !isTarget(target)) {
-    throw wrongArgument(
-      `the target is <kind>:<id>, affiliation:<tenant>/<subject> or tenant:<tenant>, with kind one of ${TARGET_KINDS.join(', ')}; not ${text}`,
-    )
-  }
-  return target
-}
-
-function identityOf(options: IdentityFlags, env: Readonly<Record<string, string | undefined>>): IdentityOptions {
+export function identityOf(options: IdentityFlags, env: Readonly<Record<string, string | undefined>>): IdentityOptions {
   const url = options.identity
   if (url === undefined || !/^https?:$/.test(URL.canParse(url) ? new URL(url).protocol : '')) {
     throw wrongArgument('--identity <url> says where identity is, for example http://127.0.0.1:8080')

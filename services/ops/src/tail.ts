@@ -1,16 +1,9 @@
 /** `tail`: a signals log, decoded. */
 import type { EventLog, LogRecord } from '@countersign/event-log'
+import { sideOf } from '@countersign/evidence'
 import type { Clock } from '@countersign/kernel'
-import {
-  catalogueOf,
-  countOf,
-  durationOf,
-  type LogOptions,
-  openPlace,
-  placeOf,
-  rootKeysOf,
-  signalsLogOf,
-} from './connection.ts'
+import { boundOf } from './bounds.ts'
+import { catalogueOf, countOf, type LogOptions, openPlace, placeOf, rootKeysOf, signalsLogOf } from './connection.ts'
 import { type Described, Describer } from './described.ts'
 import { wrongArgument } from './errors.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
@@ -106,18 +99,9 @@ function line({ timestamp, offset, kind, signature, summary }: Described): strin
 
 /** Whether a record lies at or behind the wanted place. */
 export function startOf(from: string, clock: Clock): (record: LogRecord, end: number) => boolean {
-  if (from === 'start') return () => true
   if (from === 'end') return (record, end) => record.offset >= end
-  if (/^\d+$/.test(from)) return (record) => record.offset >= Number(from)
-  if (from.startsWith('-')) {
-    const since = clock.now() - durationOf('--from', from.slice(1))
-    return (record) => record.timestamp >= since
-  }
-  const at = /^\d{4}-\d\d-\d\dT/.test(from) ? Date.parse(from) : Number.NaN
-  if (Number.isNaN(at)) {
-    throw wrongArgument(`--from is start, end, an offset, -<duration> such as -5m, or an RFC 3339 time, not ${from}`)
-  }
-  return (record) => record.timestamp >= at
+  const bound = boundOf('--from', from, clock)
+  return (record) => bound === null || sideOf({ from: bound }, record) === 'within'
 }
 
 function kindsOf(text: string | undefined): ReadonlySet<string> {

@@ -19,7 +19,7 @@ import { type Folded, withheldFrom } from './withheld.ts'
  * `equal`, `differs`; `unproven` before its first checkpoint; `other_log` where it follows a log of this name with another
  * id; `beyond` where it read further than the log goes; `gone` where the log begins behind it.
  */
-export type Verdict = 'equal' | 'differs' | 'unproven' | 'other_log' | 'beyond' | 'gone'
+export type ConsumerVerdict = 'equal' | 'differs' | 'unproven' | 'other_log' | 'beyond' | 'gone'
 
 export interface ComparedConsumer {
   readonly consumer: string
@@ -30,7 +30,7 @@ export interface ComparedConsumer {
   readonly at: number
   /** Last offset it had folded. */
   readonly offset: number
-  readonly verdict: Verdict
+  readonly verdict: ConsumerVerdict
   /** Hex: what it said, and what the log says; null where there is nothing to compare. */
   readonly digest: string
   readonly expected: string | null
@@ -129,7 +129,7 @@ function judge(progress: Progress, reading: SignalsReading, start: number): Comp
   const { consumer, state, at, offset, digest } = progress
   const checkpoint = progress.digest_offset < 0 ? offset : progress.digest_offset
   const noted = reading.notedAt(checkpoint)
-  const verdict = ((): Verdict => {
+  const verdict = ((): ConsumerVerdict => {
     if (digest.every((byte) => byte === 0)) return 'unproven'
     if (checkpoint < start) return 'gone'
     if (progress.log_id !== reading.logId) return 'other_log'
