@@ -26,6 +26,7 @@ export {
   schemaEntries,
   schemaIdTable,
 } from './schema-ids.ts'
+export { signalId } from './signal-id.ts'
 export {
   logByTenant,
   logIdOf,

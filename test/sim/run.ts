@@ -1,7 +1,8 @@
 /** One run of the simulation: a seed in, facts and verdicts out. */
 import { type KeyRing, verifyBundle } from '@countersign/envelope'
 import { readRecord, SIGNALS_TOPIC } from '@countersign/replica'
-import { type SessionStore, signalId } from '@countersign/session-store'
+import { signalId } from '@countersign/schemas'
+import type { SessionStore } from '@countersign/session-store'
 import { collect, SignalsLedger } from '../checker/collect.ts'
 import { finals } from '../checker/evidence.ts'
 import type { Facts, RevocationFact, Verdict } from '../checker/history.ts'

@@ -1,8 +1,7 @@
 /** The ending step: a change, the floors it raises and the signals that tell of it. */
-import type { SignalTarget } from '@countersign/schemas'
+import { type SignalTarget, signalId } from '@countersign/schemas'
 import type { Ended, Ending, Raise, Refused } from '../port.ts'
 import type { Revocation } from '../records.ts'
-import { signalId } from '../signal-id.ts'
 import { changeState } from './changes.ts'
 import { REVOCATION, ROW, SEQUENCE, SESSION } from './kinds.ts'
 import { keyOf } from './layout.ts'
