@@ -303,6 +303,32 @@ export const METRICS = {
     help: 'How many revocations that is measured over.',
     labels: ['credential', 'class'],
   },
+  countersign_archive_records_total: {
+    kind: 'counter',
+    help: 'Records brought into the archive.',
+    labels: ['role'],
+  },
+  countersign_archive_lag_records: {
+    kind: 'gauge',
+    help: 'Records on the log that are not in the archive yet, when its ends were last asked for.',
+    labels: [],
+  },
+  countersign_archive_age_seconds: {
+    kind: 'gauge',
+    help: 'Since when the archive may miss records; +Inf until it has caught up once.',
+    labels: [],
+  },
+  countersign_archive_checkpoints_total: { kind: 'counter', help: 'Checkpoints of the archive signed.', labels: [] },
+  countersign_archive_gaps_total: {
+    kind: 'counter',
+    help: 'Times records were gone from the log before they were archived.',
+    labels: [],
+  },
+  countersign_archive_failures_total: {
+    kind: 'counter',
+    help: 'Tries that held archiving up, by what failed.',
+    labels: ['during'],
+  },
 } as const satisfies Record<string, MetricSpec>
 
 export type MetricName = keyof typeof METRICS

@@ -1,5 +1,6 @@
 export { Archive, type ArchiveOptions } from './archive.ts'
 export { archiveSource, evidenceOf } from './archive-source.ts'
+export { Archiver, type ArchiverOptions, type ArchiverState } from './archiver.ts'
 export { ArchiveError, type ArchiveErrorCode } from './errors.ts'
 export { ArchiveFile, type LaneState } from './file.ts'
 export { type Finding, tell } from './findings.ts'
