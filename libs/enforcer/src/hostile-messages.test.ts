@@ -17,7 +17,8 @@ it.each([
   expect(log.states()).toEqual({ 0: 'dead_lettered envelope_missing', 1: 'executed' })
   expect(batch.resolved).toEqual(['1'])
   const names = log.on('invoices.export.dead.v1')[0]?.headers.map(([name]) => name)
-  expect(names).toEqual([...Object.keys(headers), 'countersign-origin', 'countersign-reason', 'countersign-parked-at'])
+  const own = ['origin', 'reason', 'parked-at', 'class'].map((name) => `countersign-${name}`)
+  expect(names).toEqual([...Object.keys(headers), ...own])
 })
 
 it.each([

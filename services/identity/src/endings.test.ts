@@ -7,11 +7,7 @@ import { OAuthWorld, type Party } from './oauth/testing.ts'
 import { removedScopes } from './people/grants.ts'
 import { type Client, type Found, type Reply, until, World } from './testing.ts'
 
-interface Hit {
-  readonly kind: string
-  readonly tenant: string
-  readonly id: string
-}
+type Hit = Readonly<Record<'kind' | 'tenant' | 'id', string>>
 
 /** What a driver did. */
 interface Driven {
@@ -308,6 +304,12 @@ const DRIVERS: Readonly<Record<EndingPath, Readonly<Record<string, Driver>>>> = 
       const { id } = await newClient()
       const answer = await client.operate('PATCH', `/v1/clients/${id}`, { introspects: ['mail'] })
       return { hits: [named('client', id)], answer }
+    },
+  },
+  key_compromise: {
+    'an operator gives up a key of tokens': async () => {
+      const { id } = (await client.operate('GET', '/v1/keys')).json.keys.at(-1)
+      return { hits: [named('client', `key:${id}`)], answer: await client.operate('POST', `/v1/keys/${id}/compromise`) }
     },
   },
   token_revocation: {

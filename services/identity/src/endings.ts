@@ -159,6 +159,12 @@ export const ENDINGS = {
     fallback: 'token_reuse',
     when: 'an authorization code comes a second time (RFC 6749 §4.1.2)',
   },
+  key_compromise: {
+    kinds: ['client'],
+    effect: 'compromise',
+    fallback: 'compromise',
+    when: 'an operator gives up a key that signs',
+  },
   revocation: {
     kinds: TARGET_KINDS,
     effect: 'as asked',

@@ -22,6 +22,7 @@ import { clientRoutes } from './http/client-routes.ts'
 import { Cookies } from './http/cookies.ts'
 import { factorRoutes } from './http/factor-routes.ts'
 import { Guard, isCrossSite } from './http/guard.ts'
+import { keyRoutes } from './http/key-routes.ts'
 import { oauthRoutes } from './http/oauth-routes.ts'
 import { passkeyRoutes } from './http/passkey-routes.ts'
 import { personRoutes } from './http/person-routes.ts'
@@ -53,6 +54,7 @@ import { Impersonations } from './sessions/impersonations.ts'
 import { Logins } from './sessions/logins.ts'
 import { SessionEndings } from './sessions/session-endings.ts'
 import { Sessions } from './sessions/sessions.ts'
+import { SigningKeys } from './signing-keys.ts'
 import { Successors } from './successors.ts'
 import { Sweeper } from './sweeper.ts'
 
@@ -144,6 +146,8 @@ export async function startHttpRole(parts: Parts, journey: Journey, closers: Clo
   const stepUps = new StepUps({ ...base, logins, totp, codes, waitMs })
   const party = relyingPartyOf(passkeyTerms(config))
   const passkeys = party && new Passkeys({ ...base, factors, stepUps, webauthn: new WebAuthn(party), waitMs })
+  const withdrawnWithinMs = config.ackDeadline
+  const signingKeys = new SigningKeys({ ...base, authority, tokenKeys: oauth.keys, withdrawnWithinMs })
   const { sweepInterval: everyMs, window: windowMs } = config
   const count = new SessionCount(base)
   const sweeper = new Sweeper({
@@ -152,7 +156,7 @@ export async function startHttpRole(parts: Parts, journey: Journey, closers: Clo
     view: replica,
     everyMs,
     windowMs,
-    also: [() => oauth.keys.tend(), () => stepUps.sweep(), () => count.tend()],
+    also: [() => oauth.keys.tend(), () => stepUps.sweep(), () => count.tend(), () => signingKeys.tend()],
   })
 
   delivery.start()
@@ -195,6 +199,7 @@ export async function startHttpRole(parts: Parts, journey: Journey, closers: Clo
     await app.register(adminRoutes, routed)
     await app.register(revocationRoutes, { ...routed, foreign: new ForeignIds(foreignTerms(config)) })
     await app.register(replayRoutes, { ...routed, replays: replaysOf(parts, replica, clock) })
+    await app.register(keyRoutes, { signingKeys, guard })
     const acting = { accounts: new Accounts(routed), impersonations: new Impersonations(routed) }
     await app.register(personRoutes, { ...routed, ...acting })
     await app.register(serviceRoutes, routed)

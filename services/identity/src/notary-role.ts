@@ -1,5 +1,6 @@
 /** The notary role: writes checkpoints, holds the root key. */
 import type { Readiness } from '@countersign/host'
+import { signerTarget } from '@countersign/revocation'
 import { MAIN_LOG } from '@countersign/schemas'
 import { readGrants, readSigningKey } from './key-files.ts'
 import { bundleSource, grantsOf } from './log/bundle.ts'
@@ -22,6 +23,7 @@ export async function startNotaryRole(parts: Parts, closers: Closers): Promise<(
       bundles: bundleSource({
         store: of.store,
         rootKey,
+        givenUp: async (key) => ((await parts.store.target(signerTarget(key)))?.endedBelow ?? 0) > 0,
         grants: () => grantsOf(readGrants(keysDir), tenants),
         terms,
       }),

@@ -17,6 +17,8 @@ type RequestFault =
   | 'step_up_failed'
   | 'step_up_unmet'
   | 'issuer_unknown'
+  | 'key_unknown'
+  | 'key_indispensable'
   | 'revocation_unknown'
   | 'log_unknown'
   | 'revocation_outcome_unknown'
@@ -44,6 +46,8 @@ export const problems = {
     status: 409,
     title: 'This is not a log of this identity: another cluster, or a log that was replaced',
   },
+  key_unknown: { status: 404, title: 'No key of this name signs anything here' },
+  key_indispensable: { status: 409, title: 'It is the last key of its use: put another in its place first' },
   revocation_unknown: { status: 404, title: 'Nothing was asked with this id' },
   revocation_outcome_unknown: {
     status: 503,

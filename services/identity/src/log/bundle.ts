@@ -14,9 +14,16 @@ export interface BundleSource {
    * before half the renewal time has passed it gives the same bytes, so a crash between keeping and appending costs no version.
    * @param request.after highest bundle version seen on the log, 0 before the first.
    * @param request.now epoch milliseconds.
+   * @param request.isGivenUp whether the log says so of a public key; with what the store says, so that neither may forget.
    * @throws {SESSION_STORE_UNAVAILABLE} retriable.
    */
-  next(request: { logId: string; predecessor: LogPosition | null; after: number; now: number }): Promise<BundleRecord>
+  next(request: {
+    logId: string
+    predecessor: LogPosition | null
+    after: number
+    now: number
+    isGivenUp?: (publicKey: Uint8Array) => boolean
+  }): Promise<BundleRecord>
 }
 
 /** What goes into each bundle. */
@@ -30,21 +37,31 @@ export interface BundleTerms {
   readonly lifeMs?: Millis
 }
 
-/** @param options.grants read again for each bundle, so that a key file changed on disk takes effect at the next renewal. */
+/**
+ * @param options.grants read again for each bundle, so that a key file changed on disk takes effect at the next renewal.
+ * @param options.givenUp whether a public key was given up, ever; such a key stands in no bundle, whatever its grant says.
+ *   Default: none was.
+ */
 export function bundleSource(options: {
   store: Pick<OutboxPort, 'bundle' | 'putBundle'>
   rootKey: SigningKey
   grants: () => readonly KeyGrant[]
+  givenUp?: (publicKey: Uint8Array) => Promise<boolean>
   terms: BundleTerms
 }): BundleSource {
-  const { store, rootKey, grants, terms } = options
+  const { store, rootKey, grants, givenUp = async () => false, terms } = options
   const { renewMs = hours(1), lifeMs = days(30) } = terms
   return {
-    async next({ logId, predecessor, after, now }) {
+    async next({ logId, predecessor, after, now, isGivenUp = () => false }) {
       const kept = await store.bundle()
       const before = kept === null ? null : trustBundleCodec.decode(kept.body)
+      const trusted: KeyGrant[] = []
+      for (const grant of grants()) {
+        if (!isGivenUp(grant.public_key) && !(await givenUp(grant.public_key))) trusted.push(grant)
+      }
       if (kept !== null && before !== null && before.log_id === logId && before.version > after) {
-        if (Math.abs(now - before.issued_at) < renewMs / 2) return kept
+        const isNew = Math.abs(now - before.issued_at) < renewMs / 2
+        if (isNew && before.keys.every((key) => trusted.some((grant) => isSameKey(grant, key)))) return kept
       }
       const bundle: TrustBundle = {
         version: Math.max(after, before?.version ?? 0) + 1,
@@ -55,7 +72,7 @@ export function bundleSource(options: {
         window_ms: terms.windowMs,
         max_staleness_ms: terms.maxStalenessMs,
         checkpoint_interval_ms: terms.checkpointIntervalMs,
-        keys: grants().map((grant) => withBegin(grant, before, now + terms.maxStalenessMs)),
+        keys: trusted.map((grant) => withBegin(grant, before, now + terms.maxStalenessMs)),
       }
       const { body, header } = signBundle(bundle, rootKey)
       return store.putBundle({ version: bundle.version, body, signature: header })
@@ -67,11 +84,13 @@ export function bundleSource(options: {
 // signs, else its first signatures meet consumers that do not know it. Keys of the first bundle have no such consumers.
 function withBegin(grant: KeyGrant, before: TrustBundle | null, earliest: number): KeyGrant {
   if (before === null) return grant
-  // A name given to other bytes is another key.
-  const known = before.keys.find(
-    ({ key_id, public_key }) => key_id === grant.key_id && Buffer.compare(public_key, grant.public_key) === 0,
-  )
+  const known = before.keys.find((key) => isSameKey(key, grant))
   return { ...grant, not_before: known?.not_before ?? Math.max(grant.not_before, earliest) }
+}
+
+/** A name given to other bytes is another key. */
+function isSameKey(one: KeyGrant, other: KeyGrant): boolean {
+  return one.key_id === other.key_id && Buffer.compare(one.public_key, other.public_key) === 0
 }
 
 /**

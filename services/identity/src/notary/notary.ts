@@ -9,6 +9,7 @@ import { signRecord } from '@countersign/envelope'
 import { type Appended, EventLogError, type NewRecord } from '@countersign/event-log'
 import { type Clock, newHandle } from '@countersign/kernel'
 import { type Follower, Replica, SIGNALS_TOPIC, writeRecord } from '@countersign/replica'
+import { signerTarget, targetKey } from '@countersign/revocation'
 import { checkpointCodec, epochClaimCodec, logIdOf, MAIN_LOG } from '@countersign/schemas'
 import type { LogName } from '@countersign/session-store'
 import { LogTime } from './log-time.ts'
@@ -269,7 +270,8 @@ export class Notary {
     const { log, bundles, checkpointKey, logger } = this.#options
     const after = Math.max(this.#follower.ring?.bundle.version ?? 0, this.#follower.admitted.bundleVersion)
     const now = this.#time.now()
-    const bundle = await bundles.next({ logId: name.log_id, predecessor: name.predecessor, after, now })
+    const isGivenUp = (key: Uint8Array): boolean => this.#follower.floors(targetKey(signerTarget(key))).length > 0
+    const bundle = await bundles.next({ logId: name.log_id, predecessor: name.predecessor, after, now, isGivenUp })
     const claim = epochClaimCodec.encode({
       log_id: name.log_id,
       epoch,
@@ -331,7 +333,7 @@ export class Notary {
     if (this.#clock.monotonic() - this.#renewedAt >= this.#options.renewMs) {
       await this.#claim(name, this.#epochHeld())
       await this.#options.store.dropRows(this.#follower.limits.horizon)
-    }
+    } else if (this.#trustsGivenUp()) await this.#claim(name, this.#epochHeld())
     await this.#speak(name)
   }
 
@@ -441,6 +443,17 @@ export class Notary {
   get #log(): { readonly log?: string } {
     const { logName } = this.#options
     return logName === undefined ? {} : { log: logName }
+  }
+
+  /** Whether the bundle in force names a key that was given up. */
+  #trustsGivenUp(): boolean {
+    const { ring } = this.#follower
+    return (
+      ring?.bundle.keys.some(({ key_id }) => {
+        const key = ring.key(key_id)
+        return key !== undefined && this.#follower.floors(key.target.key).length > 0
+      }) === true
+    )
   }
 
   /** @returns the epoch this run holds, 0 for none. */

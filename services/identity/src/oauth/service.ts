@@ -1,7 +1,9 @@
 /** The authorization server put together: what its routes answer with. */
 import type { Clock, Millis, Random } from '@countersign/kernel'
+import { signerTarget } from '@countersign/revocation'
 import { ClientAssertions } from '@countersign/tokens'
 import type { Delivery } from '../log/outbox.ts'
+import { highestFloor } from '../log/own-view.ts'
 import { ADMIN_SCOPE, type Grants, scopesOf } from '../people/grants.ts'
 import type { NewDeviceRule, Sessions } from '../sessions/sessions.ts'
 import { AccessTokens, type BoundaryKeys, RefreshTokens, TokenKeys, TransactionTokens } from '../tokens/index.ts'
@@ -70,7 +72,8 @@ export async function openOAuth(options: OAuthOptions): Promise<OAuth> {
   const { store, grants, random, clock, logger, metrics, journey, terms, secrets } = options
   const { boundaryKeys, epsilonMs } = options
   const { issuer } = terms
-  const keys = new TokenKeys({ store, secrets, alg: terms.algorithm, clock, random, logger })
+  const isGivenUp = (kid: string): boolean => highestFloor(options.view, signerTarget(kid)) > 0
+  const keys = new TokenKeys({ store, secrets, alg: terms.algorithm, clock, random, logger, isGivenUp })
   await keys.open()
   const lives = { jwtLifeMs: terms.accessTokenMs, opaqueLifeMs: terms.opaqueTokenMs }
   const accessTokens = new AccessTokens({ store, keys, issuer, clock, random, ...lives })

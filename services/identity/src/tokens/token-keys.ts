@@ -45,6 +45,8 @@ export interface TokenKeysOptions {
   readonly clock: Clock
   readonly random: Random
   readonly logger: Pick<Logger, 'info' | 'error'>
+  /** Whether a key was given up, by kid: it signs nothing from then on. @defaultValue none was */
+  readonly isGivenUp?: (kid: string) => boolean
   readonly times?: Partial<TokenKeyTimes>
 }
 
@@ -149,6 +151,18 @@ export class TokenKeys {
     await this.#inTurn(() => this.#add(pair))
   }
 
+  /** Takes a key away at once; another takes its place, however short a time it has been published. @throws {SESSION_STORE_UNAVAILABLE}. */
+  async giveUp(kid: string): Promise<void> {
+    await this.#options.store.dropTokenKeys([kid])
+    await this.#load()
+    if (this.#held.length === 0) await this.rotate()
+  }
+
+  /** Keys that are published, newest last. */
+  get published(): readonly Pick<TokenKey, 'kid' | 'alg' | 'createdAt' | 'signsFrom'>[] {
+    return this.#held.map(({ record: { kid, alg, createdAt, signsFrom } }) => ({ kid, alg, createdAt, signsFrom }))
+  }
+
   async #add(pair: TokenKeyPair): Promise<void> {
     const { store, alg, clock, logger } = this.#options
     // Rises, so that the newest is the newest by every order.
@@ -204,8 +218,10 @@ export class TokenKeys {
 
   /** The newest key that has been published for long enough; the oldest when none has, such as the first there ever was. */
   #current(): Held | undefined {
-    const now = this.#options.clock.monotonic()
-    return this.#held.findLast(({ readyAt }) => readyAt <= now) ?? this.#held[0]
+    const { clock, isGivenUp = () => false } = this.#options
+    const now = clock.monotonic()
+    const held = this.#held.filter(({ record }) => !isGivenUp(record.kid))
+    return held.findLast(({ readyAt }) => readyAt <= now) ?? held[0]
   }
 
   async #drop(): Promise<void> {
