@@ -59,20 +59,20 @@ export class Recomputer {
   }
 
   /** @param job the record it is about; null when it is not there any more. */
-  recompute(decided: Decided, job: JobEvidence | null, rules: KnownRules | null, then: ViewThen): Recomputation {
-    const { exception, evidence } = decided
-    const { batch } = evidence
+  recompute(
+    decided: Decided,
+    job: JobEvidence | null,
+    rules: KnownRules | 'altered' | null,
+    then: ViewThen,
+  ): Recomputation {
+    const { exception } = decided
     const recorded = exception === null ? EXECUTED : verdictOf(exception)
     const given: string[] = []
-    const named = [
-      ...namedIn(decided, then),
-      ...(rules?.altered ? [`the rules registered as ${batch.rule_version}`] : []),
-    ]
-    const lacking =
-      job === null ? 'the job is not on its topic any more' : rules === null ? unknownRules(decided) : null
-    if (job === null || rules === null) {
+    const named = namedIn(decided, then)
+    if (job === null || rules === null || rules === 'altered') {
+      const lacking = job === null ? 'the job is not on its topic any more' : lackingRules(decided, rules === 'altered')
       const none = { recomputed: null, fields: [], given, allowedBy: null }
-      return { ...none, verdict: 'not_recomputable', recorded, named: [...named, lacking as string] }
+      return { ...none, verdict: 'not_recomputable', recorded, named: [...named, lacking] }
     }
     const moment = momentOf(decided, then, given)
     const of: Case = { job, rules: rules.rules, then, by: moment, closed: closedOf(moment, recorded) }
@@ -187,8 +187,9 @@ function namedIn({ evidence }: Decided, { log, offset, faults, agrees }: ViewThe
   return named
 }
 
-function unknownRules({ evidence: { batch } }: Decided): string {
-  return `rules ${batch.rule_version} of class ${batch.job_class} are neither registered nor given`
+function lackingRules({ evidence: { batch } }: Decided, altered: boolean): string {
+  const which = `rules ${batch.rule_version} of class ${batch.job_class}`
+  return altered ? `${which} are registered with another content` : `${which} are neither registered nor given`
 }
 
 /** The moment it was judged at, or, where the record does not say, that of the record. */

@@ -7,19 +7,17 @@ import type { Asked, EvidenceSource } from '../source/index.ts'
 export interface KnownRules {
   readonly rules: JobClassRules
   readonly version: string
-  /** They were registered under another version than their content has. */
-  readonly altered: boolean
 }
 
 /** Looked up by the version that a decision record names, and the class. */
 export class RulesByVersion {
-  readonly #known = new Map<string, KnownRules>()
+  readonly #known = new Map<string, KnownRules | 'altered'>()
 
   /** @param given rules that count before those that are registered. */
   constructor(given: readonly JobClassRules[] = []) {
     for (const rules of given) {
       const version = ruleVersion(rules)
-      this.#known.set(`${rules.name} ${version}`, { rules, version, altered: false })
+      this.#known.set(`${rules.name} ${version}`, { rules, version })
     }
   }
 
@@ -30,23 +28,20 @@ export class RulesByVersion {
       if (told?.kind !== 'Registration') continue
       for (const { name, rule_version: claimed, rules } of told.registration.classes) {
         const known = this.#known.get(`${name} ${claimed}`)
-        if (known === undefined || known.altered) this.#add(name, claimed, rules)
+        if (known === undefined || known === 'altered') this.#add(name, claimed, rules)
       }
     }
   }
 
-  find(jobClass: string, version: string): KnownRules | null {
+  /** @returns `altered` where only such were registered under that version whose content has another. */
+  find(jobClass: string, version: string): KnownRules | 'altered' | null {
     return this.#known.get(`${jobClass} ${version}`) ?? null
   }
 
   #add(name: string, claimed: string, json: string): void {
-    const version = ruleVersionOf(json)
-    try {
-      // What the version is the hash of, and so complete as the consumer had it.
-      const rules = JSON.parse(json) as JobClassRules
-      this.#known.set(`${name} ${claimed}`, { rules, version, altered: version !== claimed })
-    } catch {
-      // No rules: nothing can be judged by them.
-    }
+    const isWhole = ruleVersionOf(json) === claimed
+    // What the version is the hash of, and so complete as the consumer had it.
+    const known = isWhole ? { rules: JSON.parse(json) as JobClassRules, version: claimed } : 'altered'
+    this.#known.set(`${name} ${claimed}`, known)
   }
 }
