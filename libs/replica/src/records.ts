@@ -28,7 +28,7 @@ const MAX_BODY_BYTES: Record<SignalsRecordKind, number> = {
 }
 
 /** @returns null for whatever cannot be a record of this log: other schema, oversize, unsigned, signed twice. */
-export function readRecord(record: LogRecord, schemas: SchemaIds): SignalsRecord | null {
+export function readRecord(record: LogRecord, schemas: Pick<SchemaIds, 'schemaOf'>): SignalsRecord | null {
   const framed = unframe(record.value)
   if (framed === undefined) return null
   const name = schemas.schemaOf(framed.id)?.name
