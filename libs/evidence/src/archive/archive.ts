@@ -9,6 +9,7 @@ import { type Random, systemRandom } from '@countersign/kernel'
 import { type Catalogue, unframe } from '@countersign/schemas'
 import { evidenceFrom, placeOf, type RecordKind, reduced } from '../source/evidence-from.ts'
 import { namesOf, placeName } from '../source/names.ts'
+import { type AnchorText, anchorOf } from './anchors.ts'
 import { archiveError } from './errors.ts'
 import { ArchiveFile, type Head, type LaneState } from './file.ts'
 import { type Definitions, type Gap, NOTES_TOPIC, type Note, noteBytes } from './notes.ts'
@@ -99,6 +100,18 @@ export class Archive {
     const sql = `SELECT body FROM statement WHERE kind = 'checkpoint' ORDER BY n DESC LIMIT 1`
     const found = this.file.get<{ body: Uint8Array }>(sql)
     return found ? (readStatement(found.body) as Checkpoint | null) : null
+  }
+
+  /** Numbers of the first and last row, 0 for none, and the last checkpoint. */
+  status(): { readonly first: number; readonly last: number; readonly checkpoint: Checkpoint | null } {
+    const sql = 'SELECT (SELECT min(seq) FROM row) AS first, (SELECT max(seq) FROM row) AS last'
+    const { first, last } = this.file.get<{ first: number | null; last: number | null }>(sql) ?? {}
+    return { first: first ?? 0, last: last ?? 0, checkpoint: this.lastCheckpoint() }
+  }
+
+  /** The last checkpoint as it is kept elsewhere; null before any. */
+  anchor(): AnchorText | null {
+    return anchorOf(this.file)
   }
 
   /** What every statement begins with. Inside a transaction only, as the next. */

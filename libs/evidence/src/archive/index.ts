@@ -1,3 +1,4 @@
+export { type AnchorText, anchorOf, readAnchor } from './anchors.ts'
 export { Archive, type ArchiveOptions } from './archive.ts'
 export { archiveSource, evidenceOf } from './archive-source.ts'
 export { Archiver, type ArchiverOptions, type ArchiverState } from './archiver.ts'
