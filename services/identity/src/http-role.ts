@@ -9,6 +9,7 @@ import cookie from '@fastify/cookie'
 import type { FastifyInstance } from 'fastify'
 import { Authority } from './authority.ts'
 import { foreignTerms, issuerOf, passkeyTerms, sessionKinds } from './config.ts'
+import { countFromNought } from './counted-from-nought.ts'
 import { Factors } from './factors/factors.ts'
 import { Passkeys } from './factors/passkeys.ts'
 import { RecoveryCodes } from './factors/recovery-codes.ts'
@@ -23,6 +24,7 @@ import { Cookies } from './http/cookies.ts'
 import { factorRoutes } from './http/factor-routes.ts'
 import { Guard, isCrossSite } from './http/guard.ts'
 import { keyRoutes } from './http/key-routes.ts'
+import { livesRoutes } from './http/lives-routes.ts'
 import { oauthRoutes } from './http/oauth-routes.ts'
 import { passkeyRoutes } from './http/passkey-routes.ts'
 import { personRoutes } from './http/person-routes.ts'
@@ -68,6 +70,7 @@ export interface HttpRole {
 export async function startHttpRole(parts: Parts, journey: Journey, closers: Closers): Promise<HttpRole> {
   const { config, catalogue, log, store, random, logger, metrics, rootKeys } = parts
   const epsilonMs = config.epsilon
+  countFromNought(metrics)
   const replica = followLogs({
     log,
     catalogue,
@@ -204,6 +207,8 @@ export async function startHttpRole(parts: Parts, journey: Journey, closers: Clo
     await app.register(personRoutes, { ...routed, ...acting })
     await app.register(serviceRoutes, routed)
     await app.register(oauthRoutes, routed)
+    const tokenLives = { accessTokenMs: config.accessTokenLife, opaqueTokenMs: config.opaqueTokenLife }
+    await app.register(livesRoutes, { kinds, tokenLives })
     await app.register(clientRoutes, routed)
   }
   return { mount, sweeper, readiness: () => readiness(store, view) }
