@@ -1,0 +1,182 @@
+/**
+ * Which consumers there are and what each of them said, believed only where it was signed with its own key. Invariant: an
+ * instance is named after its key, so nobody speaks for another; whether anyone answers for it, its voucher says.
+ */
+import { type KeyRing, verifyRecord } from '@countersign/envelope'
+import type { LogRecord, SchemaIds } from '@countersign/event-log'
+import { instanceOf, vouched } from '@countersign/replica'
+import {
+  type Progress,
+  type RegisteredClass,
+  type Registration,
+  readTold,
+  SIGNATURE_HEADER,
+  type Told,
+} from '@countersign/schemas'
+
+/** Most statements about what was read kept of one instance and log. */
+const MAX_STATEMENTS = 8_192
+
+/** One start of a consumer, from its registration to its goodbye. */
+export interface Instance {
+  /** 32 hexadecimal digits. */
+  readonly instance: string
+  /** Names it decides under; one, but where a process has several enforcers. */
+  readonly consumers: ReadonlySet<string>
+  /** Names of the signals logs it follows. */
+  readonly logs: readonly string[]
+  /** By class name, those of the last registration. */
+  readonly classes: readonly RegisteredClass[]
+  /** Id of the bundle key that vouched for it; null when none in a bundle known here did. */
+  readonly vouchedBy: string | null
+  /** Largest of any of its registrations, milliseconds. */
+  readonly maxStalenessMs: number
+  readonly epsilonMs: number
+  /** Append times of its registrations, epoch milliseconds, oldest first. */
+  readonly registeredAt: readonly number[]
+  /** What it said of each log, by log id. */
+  readonly told: ReadonlyMap<string, ToldOfLog>
+  /** When it said goodbye, epoch milliseconds; null while it has not. */
+  readonly goodbyeAt: number | null
+}
+
+/** What an instance said of one log. */
+export interface ToldOfLog {
+  /** The last word. */
+  readonly last: Progress
+  /** When it was on the topic, epoch milliseconds. */
+  readonly lastAt: number
+  /** When it had read at least so far, by its own clock; in order of what it told. */
+  readonly reached: readonly Reached[]
+}
+
+export interface Reached {
+  readonly offset: number
+  /** Epoch milliseconds. */
+  readonly at: number
+  /** It named this very signal; else it had merely read past it by then. */
+  readonly exact: boolean
+}
+
+interface Known extends Instance {
+  readonly publicKey: Uint8Array
+  readonly consumers: Set<string>
+  readonly told: Map<string, { last: Progress; lastAt: number; reached: Reached[] }>
+  readonly registeredAt: number[]
+  classes: readonly RegisteredClass[]
+  logs: readonly string[]
+  vouchedBy: string | null
+  maxStalenessMs: number
+  epsilonMs: number
+  goodbyeAt: number | null
+}
+
+export interface ConsumersOptions {
+  /** Of the log or archive the records come from. */
+  readonly schemas: Pick<SchemaIds, 'schemaOf'>
+  /** Bundles under which vouchers are judged. @defaultValue none: nobody is vouched for */
+  readonly rings?: () => readonly KeyRing[]
+}
+
+/** Reads the progress topic, oldest first. Cost: one signature a record. */
+export class Consumers {
+  readonly #options: ConsumersOptions
+  readonly #known = new Map<string, Known>()
+
+  constructor(options: ConsumersOptions) {
+    this.#options = options
+  }
+
+  /** Every instance that registered, in the order in which they did. */
+  all(): readonly Instance[] {
+    return [...this.#known.values()]
+  }
+
+  /** Forgets who was last heard of before `before`, epoch milliseconds. */
+  forget(before: number): void {
+    for (const [id, { registeredAt, told }] of this.#known) {
+      const heard = Math.max(registeredAt.at(-1) ?? 0, ...[...told.values()].map(({ lastAt }) => lastAt))
+      if (heard < before) this.#known.delete(id)
+    }
+  }
+
+  /** @returns what the record says, or null when it is nobody's: not signed by the instance it is of, or of one not registered. */
+  take(record: LogRecord): Told | null {
+    const told = readTold(record.value, this.#options.schemas)
+    if (told === null) return null
+    return told.kind === 'Registration' ? this.#registration(told, record) : this.#progress(told, record)
+  }
+
+  #registration(told: Extract<Told, { kind: 'Registration' }>, record: LogRecord): Told | null {
+    const { registration } = told
+    const { public_key: publicKey, instance, max_staleness_ms, epsilon_ms } = registration
+    if (!instanceOf(publicKey).equals(instance) || !isSigned(told, record, publicKey)) return null
+    const id = hex(instance)
+    const known = this.#known.get(id) ?? unknown(registration)
+    this.#known.set(id, known)
+    known.consumers.add(registration.consumer)
+    known.registeredAt.push(record.timestamp)
+    known.logs = registration.logs
+    known.classes = merged(known.classes, registration.classes)
+    known.vouchedBy ??= this.#voucherOf(registration, record.timestamp)
+    known.maxStalenessMs = Math.max(known.maxStalenessMs, max_staleness_ms)
+    known.epsilonMs = Math.max(known.epsilonMs, epsilon_ms)
+    return told
+  }
+
+  #progress(told: Extract<Told, { kind: 'Progress' }>, record: LogRecord): Told | null {
+    const { progress } = told
+    const known = this.#known.get(hex(progress.instance))
+    if (known === undefined || !isSigned(told, record, known.publicKey)) return null
+    const before = known.told.get(progress.log_id)
+    const reached = before?.reached ?? []
+    for (const { offset, at } of progress.applied) reached.push({ offset, at, exact: true })
+    const { offset, at } = progress
+    // What it had read already says nothing new of any signal.
+    if (offset > (before?.last.offset ?? -1)) reached.push({ offset, at, exact: false })
+    if (reached.length > MAX_STATEMENTS) reached.splice(0, reached.length - MAX_STATEMENTS)
+    known.told.set(progress.log_id, { last: progress, lastAt: record.timestamp, reached })
+    if (progress.state === 'goodbye') known.goodbyeAt ??= at
+    return told
+  }
+
+  #voucherOf({ voucher, public_key: publicKey, consumer }: Registration, at: number): string | null {
+    if (voucher.length === 0) return null
+    for (const ring of this.#options.rings?.() ?? []) {
+      const result = verifyRecord('Voucher', vouched(publicKey, consumer), voucher, ring, 'progress', at)
+      if (result.ok) return result.keyId
+    }
+    return null
+  }
+}
+
+function unknown({ instance, public_key }: Registration): Known {
+  return {
+    instance: hex(instance),
+    publicKey: Buffer.from(public_key),
+    consumers: new Set(),
+    logs: [],
+    classes: [],
+    vouchedBy: null,
+    maxStalenessMs: 0,
+    epsilonMs: 0,
+    registeredAt: [],
+    told: new Map(),
+    goodbyeAt: null,
+  }
+}
+
+function isSigned({ kind, body }: Told, { headers }: LogRecord, publicKey: Uint8Array): boolean {
+  const signatures = headers.filter(([name]) => name === SIGNATURE_HEADER)
+  const header = signatures[0]?.[1]
+  if (!(header instanceof Uint8Array) || signatures.length !== 1) return false
+  return verifyRecord(kind, body, header, [publicKey], 'root', 0).ok
+}
+
+function merged(before: readonly RegisteredClass[], now: readonly RegisteredClass[]): readonly RegisteredClass[] {
+  return [...new Map([...before, ...now].map((one) => [one.name, one])).values()]
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')
+}

@@ -1,0 +1,374 @@
+import { ed25519Key, generateEd25519, type SigningKey, signRecord } from '@countersign/envelope'
+import type { LogRecord, NewRecord } from '@countersign/event-log'
+import { FakeClock, SeededRandom } from '@countersign/kernel/testing'
+import { PROGRESS_TOPIC, REGISTRATION_HOLDS_MS, Replica, type ReplicaOptions } from '@countersign/replica'
+import { MemoryLog, Scribe } from '@countersign/replica/testing'
+import {
+  type DecisionBatch,
+  decisionBatchCodec,
+  exampleCatalogue,
+  frame,
+  type KeyGrant,
+  type Progress,
+  progressCodec,
+  readTold,
+  SIGNATURE_HEADER,
+  signalId,
+} from '@countersign/schemas'
+import { silentLogger } from '@countersign/telemetry'
+import { afterEach, describe, expect, test } from 'vitest'
+import { logSource } from '../source/index.ts'
+import type { Receipt, ReceiptConsumer } from './receipt.ts'
+import { Receipts, receiptOf } from './receipts.ts'
+
+const STALE = 5_000
+const EPSILON = 250
+const CLASSES = { classes: [], maxStalenessMs: STALE, epsilonMs: EPSILON }
+const NOBODY = Buffer.alloc(0)
+const open: Replica[] = []
+afterEach(async () => {
+  for (const replica of open.splice(0)) await replica.stop()
+})
+
+/** A voucher's key, and its grant. */
+function voucherKey(): { key: SigningKey; grant: KeyGrant } {
+  const { publicKey, privateKeyPem } = generateEd25519(new SeededRandom(5))
+  const always = { tenants: [], topics: [], not_before: 0, not_after: 8e12 }
+  return {
+    key: ed25519Key('consumer', privateKeyPem),
+    grant: { key_id: 'consumer', public_key: publicKey, use: 'progress', ...always },
+  }
+}
+
+class World {
+  readonly clock = new FakeClock()
+  readonly log = new MemoryLog(this.clock)
+  readonly scribe = new Scribe(this.log)
+  readonly voucher = voucherKey()
+  readonly source = logSource(this.log, exampleCatalogue, { clock: this.clock })
+
+  constructor() {
+    this.scribe.bundle({ keys: [...this.scribe.keys.grants, this.voucher.grant] })
+    this.scribe.begin()
+    this.scribe.checkpoint()
+  }
+
+  async consumer(name: string, change: Partial<ReplicaOptions> = {}): Promise<Replica> {
+    const { log, clock } = this
+    const replica = new Replica({
+      log,
+      clock,
+      rootKeys: [this.scribe.keys.rootPublic],
+      logger: silentLogger,
+      consumer: name,
+      voucher: this.voucher.key,
+      progress: { everyMs: 2_000, maxStalenessMs: STALE },
+      ...change,
+    })
+    replica.register(CLASSES)
+    open.push(replica)
+    await replica.start()
+    await this.tick(2)
+    expect(replica.freshness().proven).toBe(true)
+    return replica
+  }
+
+  async pass(ms: number, step = 50): Promise<void> {
+    for (let left = ms; left > 0; left -= step) {
+      await this.clock.advance(Math.min(step, left))
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  }
+
+  async tick(n = 1): Promise<void> {
+    for (let i = 0; i < n; i++) {
+      await this.pass(1_000)
+      this.scribe.checkpoint()
+      await this.pass(50)
+    }
+  }
+
+  /** @returns the id identity would answer with, and where the signal stands. */
+  revoke(): { id: string; record: LogRecord } {
+    const record = this.scribe.signal()
+    return { id: uuid(this.scribe.lastSignal?.id as Uint8Array), record }
+  }
+
+  /** As `revoke`, with a second signal of the same revocation. */
+  revokeTwice(): { id: string; records: LogRecord[] } {
+    const { id, record } = this.revoke()
+    const second = this.scribe.signal({ id: signalId(this.scribe.lastSignal?.id as Uint8Array, 1) })
+    return { id, records: [record, second] }
+  }
+
+  async receipt(id: string): Promise<Receipt | null> {
+    return receiptOf(this.source, id, { rootKeys: [this.scribe.keys.rootPublic], now: this.clock.now() })
+  }
+
+  async states(id: string): Promise<Record<string, string>> {
+    return Object.fromEntries((await this.receipt(id))?.consumers.map((one) => [one.consumer, one.state]) ?? [])
+  }
+
+  decide(consumer: string, viewOffset: number, change: Partial<DecisionBatch> = {}): void {
+    const batch: DecisionBatch = {
+      id: Buffer.alloc(16, viewOffset),
+      consumer,
+      job_class: 'export',
+      rule_version: 'ab',
+      phase: 'admitted',
+      topic: 'invoices.export.v1',
+      logical_topic: 'invoices.export',
+      partition: 0,
+      log_id: 'log-1',
+      view_offset: viewOffset,
+      as_of: this.clock.now(),
+      bundle_version: 1,
+      recorded_at: this.clock.now(),
+      action: 'export',
+      allowed: [{ first: 0, last: 0 }],
+      event_ids: Buffer.alloc(16, 1),
+      objects: [],
+      exceptions: [],
+      effects: [],
+      judged: [],
+      ...change,
+    }
+    const id = this.log.schemas.idOf('countersign.DecisionBatch')
+    this.log.write({ key: null, value: frame(id, decisionBatchCodec.encode(batch)), headers: [] }, DECISIONS)
+  }
+
+  /** The last thing told by anyone, with the record it stands in. */
+  lastTold(): { record: LogRecord; progress: Progress } {
+    for (const record of [...this.log.partition(PROGRESS_TOPIC).records].reverse()) {
+      const told = readTold(record.value, this.log.schemas)
+      if (told?.kind === 'Progress') return { record, progress: told.progress }
+    }
+    throw new Error('nobody told anything')
+  }
+}
+
+const DECISIONS = 'countersign.decisions.v1'
+
+function uuid(id: Uint8Array): string {
+  return Buffer.from(id)
+    .toString('hex')
+    .replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
+}
+
+function of(receipt: Receipt | null, consumer: string): ReceiptConsumer {
+  const found = receipt?.consumers.find((one) => one.consumer === consumer)
+  if (!found) throw new Error(`the receipt does not name ${consumer}`)
+  return found
+}
+
+describe('a receipt', () => {
+  test('closes with the time of whoever applied it, of whoever left, and the bound of whoever is silent', async () => {
+    const w = new World()
+    await w.consumer('quick')
+    const leaving = await w.consumer('leaving')
+    // It goes on, but its words are lost, as those of a process that is stopped.
+    const frozen = await w.consumer('frozen')
+    w.log.onAppend = (topic, [record]) => {
+      const told = topic === PROGRESS_TOPIC && readTold(record?.value ?? NOBODY, w.log.schemas)
+      if (told && told.kind === 'Progress' && told.progress.consumer !== 'quick' && told.progress.state !== 'goodbye')
+        throw w.log.failure('none')
+      return undefined
+    }
+    w.log.stalled = true
+    const { id, record } = w.revoke()
+    await w.pass(100)
+    expect(await w.states(id)).toEqual({ quick: 'pending', leaving: 'pending', frozen: 'pending' })
+    await leaving.stop()
+    w.log.stalled = false
+    w.log.wake()
+    await w.pass(400)
+    const early = await w.receipt(id)
+    expect(await w.states(id)).toEqual({ quick: 'applied', leaving: 'stopped', frozen: 'pending' })
+    expect(early?.closedAt).toBeNull()
+    expect(early?.line).toContain('open as of')
+    await w.tick(6)
+    const receipt = await w.receipt(id)
+    const bound = record.timestamp + STALE + EPSILON
+    expect(of(receipt, 'quick')).toMatchObject({ state: 'applied', appliedAt: record.timestamp + 100, exact: true })
+    expect(of(receipt, 'leaving')).toMatchObject({ state: 'stopped', stoppedAt: record.timestamp + 100 })
+    expect(of(receipt, 'frozen')).toMatchObject({ state: 'silent', couldActUntil: bound, vouchedBy: 'consumer' })
+    expect(receipt).toMatchObject({
+      closedAt: bound,
+      positions: [{ log: 'main', offset: record.offset, appendedAt: record.timestamp }],
+    })
+    expect(receipt?.line).toBe(
+      `revocation ${id} (reason:logout of session ${receipt?.target.id}) at main/${record.offset} since ${iso(record.timestamp)}; ` +
+        `frozen silent, could act until ${iso(bound)}, leaving stopped +100 ms, quick applied +100 ms; ` +
+        `closed ${iso(bound)}: nobody acts without it since`,
+    )
+    expect(frozen.instance.toString('hex')).toBe(of(receipt, 'frozen').instance)
+  })
+
+  test('stays closed when a silent one is heard again', async () => {
+    const w = new World()
+    const one = await w.consumer('one')
+    w.log.stalled = true
+    const { id, record } = w.revoke()
+    await w.pass(STALE + 1_000)
+    const closed = await w.receipt(id)
+    expect(closed?.closedAt).toBe(record.timestamp + STALE + EPSILON)
+    w.log.stalled = false
+    w.log.wake()
+    await w.pass(1_000)
+    const later = await w.receipt(id)
+    expect(of(later, 'one')).toMatchObject({ state: 'applied', couldActUntil: closed?.closedAt })
+    expect(of(later, 'one').appliedAt).toBeGreaterThan(record.timestamp + STALE)
+    expect(later?.closedAt).toBe(closed?.closedAt)
+    await one.stop()
+  })
+
+  test('does not count who came later, left earlier, or is held for gone', async () => {
+    const w = new World()
+    await (await w.consumer('left')).stop()
+    const gone = await w.consumer('gone')
+    w.log.away = true
+    await gone.stop()
+    w.log.away = false
+    expect(await w.states(w.revoke().id)).toEqual({ gone: 'pending' })
+    await w.pass(REGISTRATION_HOLDS_MS + 1_000, 5_000)
+    const { id } = w.revoke()
+    // Clocks may differ by as much: whoever registers within it is counted.
+    await w.pass(2 * EPSILON)
+    await w.consumer('later')
+    const receipt = await w.receipt(id)
+    expect(receipt).toMatchObject({ consumers: [], closedAt: receipt?.appendedAt })
+    expect(receipt?.line).toContain('no consumer was registered')
+  })
+
+  test('of several signals waits for all of them', async () => {
+    const w = new World()
+    await w.consumer('one')
+    const { id, records } = w.revokeTwice()
+    await w.pass(400)
+    const receipt = await w.receipt(id)
+    expect(receipt?.positions.map(({ offset }) => offset)).toEqual(records.map(({ offset }) => offset))
+    expect(of(receipt, 'one').state).toBe('applied')
+  })
+
+  test('names the last decision made without it, and says when that was too late to be true', async () => {
+    const w = new World()
+    await w.consumer('one')
+    await w.consumer('two')
+    const { id, record } = w.revoke()
+    w.decide('one', record.offset - 1)
+    const at = w.clock.now()
+    const effect = { offset: 0, count: 1, view_offset: record.offset - 1, as_of: at, not_after: at, at: at + 5 }
+    w.decide('one', record.offset - 1, { phase: 'final', allowed: [], effects: [effect] })
+    await w.pass(1_000)
+    w.decide('one', record.offset)
+    w.decide('two', record.offset - 1)
+    const receipt = await w.receipt(id)
+    expect(of(receipt, 'one')).toMatchObject({ lastDecisionAt: at, lastEffectAt: at + 5, contradicted: false })
+    expect(of(receipt, 'two')).toMatchObject({ lastDecisionAt: at + 1_000, contradicted: true })
+    expect(receipt?.line).toContain('CONTRADICTED by what it recorded: two')
+  })
+
+  test('says who nobody vouched for', async () => {
+    const w = new World()
+    const other = generateEd25519(new SeededRandom(6))
+    await w.consumer('stranger', { voucher: ed25519Key('consumer', other.privateKeyPem) })
+    const { id } = w.revoke()
+    await w.pass(400)
+    expect(of(await w.receipt(id), 'stranger').vouchedBy).toBeNull()
+    expect((await w.receipt(id))?.line).toContain('vouched for by nobody: stranger')
+  })
+
+  test('is none for what is not on the log, or not genuine', async () => {
+    const w = new World()
+    const { privateKeyPem } = generateEd25519(new SeededRandom(6))
+    const forged = w.scribe.makeSignal()
+    w.log.write(w.scribe.signalRecord(forged, ed25519Key(w.scribe.keys.signal.keyId, privateKeyPem)))
+    expect(await w.receipt(uuid(forged.id))).toBeNull()
+    expect(await w.receipt('23225364-f6ab-41d0-8846-7a04fafb759c')).toBeNull()
+  })
+})
+
+describe('what a consumer says', () => {
+  /** What becomes of a record of `one` that was changed on its way. */
+  async function told(change: (w: World, told: ReturnType<World['lastTold']>) => NewRecord): Promise<string> {
+    const w = new World()
+    await w.consumer('one')
+    await w.consumer('two')
+    w.log.stalled = true
+    const { id, record } = w.revoke()
+    await w.pass(3_000)
+    const last = w.lastTold()
+    w.log.write(change(w, { ...last, progress: { ...last.progress, offset: record.offset } }), PROGRESS_TOPIC)
+    const receipt = await w.receipt(id)
+    return of(receipt, last.progress.consumer).state
+  }
+
+  const written = (w: World, progress: Progress, sign: (body: Buffer) => Uint8Array | null): NewRecord => {
+    const body = progressCodec.encode(progress)
+    const signature = sign(body)
+    const value = frame(w.log.schemas.idOf(progressCodec.name), body)
+    return { key: NOBODY, value, headers: signature ? [[SIGNATURE_HEADER, signature]] : [] }
+  }
+
+  test('is believed with its signature alone', async () => {
+    expect(await told((w, { progress }) => written(w, progress, () => null))).toBe('pending')
+    const stranger = ed25519Key('x', generateEd25519(new SeededRandom(8)).privateKeyPem)
+    expect(
+      await told((w, { progress }) => written(w, progress, (body) => signRecord('Progress', body, stranger))),
+    ).toBe('pending')
+    expect(
+      await told((w, { progress, record }) => written(w, progress, () => record.headers[0]?.[1] as Uint8Array)),
+    ).toBe('pending')
+  })
+
+  test('is not believed for another instance', async () => {
+    const w = new World()
+    const one = await w.consumer('one')
+    const two = await w.consumer('two')
+    w.log.stalled = true
+    const { id, record } = w.revoke()
+    await w.pass(2_500)
+    const { progress } = w.lastTold()
+    const mine = progress.instance
+    const other = [one, two].find(({ instance }) => !instance.equals(mine))?.instance as Buffer
+    // Signed well, by somebody else.
+    const key = ed25519Key(other.toString('hex'), generateEd25519(new SeededRandom(8)).privateKeyPem)
+    const lie = { ...progress, instance: other, offset: record.offset }
+    w.log.write(
+      written(w, lie, (body) => signRecord('Progress', body, key)),
+      PROGRESS_TOPIC,
+    )
+    expect(Object.values(await w.states(id))).toEqual(['pending', 'pending'])
+  })
+})
+
+describe('receipts kept up', () => {
+  test('say what a receipt asked for says, and how exposed each consumer was by each signal', async () => {
+    const w = new World()
+    await w.consumer('one')
+    await w.consumer('two')
+    const first = w.revoke()
+    await w.pass(1_000)
+    w.log.stalled = true
+    const second = w.revoke()
+    await w.pass(150)
+    w.log.stalled = false
+    w.log.wake()
+    await w.pass(2_000)
+    const kept = new Receipts({ schemas: w.log.schemas, rootKeys: [w.scribe.keys.rootPublic] })
+    for await (const one of w.source.signals()) kept.take(one)
+    for await (const one of w.source.progress()) kept.take(one)
+    for (const { id } of [first, second]) expect(kept.receipt(id, w.clock.now())).toEqual(await w.receipt(id))
+    const seen = kept.exposures().map(({ consumer, offset, ms }) => [consumer, offset, ms])
+    expect(seen).toEqual([
+      ['one', first.record.offset, expect.closeTo(0, -2)],
+      ['two', first.record.offset, expect.closeTo(0, -2)],
+      ['one', second.record.offset, 150],
+      ['two', second.record.offset, 150],
+    ])
+  })
+})
+
+function iso(at: number): string {
+  return new Date(at).toISOString()
+}
