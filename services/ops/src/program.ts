@@ -14,6 +14,7 @@ import { lookingCommands } from './commands/looking.ts'
 import { policyCommands } from './commands/policy.ts'
 import { replayCommands } from './commands/replay.ts'
 import { revocationCommands } from './commands/revocations.ts'
+import { sentenceCommand } from './commands/sentence.ts'
 import { topicsCommands } from './commands/topics.ts'
 import { withEnvironment } from './connection.ts'
 import { EXIT, EXIT_HELP, type ExitCode } from './exit-codes.ts'
@@ -25,6 +26,7 @@ const COMMANDS: readonly DeclareCommands[] = [
   lookingCommands,
   policyCommands,
   revocationCommands,
+  sentenceCommand,
   replayCommands,
   doctorCommand,
 ]

@@ -1,0 +1,133 @@
+/** Gathers what sentences are made of from the signals logs and the progress topic, as it comes or from a source. */
+import { type KeyRing, verifyBundle } from '@countersign/envelope'
+import { type JobClassRules, ruleVersionOf } from '@countersign/policy'
+import { readRecord } from '@countersign/replica'
+import { type Progress, type RegisteredClass, type Registration, signalCodec } from '@countersign/schemas'
+import type { Metrics } from '@countersign/telemetry'
+import { Consumers } from '../receipts/consumers.ts'
+import type { Asked, EvidenceSource, ProgressEvidence, SignalsEvidence } from '../source/index.ts'
+import type { CredentialLife } from './credentials.ts'
+import { Exposures } from './measured.ts'
+import { type Sentence, type SentenceConsumer, sentencesOf } from './sentence.ts'
+
+export interface SentenceOptions {
+  readonly schemas: EvidenceSource['schemas']
+  /** Root public keys, raw. Without one no bundle is believed, and what no bundle vouches for is told apart nowhere. */
+  readonly rootKeys: readonly Uint8Array[]
+  /** The last so many revocations are measured. @defaultValue 1000 */
+  readonly keep?: number
+  /** Skew tolerated between clocks, milliseconds. @defaultValue 250 */
+  readonly epsilonMs?: number
+}
+
+/** What one signals log has told. */
+interface FollowedLog {
+  ring: KeyRing | null
+}
+
+export class SentenceFold {
+  readonly #options: Required<SentenceOptions>
+  readonly #exposures: Exposures
+  readonly #told: Consumers
+  readonly #consumers = new Map<string, SentenceConsumer>()
+  readonly #logs = new Map<string, FollowedLog>()
+  #asOf = 0
+
+  constructor(options: SentenceOptions) {
+    this.#options = { keep: 1_000, epsilonMs: 250, ...options }
+    this.#exposures = new Exposures(this.#options)
+    this.#told = new Consumers({ schemas: options.schemas, rings: () => this.#rings() })
+  }
+
+  /** When the youngest record was appended that it has taken, epoch milliseconds; 0 before any. */
+  get asOf(): number {
+    return this.#asOf
+  }
+
+  /** Of one topic they come in order; others of the source are left out. */
+  take(evidence: SignalsEvidence | ProgressEvidence): void {
+    this.#asOf = Math.max(this.#asOf, evidence.place.at)
+    if (evidence.kind === 'signals') this.#signals(evidence)
+    else this.#progress(evidence)
+  }
+
+  /** Takes all that a source holds. @throws what the source throws. */
+  async read(source: EvidenceSource, asked: Asked = {}): Promise<void> {
+    // Bundles first: they say who vouches for consumers.
+    for await (const evidence of source.signals(asked)) this.take(evidence)
+    for await (const evidence of source.progress(asked)) this.take(evidence)
+  }
+
+  /** @param lives as identity tells them; empty when it was not asked. @returns see {@link sentencesOf}. */
+  sentences(lives: readonly CredentialLife[] = []): Sentence[] {
+    const windows = this.#rings().map(({ bundle }) => bundle.window_ms)
+    const windowMs = windows.length === 0 ? null : Math.max(...windows)
+    return sentencesOf({ consumers: [...this.#consumers.values()], exposures: this.#exposures, lives, windowMs })
+  }
+
+  #rings(): KeyRing[] {
+    return [...this.#logs.values()].flatMap(({ ring }) => ring ?? [])
+  }
+
+  /** Signals are not verified here: what consumers did not believe is in no progress of theirs, and measures nothing. */
+  #signals({ log: name, record, place }: SignalsEvidence): void {
+    const read = readRecord(record, this.#options.schemas)
+    if (read === null) return
+    const log = this.#logs.get(name) ?? { ring: null }
+    this.#logs.set(name, log)
+    try {
+      if (read.kind === 'TrustBundle') this.#bundle(log, read, place.at)
+      if (read.kind !== 'Signal' || log.ring === null) return
+      const { kind } = signalCodec.decode(read.body).target
+      this.#exposures.revocation({ logId: log.ring.bundle.log_id, offset: place.offset, at: place.at, kind })
+    } catch {
+      // What cannot be decoded is not a signal anywhere.
+    }
+  }
+
+  #bundle(log: FollowedLog, { body, signature }: { body: Buffer; signature: Uint8Array }, now: number): void {
+    const { rootKeys, epsilonMs } = this.#options
+    const result = verifyBundle(body, signature, rootKeys, { now, epsilonMs, current: log.ring })
+    if (result.ok) log.ring = result.ring
+  }
+
+  #progress({ record }: ProgressEvidence): void {
+    const told = this.#told.take(record)
+    if (told?.kind === 'Registration') this.#registered(told.registration)
+    else if (told?.kind === 'Progress') this.#progressed(told.progress)
+  }
+
+  #registered({ consumer, instance, classes, epsilon_ms: epsilonMs }: Registration): void {
+    const id = hex(instance)
+    // An instance at a time bears a name: the one before it is gone, whether it said so or not.
+    for (const [key, one] of this.#consumers)
+      if (one.consumer === consumer && key !== id) this.#consumers.set(key, { ...one, gone: true })
+    const rules = classes.flatMap((one) => rulesOf(one) ?? [])
+    this.#consumers.set(id, { consumer, instance, classes: rules, epsilonMs, gone: false })
+  }
+
+  #progressed(progress: Progress): void {
+    this.#exposures.progress(progress)
+    const known = this.#consumers.get(hex(progress.instance))
+    if (known && progress.state === 'goodbye') this.#consumers.set(hex(progress.instance), { ...known, gone: true })
+  }
+}
+
+/** Sets the gauges of the sentence at every scrape. */
+export function gaugeSentences(metrics: Metrics, fold: Pick<SentenceFold, 'sentences'>): void {
+  for (const { credential, jobClass, boundMs, p99Ms, revocations } of fold.sentences()) {
+    const of = { credential, class: jobClass }
+    metrics.gauge('countersign_sentence_bound_seconds', of, (boundMs ?? Infinity) / 1_000)
+    metrics.gauge('countersign_sentence_p99_seconds', of, p99Ms === null ? Number.NaN : p99Ms / 1_000)
+    metrics.gauge('countersign_sentence_revocations', of, revocations)
+  }
+}
+
+function rulesOf({ rules, rule_version: version }: RegisteredClass): JobClassRules | null {
+  if (ruleVersionOf(rules) !== version) return null
+  return JSON.parse(rules) as JobClassRules
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex')
+}
