@@ -10,6 +10,7 @@ import {
   examplesOf,
 } from './command.ts'
 import { doctorCommand } from './commands/doctor.ts'
+import { explainCommands } from './commands/explain.ts'
 import { lookingCommands } from './commands/looking.ts'
 import { policyCommands } from './commands/policy.ts'
 import { replayCommands } from './commands/replay.ts'
@@ -24,6 +25,7 @@ import type { Terminal } from './terminal.ts'
 const COMMANDS: readonly DeclareCommands[] = [
   topicsCommands,
   lookingCommands,
+  explainCommands,
   policyCommands,
   revocationCommands,
   sentenceCommand,

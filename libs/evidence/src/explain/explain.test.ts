@@ -38,7 +38,7 @@ beforeAll(async () => {
   jobs.weak = await world.run('strong', { session: 'ada' })
   jobs.stopped = await world.run('export', { session: 'bob' }, async ({ signal }) => {
     await world.signal('bob')
-    await new Promise((resolve) => signal.addEventListener('abort', resolve))
+    if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve))
   })
   jobs.paid = await world.run('money', { session: 'cora' }, async ({ commitIfAllowed }) => {
     commitIfAllowed(() => 'paid')

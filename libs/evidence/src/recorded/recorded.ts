@@ -1,6 +1,6 @@
 /** What became of events, as the decisions topic tells it: packed records taken apart into one row an event. */
 import type { EventLog, LogRecord } from '@countersign/event-log'
-import { type DecisionBatch, type DecisionException, readDecisions } from '@countersign/schemas'
+import { type DecisionBatch, type DecisionException, type Judgement, readDecisions } from '@countersign/schemas'
 import type { Moment } from '../past/past.ts'
 
 /** A state and why. */
@@ -77,7 +77,12 @@ export async function recordedDecisions(
 function* rowsOf(batch: DecisionBatch, admissions: readonly Admitted[]): Generator<RecordedDecision> {
   const observed = new Map<number, DecisionException>()
   for (const one of batch.exceptions) if (one.observed) observed.set(one.offset, one)
-  const row = (offset: number, state: Verdict, detail: string | null): RecordedDecision => {
+  const row = (
+    offset: number,
+    state: Verdict,
+    detail: string | null,
+    judged: Judgement | null | undefined,
+  ): RecordedDecision => {
     const seen = observed.get(offset)
     const last = admissions.findLast(({ allowed }) =>
       allowed.some((range) => range.first <= offset && offset <= range.last),
@@ -91,24 +96,28 @@ function* rowsOf(batch: DecisionBatch, admissions: readonly Admitted[]): Generat
       state,
       observed: seen ? verdictOf(seen) : null,
       admitted: last?.moment ?? null,
-      final: momentOf(batch, closedBy(seen?.reason ?? state.reason, seen?.detail ?? detail)),
+      final: momentOf(batch, closedBy(seen?.reason ?? state.reason, seen?.detail ?? detail), seen?.judged ?? judged),
     }
   }
   for (const { first, last } of batch.allowed) {
-    for (let offset = first; offset <= last; offset++) yield row(offset, EXECUTED, null)
+    for (let offset = first; offset <= last; offset++) yield row(offset, EXECUTED, null, runOf(batch, offset))
   }
-  for (const one of batch.exceptions) if (!one.observed) yield row(one.offset, verdictOf(one), one.detail)
+  for (const one of batch.exceptions) if (!one.observed) yield row(one.offset, verdictOf(one), one.detail, one.judged)
 }
 
 function verdictOf({ outcome, reason, rule }: DecisionException): Verdict {
   return { outcome, reason, rule }
 }
 
-function momentOf(
-  { log_id: logId, view_offset: viewOffset, as_of: asOf, recorded_at: at }: DecisionBatch,
-  closed: string | null,
-): Moment {
-  return { logId, viewOffset, asOf, at, closed }
+function runOf({ judged }: DecisionBatch, offset: number): Judgement | undefined {
+  return judged.find(({ first, last }) => first <= offset && offset <= last)?.by
+}
+
+/** @param by what it was judged by; records before version 3 say only when they were written. */
+function momentOf(batch: DecisionBatch, closed: string | null, by?: Judgement | null): Moment {
+  const { log_id: logId, view_offset: viewOffset, as_of: asOf, recorded_at: at } = batch
+  if (!by) return { logId, viewOffset, asOf, at, closed }
+  return { logId, viewOffset: by.view_offset, asOf: by.as_of, at: by.at, closed }
 }
 
 /** A view that was closed, or not yet proven, says so in the detail of what it parked. */

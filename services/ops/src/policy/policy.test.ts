@@ -102,7 +102,7 @@ class World {
     const offsets = Object.keys(states).map(Number)
     const is = (offset: number, given: Recorded): DecisionException => ({
       ...{ offset, event_id: null, outcome: 'denied', reason: 'x', rule: 'x', sub: null, txn: null, object: null },
-      ...{ attempts: 0, observed: false, detail: null, ...given },
+      ...{ attempts: 0, observed: false, detail: null, judged: null, ...given },
     })
     const ran = offsets.filter((offset) => phase === 'admitted' || !states[offset]?.outcome || states[offset].observed)
     const batch: DecisionBatch = {
@@ -126,6 +126,7 @@ class World {
       exceptions:
         phase === 'admitted' ? [] : offsets.filter((o) => states[o]?.outcome).map((o) => is(o, states[o] as Recorded)),
       effects: [],
+      judged: [],
       ...change,
     }
     const value = frame(this.log.schemas.idOf(decisionBatchCodec.name), decisionBatchCodec.encode(batch))
