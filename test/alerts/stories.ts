@@ -193,4 +193,12 @@ export const STORIES: Readonly<Record<string, Story>> = {
   SpoolFilling: story(here, (m) => m.gauge('countersign_decisions_spool_ratio', {}, 0.7), {
     ordinary: (m) => m.gauge('countersign_decisions_spool_ratio', {}, 0),
   }),
+  ArchiveBehind: story(here, (m) => m.gauge('countersign_archive_age_seconds', {}, 300), {
+    ordinary: (m) => m.gauge('countersign_archive_age_seconds', {}, 1),
+  }),
+  ArchiveGap: rise((m) => m.counter('countersign_archive_gaps_total', {}), here),
+  ArchiveFailing: rise((m) => m.counter('countersign_archive_failures_total', { during: 'store' }), {
+    ...at,
+    during: 'store',
+  }),
 }

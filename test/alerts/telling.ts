@@ -27,7 +27,7 @@ export async function tell(story: Story, rule: Rule): Promise<Told> {
   const target = { job: 'countersign', instance: INSTANCE }
   const trouble = { from: BEFORE_MS, to: BEFORE_MS + story.minutes * 60_000 }
   const end = trouble.to + AFTER_MS
-  let fired: Told['fired'] = null
+  let fired = null as Told['fired']
   let times = 0
   let isFiring = false
   for (let at = 0; at <= end; at += STEP_MS) {

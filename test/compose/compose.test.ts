@@ -1,8 +1,9 @@
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { generateEd25519 } from '@countersign/envelope'
+import { parseSeed } from '@countersign/identity'
 import { METRICS } from '@countersign/telemetry'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
@@ -40,6 +41,8 @@ describe('docker-compose.yml', () => {
       'gateway',
       'api',
       'worker-1',
+      'audit',
+      'console',
       'prometheus',
       'grafana',
     ]
@@ -100,6 +103,29 @@ describe('docker-compose.yml', () => {
     expect(compose.services.identity?.environment?.COUNTERSIGN_TRUSTED_PROXIES).toBe('uniquelocal')
   })
 
+  test('the console is the client that identity is told of', () => {
+    const { console: page } = compose.services
+    const path = join(mkdtempSync(join(tmpdir(), 'countersign-compose-')), 'client-secret')
+    writeFileSync(path, `${'s'.repeat(43)}\n`)
+    const script = join(root, 'infra/docker/console-client.mjs')
+    const { stdout } = spawnSync(process.execPath, [script, path], { encoding: 'utf8' })
+    rmSync(dirname(path), { recursive: true })
+    const [client] = parseSeed(stdout).clients
+    expect(client).toMatchObject({ id: 'console', secret: 's'.repeat(43), authMethod: 'client_secret_basic' })
+    expect(client?.redirectUris).toEqual([`${page?.environment?.COUNTERSIGN_PUBLIC_URL}/signed-in`])
+    expect(page?.ports?.[0]).toBe(`${String(page?.environment?.COUNTERSIGN_PUBLIC_URL).replace('http://', '')}:8080`)
+    expect(page?.environment?.COUNTERSIGN_ISSUER).toBe(compose.services.identity?.environment?.COUNTERSIGN_ISSUER)
+  })
+
+  test('a key is where its user finds it, and nowhere else', () => {
+    const holders = (volume: string): string[] =>
+      services.flatMap(([name, one]) => (one.volumes?.some((text) => text.startsWith(`${volume}:`)) ? [name] : []))
+    expect(holders('keys-worker')).toEqual(['keys', 'worker-1', 'worker-2'])
+    expect(holders('keys-audit')).toEqual(['keys', 'audit'])
+    expect(holders('keys-console')).toEqual(['keys', 'console'])
+    expect(holders('keys')).toEqual(['keys', 'identity', 'notary', 'notary-standby'])
+  })
+
   test('a container engine client, where there is one, agrees', (context) => {
     if (spawnSync('docker', ['compose', 'version']).status !== 0) return context.skip()
     const { status, stderr } = spawnSync('docker', ['compose', 'config', '--quiet'], { cwd: root, encoding: 'utf8' })
@@ -113,14 +139,16 @@ describe('each server takes the configuration it is given', () => {
   const keys = generateEd25519()
   beforeAll(() => {
     writeFileSync(join(dir, 'root.pub'), keys.publicKey.toString('base64'))
-    for (const name of ['api', 'gateway']) writeFileSync(join(dir, `${name}.key.pem`), keys.privateKeyPem)
+    for (const name of ['api', 'gateway', 'consumer', 'audit'])
+      writeFileSync(join(dir, `${name}.key.pem`), keys.privateKeyPem)
     copyFileSync(join(root, 'infra/docker/routes.json'), join(dir, 'routes.json'))
-    writeFileSync(join(dir, 'identity-secret'), 'x'.repeat(43))
+    for (const name of ['identity-secret', 'operator-secret', 'client-secret'])
+      writeFileSync(join(dir, name), 'x'.repeat(43))
   })
   afterAll(() => rmSync(dir, { recursive: true }))
 
   test.each(servers)('%s', (_, service) => {
-    expect('healthcheck' in service).toBe(service.environment?.COUNTERSIGN_ROLES !== 'notary')
+    expect(service.healthcheck).toBeDefined()
     const env = Object.entries(service.environment ?? {}).map(([key, value]) => {
       const file = key.endsWith('_FILE') ? join(dir, String(value).split('/').at(-1) ?? '') : String(value)
       return [key, file]
@@ -138,15 +166,19 @@ describe('each server takes the configuration it is given', () => {
 })
 
 describe('what is watched exists', () => {
-  test('Prometheus asks exactly the servers that serve HTTP', () => {
-    const { scrape_configs } = parse(readFileSync(join(root, 'infra/docker/prometheus/prometheus.yml'), 'utf8')) as {
-      scrape_configs: { static_configs: { targets: string[] }[] }[]
+  test('Prometheus asks exactly the servers there are', () => {
+    const { rule_files, scrape_configs } = parse(
+      readFileSync(join(root, 'infra/docker/prometheus/prometheus.yml'), 'utf8'),
+    ) as {
+      rule_files: string[]
+      scrape_configs: { job_name: string; static_configs: { targets: string[] }[] }[]
     }
+    for (const file of rule_files) expect(existsSync(join(root, 'infra/docker/prometheus', file))).toBe(true)
+    expect(scrape_configs.map(({ job_name }) => job_name)).toEqual(['countersign'])
     const targets = scrape_configs.flatMap((job) => job.static_configs.flatMap((one) => one.targets))
-    const serving = servers.filter(([, one]) => one.environment?.COUNTERSIGN_ROLES !== 'notary')
-    const port = ([, { environment }]: (typeof serving)[number]): unknown =>
+    const port = ([, { environment }]: (typeof servers)[number]): unknown =>
       environment?.COUNTERSIGN_CHECK_PORT ?? '8080'
-    expect(targets.sort()).toEqual(serving.map((one) => `${one[0]}:${port(one)}`).sort())
+    expect(targets.sort()).toEqual(servers.map((one) => `${one[0]}:${port(one)}`).sort())
   })
 
   test('Grafana draws only metrics and labels there are', () => {

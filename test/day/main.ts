@@ -11,8 +11,10 @@ import { Outages } from './outages.ts'
 import { Person } from './people.ts'
 import { summaryOf, table } from './report.ts'
 import { Revocations } from './revocations.ts'
+import { figures, sentencesOf, told } from './sentence.ts'
 import { Site } from './site.ts'
 import { Traffic } from './traffic.ts'
+import { Watch } from './watch.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 const SINGLES_MS = 50_000
@@ -66,6 +68,7 @@ async function play(site: Site, cast: Cast, options: DayOptions, kafka: DayKafka
   const door = new Door(site.gateway.insideUrl)
   const revocations = new Revocations(site.identity.url, cast, people, door)
   const outages = new Outages(site, say)
+  const watch = new Watch(site.services)
   say(
     `${options.jobs} jobs, ${REVOCATIONS} revocations, a worker and the gateway killed, notaries frozen, identity stopped`,
   )
@@ -108,13 +111,16 @@ async function play(site: Site, cast: Cast, options: DayOptions, kafka: DayKafka
       outagesPlanned: options.killBroker ? 11 : 10,
       accepted: traffic.accepted,
     }
-    const verdicts = [...verdictsOf(facts, terms), door.verdict()]
+    await watch.end()
+    const verdicts = [...verdictsOf(facts, terms), door.verdict(), watch.verdict(Date.now())]
     const seconds = Math.round((performance.now() - began) / 1000)
     const refusedAtGatewayMs = spread(door.refusedAfterMs)
     const run = { outages: outages.happened, log: options.log, seconds, refusedAtGatewayMs }
-    const summary = summaryOf(facts, verdicts, run)
+    const sentences = await sentencesOf(site, log)
+    const summary = { ...summaryOf(facts, verdicts, run), sentence: figures(sentences) }
     const out = options.json ? console.error : console.log
     out(table(facts, verdicts, summary))
+    out(told(sentences))
     if (options.json) console.log(JSON.stringify(summary))
     return verdicts.every((v) => v.held)
   } finally {

@@ -156,8 +156,8 @@ function about(
   return { target, [kind]: id }
 }
 
-// Effects come from callers; only known ones become labels.
-function reasonLabel(path: EndingPath, effect: string | undefined): string {
+/** What a path is counted under. Effects come from callers: only known ones become labels. */
+export function reasonLabel(path: EndingPath, effect: string | undefined): string {
   if (path === 'role_change') return 'scope'
   if (effect === undefined) return path
   if (effect.startsWith('scope:')) return 'scope'

@@ -38,8 +38,6 @@ export class RefreshGrant implements TokenGrant {
   constructor(options: RefreshOptions) {
     this.#options = options
     this.#bursts = new RefreshBursts(options)
-    // An alarm sees the first only as a rise from nought.
-    for (const result of ['reused', 'ahead'] as const) this.#count(result, 0)
   }
 
   prepare({ values }: Parameters): PreparedGrant | OAuthFault {
@@ -160,8 +158,8 @@ export class RefreshGrant implements TokenGrant {
     })
   }
 
-  #count(result: Rotated['outcome'] | 'ended', times = 1): void {
-    this.#options.metrics.counter('countersign_refreshes_total', { result }).add(times)
+  #count(result: Rotated['outcome'] | 'ended'): void {
+    this.#options.metrics.counter('countersign_refreshes_total', { result }).add()
   }
 }
 

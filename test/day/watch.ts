@@ -1,0 +1,81 @@
+/** Prometheus in small: scrapes every process through the day, and asks at its end what the board asks. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Verdict } from '../checker/history.ts'
+import { evaluate } from '../promql/evaluate.ts'
+import { SeriesStore } from '../promql/series.ts'
+import { parse } from '../promql/syntax.ts'
+import type { Service } from './processes.ts'
+
+const BOARD = join(import.meta.dirname, '../../infra/docker/grafana/dashboards/countersign.json')
+const EVERY_MS = 5_000
+const PATIENCE_MS = 2_000
+
+interface Asked {
+  readonly title: string
+  readonly expr: string
+}
+
+/** @returns every query of the board. */
+export function boardQueries(): readonly Asked[] {
+  const { panels } = JSON.parse(readFileSync(BOARD, 'utf8')) as {
+    panels: readonly { title: string; targets?: readonly { expr: string }[] }[]
+  }
+  return panels.flatMap(({ title, targets = [] }) => targets.map(({ expr }) => ({ title, expr })))
+}
+
+export class Watch {
+  readonly store: SeriesStore = new SeriesStore()
+  readonly #services: readonly Service[]
+  readonly #timer: NodeJS.Timeout
+  #last: Promise<void> = Promise.resolve()
+
+  /** Begins at once. */
+  constructor(services: readonly Service[]) {
+    this.#services = services
+    this.#timer = setInterval(() => this.#scrapeAfter(), EVERY_MS)
+    this.#scrapeAfter()
+  }
+
+  /** Scrapes once more, and no more. */
+  async end(): Promise<void> {
+    clearInterval(this.#timer)
+    this.#scrapeAfter()
+    await this.#last
+  }
+
+  /** @param at epoch milliseconds. */
+  verdict(at: number): Verdict {
+    const queries = boardQueries()
+    const violations = queries.flatMap(({ title, expr }) => {
+      const value = evaluate(parse(expr), this.store, at)
+      return typeof value !== 'number' && value.length > 0 ? [] : [`${title}: no data for ${expr}`]
+    })
+    return {
+      id: 'board-has-data',
+      promise: 'every query of the board has data after a day',
+      held: violations.length === 0,
+      checked: queries.length,
+      violations,
+    }
+  }
+
+  // One after the other: samples of a series are in order of time.
+  #scrapeAfter(): void {
+    this.#last = this.#last.then(async () => {
+      const pages = await Promise.all(this.#services.map(pageOf))
+      const at = Date.now()
+      for (const [i, { spec }] of this.#services.entries())
+        this.store.scrape({ job: 'countersign', instance: `${spec.name}:${spec.port}` }, pages[i] ?? null, at)
+    })
+  }
+}
+
+async function pageOf({ insideUrl }: Service): Promise<string | null> {
+  try {
+    const response = await fetch(`${insideUrl}/metrics`, { signal: AbortSignal.timeout(PATIENCE_MS) })
+    return response.ok ? await response.text() : null
+  } catch {
+    return null
+  }
+}
