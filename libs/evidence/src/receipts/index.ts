@@ -3,7 +3,7 @@ export type { Receipt, ReceiptConsumer, ReceiptPosition, ReceiptState } from './
 export {
   type AskedReceipt,
   type ConsumerExposure,
-  gather,
+  gatherReceipts,
   type ReceiptEvidence,
   Receipts,
   type ReceiptsOptions,

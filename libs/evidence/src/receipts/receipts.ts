@@ -123,7 +123,7 @@ export async function receiptOf(
   // Before anything is read: a registration that came meanwhile may be missing, one that came before is not.
   const asOf = await source.asOf(signal && { signal })
   const receipts = new Receipts({ ...asked, schemas: source.schemas, revocation })
-  const found = await gather(source, receipts, asked)
+  const found = await gatherReceipts(source, receipts, asked)
   return found ? receipts.receipt(revocation, Math.min(asOf, asked.now)) : null
 }
 
@@ -131,7 +131,7 @@ export async function receiptOf(
  * Takes from a source all that receipts need of the signals `receipts` keeps.
  * @returns false when it keeps none.
  */
-export async function gather(
+export async function gatherReceipts(
   source: EvidenceSource,
   receipts: Receipts,
   asked: { signal?: AbortSignal },
