@@ -12,7 +12,6 @@ import { Person } from './people.ts'
 import { summaryOf, table } from './report.ts'
 import { Revocations } from './revocations.ts'
 import { figures, sentencesOf, told } from './sentence.ts'
-import { figures, sentencesOf, told } from './sentence.ts'
 import { Site } from './site.ts'
 import { Traffic } from './traffic.ts'
 import { Watch } from './watch.ts'
@@ -121,7 +120,6 @@ async function play(site: Site, cast: Cast, options: DayOptions, kafka: DayKafka
     const summary = { ...summaryOf(facts, verdicts, run), sentence: figures(sentences) }
     const out = options.json ? console.error : console.log
     out(table(facts, verdicts, summary))
-    out(told(sentences))
     out(told(sentences))
     if (options.json) console.log(JSON.stringify(summary))
     return verdicts.every((v) => v.held)
