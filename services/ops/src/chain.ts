@@ -7,8 +7,8 @@ import { type Chain, ChainEvents, type ChainNode, Origins } from './chain-tree.t
 import { catalogueOf, type LogOptions, openPlace, placeOf } from './connection.ts'
 import { OpsError, wrongArgument } from './errors.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
+import { type Ends, endsOf, merged, topicOf } from './merged.ts'
 import { startOf } from './tail.ts'
-import { type Ends, endsOf, merged, topicOf } from './tail-journey.ts'
 import { print, type Terminal } from './terminal.ts'
 
 export interface ChainOptions extends LogOptions {
@@ -29,7 +29,7 @@ export async function chain(
   const place = placeOf(options)
   const start = startOf(options.from, clock)
   const catalogue = await catalogueOf(options)
-  const topic = topicOf(catalogue)
+  const topic = topicOf(catalogue, 'journey')
   const log = await openPlace(place, catalogue)
   try {
     const ends = await endsOf(log, topic)

@@ -84,7 +84,7 @@ function decode({ kind, body }: SignalsRecord): { summary: string; decoded: unkn
 }
 
 /** The same value with bytes as hex. */
-function hexed(value: unknown): unknown {
+export function hexed(value: unknown): unknown {
   if (value instanceof Uint8Array) return Buffer.from(value).toString('hex')
   if (Array.isArray(value)) return value.map(hexed)
   if (typeof value !== 'object' || value === null) return value

@@ -25,3 +25,8 @@ export class OpsError extends CountersignError<OpsErrorCode> {}
 export function wrongArgument(publicMessage: string): OpsError {
   return new OpsError({ code: 'OPS_ARGUMENT_INVALID', retriable: false, publicMessage })
 }
+
+/** @param publicMessage what was done by then, and how it goes on. */
+export function interrupted(publicMessage: string): OpsError {
+  return new OpsError({ code: 'OPS_INTERRUPTED', retriable: true, publicMessage })
+}

@@ -9,7 +9,7 @@ import {
 import { type Clock, isCountersignError } from '@countersign/kernel'
 import type { Environment } from '../command.ts'
 import { countOf } from '../connection.ts'
-import { OpsError, wrongArgument } from '../errors.ts'
+import { interrupted, wrongArgument } from '../errors.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { histogramOf, printWithHistogram } from '../histogram.ts'
 import { askReplay, type IdentityOptions } from '../identity-client.ts'
@@ -117,8 +117,7 @@ function verdict({ after, without }: ReplayEffect, left: number, replay: string,
   }
   terminal.say('With the copies the log makes the very same view as without them.')
   if (left === 0) return EXIT.ok
-  const publicMessage = `interrupted with ${left} left; the same with --replay-id ${replay} goes on`
-  throw new OpsError({ code: 'OPS_INTERRUPTED', retriable: true, publicMessage })
+  throw interrupted(`interrupted with ${left} left; the same with --replay-id ${replay} goes on`)
 }
 
 function factsOf(plan: ReEmission, logId: string, executed: boolean): Record<string, unknown> {

@@ -5,7 +5,7 @@ import { kindOfEffect, SignalsReading, sideOf } from '@countersign/evidence'
 import type { Clock } from '@countersign/kernel'
 import { fileSnapshots, readRecord } from '@countersign/replica'
 import { signalCodec } from '@countersign/schemas'
-import { OpsError } from '../errors.ts'
+import { interrupted, OpsError } from '../errors.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { type Bucket, histogramOf, printWithHistogram } from '../histogram.ts'
 import { progress } from '../progress.ts'
@@ -40,7 +40,7 @@ export async function rebuild(
   const opened = await openForReplay(options, clock)
   try {
     const plan = await survey(opened, terminal, clock, signal)
-    if (signal.aborted) throw interrupted()
+    if (signal.aborted) throw interrupted('interrupted: nothing was changed')
     if (!options.execute) {
       tell(plan, options, terminal)
       terminal.say(
@@ -120,7 +120,7 @@ async function execute(
       } else reading.fold(record)
     }
     bar.at(reading.records)
-    if (signal.aborted) throw interrupted()
+    if (signal.aborted) throw interrupted('interrupted: nothing was changed')
   }
   bar.end()
   const logId = opened.assertId(reading.logId)
@@ -165,9 +165,4 @@ function effectOf(body: Uint8Array): string {
   } catch {
     return 'malformed'
   }
-}
-
-function interrupted(): OpsError {
-  const publicMessage = 'interrupted: nothing was changed; ask again'
-  return new OpsError({ code: 'OPS_INTERRUPTED', retriable: true, publicMessage })
 }
