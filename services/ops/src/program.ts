@@ -9,6 +9,7 @@ import {
   type Example,
   examplesOf,
 } from './command.ts'
+import { backupCommands } from './commands/backup.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { explainCommands } from './commands/explain.ts'
 import { lookingCommands } from './commands/looking.ts'
@@ -30,6 +31,7 @@ const COMMANDS: readonly DeclareCommands[] = [
   revocationCommands,
   sentenceCommand,
   replayCommands,
+  backupCommands,
   doctorCommand,
 ]
 
