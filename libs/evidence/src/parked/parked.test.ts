@@ -1,0 +1,275 @@
+/** What was set aside, planned and redriven: on a log in a file, with enforcers that consume it. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createEnforcer, type Enforcer, type SuccessorAnswer } from '@countersign/enforcer'
+import { FakeBatch, FakeView, type MessageChange, sealedMessage } from '@countersign/enforcer/testing'
+import { NOW } from '@countersign/envelope/testing'
+import { type EventLog, type LogRecord, toHeaderPairs } from '@countersign/event-log'
+import { openSqliteLog } from '@countersign/event-log/sqlite'
+import { FakeClock, SeededRandom } from '@countersign/kernel/testing'
+import { defineJobClass } from '@countersign/policy'
+import {
+  CLASS_HEADER,
+  ENVELOPE_HEADER,
+  exampleCatalogue,
+  ORIGIN_HEADER,
+  REASON_HEADER,
+  REDRIVEN_HEADER,
+} from '@countersign/schemas'
+import { silentLogger } from '@countersign/telemetry'
+import { afterEach, beforeEach, expect, it } from 'vitest'
+import { type ParkedSelection, parkedWork, planRedrive, type Redriven, type RedriveOptions, redrive } from './index.ts'
+
+const TOPIC = 'invoices.export.v1'
+const PARK = 'invoices.export.park.v1'
+const CATALOGUE = exampleCatalogue
+const STALE = { proven: true, closed: null, asOf: NOW - 60_000, ageMs: 60_000, storeUnseenForMs: 0 } as const
+
+let folder: string
+let log: EventLog
+let clock: FakeClock
+let view: FakeView
+/** Event ids by class. */
+let ran: Record<string, string[]>
+let read: Map<string, number>
+
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'countersign-parked-'))
+  clock = new FakeClock(NOW + 1_000)
+  log = await openSqliteLog({ path: join(folder, 'log.db'), catalogue: CATALOGUE, clock })
+  view = new FakeView(clock)
+  ran = {}
+  read = new Map()
+})
+afterEach(async () => {
+  await log.close()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+function enforcerOf(...names: string[]): Enforcer {
+  const base = {
+    topic: 'invoices.export',
+    action: 'export',
+    scopes: ['invoices:export'],
+    whenNotFresh: 'park',
+  } as const
+  return createEnforcer({
+    replica: view,
+    log,
+    catalogue: CATALOGUE,
+    clock,
+    random: new SeededRandom(1),
+    consumer: 'worker-1',
+    classes: names.map((name) => defineJobClass({ ...base, name })),
+    logger: silentLogger,
+  })
+}
+
+async function send(partition: number, n: number, change: MessageChange = {}): Promise<void> {
+  const { key, value, headers } = sealedMessage(n, change)
+  await log.append(TOPIC, [{ key, value, headers: toHeaderPairs(headers), partition }])
+}
+
+async function on(topic: string, from = 0): Promise<LogRecord[]> {
+  const found: LogRecord[] = []
+  for (let partition = 0; partition < (CATALOGUE.byName(topic)?.partitions ?? 0); partition++) {
+    const { end } = await log.bounds(topic, partition)
+    for await (const records of log.read({ topic, partition, from, to: end })) found.push(...records)
+  }
+  return found
+}
+
+/** Hands a class what has been appended since it was asked last. */
+async function consume(enforcer: Enforcer, name: string): Promise<void> {
+  for (const [partition, records] of Map.groupBy(await on(TOPIC), (record) => record.partition)) {
+    const done = read.get(`${name} ${partition}`) ?? -1
+    const messages = records.filter(({ offset }) => offset > done).map(messageOf)
+    if (messages.length === 0) continue
+    read.set(`${name} ${partition}`, Number(messages.at(-1)?.offset))
+    const ids = ran[name] ?? []
+    ran[name] = ids
+    await enforcer.eachBatch(name, ({ event }) => void ids.push(event.id))(new FakeBatch(messages, TOPIC, partition))
+  }
+}
+
+function messageOf({ key, value, headers, offset, timestamp }: LogRecord) {
+  const buffer = (bytes: Uint8Array | null) => bytes && Buffer.from(bytes)
+  const named = Object.fromEntries(headers.map(([name, bytes]) => [name, Buffer.from(bytes)]))
+  return { key: buffer(key), value: buffer(value), headers: named, offset: `${offset}`, timestamp: `${timestamp}` }
+}
+
+const list = async (selection?: ParkedSelection) => (await parkedWork({ log, catalogue: CATALOGUE }, selection)).work
+const states = async () => (await list()).map(({ state, decided }) => (decided ? `${state} ${decided.reason}` : state))
+const planned = async (selection?: ParkedSelection, renews = false) =>
+  planRedrive(await parkedWork({ log, catalogue: CATALOGUE }, selection), { now: clock.now(), renews })
+const run = async (options: Partial<RedriveOptions> = {}, selection?: ParkedSelection): Promise<Redriven> => {
+  const plan = await planned(selection, options.successors !== undefined)
+  return redrive(plan, { log, catalogue: CATALOGUE, clock, perSecond: 1e6, ...options })
+}
+const text = (record: LogRecord | undefined, name: string): string =>
+  Buffer.from(record?.headers.find(([one]) => one === name)?.[1] ?? []).toString()
+const idOf = (n: number): string => n.toString(16).padStart(32, '0')
+
+it('lists what was set aside, redrives it to where it came from, and says what became of it', async () => {
+  const enforcer = enforcerOf('export')
+  view.fresh = STALE
+  for (const n of [0, 1, 2]) await send(3, n)
+  await consume(enforcer, 'export')
+  const parked = await list()
+  expect(parked.map(({ place, eventId }) => [place.offset, eventId])).toEqual([0, 1, 2].map((n) => [n, idOf(n)]))
+  expect(parked[0]).toMatchObject({
+    ...{ kind: 'parked', logical: 'invoices.export', jobClass: 'export', reason: 'view_stale', origin: `${TOPIC}/3/0` },
+    ...{ parkedAt: NOW + 1_000, tenant: 'acme', isWhole: true, state: 'waiting', decided: null, redriven: null },
+  })
+  expect(parked[0]?.place.topic).toBe(PARK)
+  const plan = await planned()
+  expect(plan.counts).toEqual({ redrive: 3, renew: 0, expire: 0, done: 0 })
+  expect(plan.groups).toEqual([
+    { logical: 'invoices.export', jobClass: 'export', kind: 'parked', reason: 'view_stale', count: 3 },
+  ])
+  expect(await on(TOPIC)).toHaveLength(3)
+
+  expect(await run()).toMatchObject({ counts: { redriven: 3 }, left: 0 })
+  const [first] = (await on(TOPIC)).slice(3)
+  expect([first?.partition, first?.offset]).toEqual([3, 3])
+  expect([ORIGIN_HEADER, REDRIVEN_HEADER, CLASS_HEADER, REASON_HEADER].map((name) => text(first, name))).toEqual([
+    `${TOPIC}/3/0`,
+    `${PARK}/0/0`,
+    'export',
+    '',
+  ])
+  expect(await states()).toEqual(['redriven', 'redriven', 'redriven'])
+  view.fresh = { ...STALE, asOf: NOW, ageMs: 300 }
+  await consume(enforcer, 'export')
+  expect(ran.export).toEqual([0, 1, 2].map(idOf))
+  expect(await states()).toEqual(Array(3).fill('executed allowed'))
+  expect((await planned()).counts).toEqual({ redrive: 0, renew: 0, expire: 0, done: 3 })
+})
+
+it('twice is harmless: by the same plan, by another, and after half of it', async () => {
+  view.fresh = STALE
+  for (const n of [0, 1, 2, 3]) await send(n, n)
+  await consume(enforcerOf('export'), 'export')
+  const [one, other] = [await planned(), await planned()]
+  const stop = new AbortController()
+  const options = { log, catalogue: CATALOGUE, clock, perSecond: 2, onStep: () => stop.abort(), signal: stop.signal }
+  expect(await redrive(one, options)).toMatchObject({ counts: { redriven: 2 }, left: 2 })
+  const rest = { log, catalogue: CATALOGUE, clock, perSecond: 1e6 }
+  expect(await redrive(other, rest)).toMatchObject({ counts: { redriven: 2, before: 2 }, left: 0 })
+  expect(await redrive(one, rest)).toMatchObject({ counts: { redriven: 0, before: 4 }, left: 0 })
+  expect((await planned()).steps).toEqual([])
+  expect(await on(TOPIC)).toHaveLength(8)
+  // Only what its own topic shows counts: a job that claims to be redriven elsewhere is none.
+  expect((await on(TOPIC)).map(({ partition }) => partition).sort()).toEqual([0, 0, 1, 1, 2, 2, 3, 3])
+})
+
+it('takes so many a second', async () => {
+  view.fresh = STALE
+  for (const n of [0, 1, 2, 3]) await send(0, n)
+  await consume(enforcerOf('export'), 'export')
+  const plan = await planned()
+  const done = redrive(plan, { log, catalogue: CATALOGUE, clock, perSecond: 2 })
+  await expect.poll(async () => (await on(TOPIC)).length).toBe(6)
+  await clock.advance(999)
+  expect(await on(TOPIC)).toHaveLength(6)
+  await clock.advance(1)
+  await done
+  expect(await on(TOPIC)).toHaveLength(8)
+})
+
+it('is for the class that set it aside, and passes by the others of its topic', async () => {
+  const enforcer = enforcerOf('export', 'audit')
+  view.fresh = STALE
+  await send(1, 0)
+  await consume(enforcer, 'export')
+  view.fresh = { ...STALE, asOf: NOW, ageMs: 300 }
+  await consume(enforcer, 'audit')
+  expect(ran).toEqual({ audit: [idOf(0)] })
+  expect(await run()).toMatchObject({ counts: { redriven: 1 } })
+  for (const name of ['export', 'audit']) await consume(enforcer, name)
+  expect(ran).toEqual({ audit: [idOf(0)], export: [idOf(0)] })
+})
+
+it('decides anew: what may run no more is denied, what still waits is set aside again, and found', async () => {
+  const enforcer = enforcerOf('export')
+  view.fresh = STALE
+  await send(2, 0)
+  await consume(enforcer, 'export')
+  await run()
+  await consume(enforcer, 'export')
+  expect(await states()).toEqual(['parked view_stale', 'waiting'])
+  const [, again] = await list()
+  expect(again).toMatchObject({ origin: `${TOPIC}/2/1`, eventId: idOf(0) })
+  expect(await run()).toMatchObject({ counts: { redriven: 1 } })
+  const last = (await on(TOPIC)).at(-1)
+  expect([text(last, ORIGIN_HEADER), text(last, REDRIVEN_HEADER)]).toEqual([`${TOPIC}/2/1`, `${PARK}/0/1`])
+  expect(last?.headers.filter(([name]) => name === REDRIVEN_HEADER)).toHaveLength(1)
+  view.fresh = { ...STALE, asOf: NOW, ageMs: 300 }
+  view.reach = 'beyond'
+  await consume(enforcer, 'export')
+  expect(await states()).toEqual(['parked view_stale', 'denied position_beyond_log'])
+})
+
+it('goes on under a successor once its envelope is over, or is denied', async () => {
+  const enforcer = enforcerOf('export')
+  view.fresh = STALE
+  const short = { claims: { exp: NOW + 5_000 } }
+  for (const n of [0, 1, 2]) await send(0, n, short)
+  await consume(enforcer, 'export')
+  await clock.advance(10_000)
+  expect((await planned()).counts).toMatchObject({ expire: 3 })
+  expect((await planned(undefined, true)).counts).toMatchObject({ renew: 3 })
+  const renewed = sealedMessage(0, { claims: { iat: NOW + 9_000, exp: NOW + 60_000 } }).headers?.[ENVELOPE_HEADER]
+  const answers: SuccessorAnswer[] = [
+    { ok: true, envelope: renewed as Buffer },
+    { ok: false, code: 'authority_ended', retriable: false },
+    { ok: false, code: 'identity_away', retriable: true },
+  ]
+  const successors = { succeed: async () => answers.shift() as SuccessorAnswer }
+  expect(await run({ successors })).toMatchObject({ counts: { renewed: 1, refused: 1, unsure: 1 }, left: 0 })
+  view.fresh = { ...STALE, asOf: NOW + 10_000, ageMs: 300 }
+  await consume(enforcer, 'export')
+  expect(await states()).toEqual(['executed allowed', 'denied envelope_expired', 'waiting'])
+  expect(await run()).toMatchObject({ counts: { redriven: 1 } })
+  await consume(enforcer, 'export')
+  expect((await states()).at(-1)).toBe('denied envelope_expired')
+})
+
+it('selects by topic, kind, class, reason, time, event and place', async () => {
+  const enforcer = enforcerOf('export')
+  view.fresh = STALE
+  for (const n of [0, 1]) await send(0, n)
+  await consume(enforcer, 'export')
+  await clock.advance(1_000)
+  await log.append(TOPIC, [{ key: null, value: Buffer.from('x'), headers: [], partition: 0 }])
+  await consume(enforcer, 'export')
+  const found = async (selection: ParkedSelection) => (await list(selection)).map(({ origin }) => origin?.slice(-1))
+  expect(await found({})).toEqual(['0', '1', '2'])
+  expect(await found({ kinds: ['dead_lettered'] })).toEqual(['2'])
+  expect(await found({ reasons: ['envelope_missing'] })).toEqual(['2'])
+  expect(await found({ topics: ['payments.run'] })).toEqual([])
+  expect(await found({ classes: ['other'] })).toEqual([])
+  expect(await found({ to: NOW + 2_000 })).toEqual(['0', '1'])
+  expect(await found({ from: NOW + 2_000 })).toEqual(['2'])
+  expect(await found({ eventIds: [idOf(1)] })).toEqual(['1'])
+  expect(await found({ places: [`${PARK}/0/0`] })).toEqual(['0'])
+  expect(await found({ states: ['executed'] })).toEqual([])
+  await run({}, { eventIds: [idOf(1)] })
+  expect(await states()).toEqual(['waiting', 'redriven', 'waiting'])
+})
+
+it('takes the job itself where the copy has no body, as long as it is there', async () => {
+  await send(4, 7)
+  const own = (origin: string) => ({
+    key: null,
+    value: null,
+    headers: [[ORIGIN_HEADER, Buffer.from(origin)] as const, [CLASS_HEADER, Buffer.from('export')] as const],
+  })
+  await log.append(PARK, [own(`${TOPIC}/4/0`), own(`${TOPIC}/4/9`), own('elsewhere.v1/0/0')])
+  expect((await list()).map(({ isWhole }) => isWhole)).toEqual([false, false, false])
+  expect(await run()).toMatchObject({ counts: { redriven: 1, gone: 2 } })
+  const [original, again] = await on(TOPIC)
+  expect(again?.value).toEqual(original?.value)
+  expect(text(again, ENVELOPE_HEADER)).toBe(text(original, ENVELOPE_HEADER))
+})
