@@ -1,9 +1,11 @@
 /** `npm start`: the day, from processes to verdicts. Talks on stderr; with `--json` the result is the last line of stdout. */
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { spread } from '../checker/exposure.ts'
 import { Cast } from './cast.ts'
 import { Door } from './door.ts'
+import { explained } from './explained.ts'
 import { settledFacts, verdictsOf } from './judge.ts'
 import { type DayKafka, dayKafka } from './kafka.ts'
 import { type DayOptions, HELP, readOptions } from './options.ts'
@@ -112,7 +114,10 @@ async function play(site: Site, cast: Cast, options: DayOptions, kafka: DayKafka
       accepted: traffic.accepted,
     }
     await watch.end()
-    const verdicts = [...verdictsOf(facts, terms), door.verdict(), watch.verdict(Date.now())]
+    const rootKeys = [Buffer.from(readFileSync(join(site.folder, 'keys/root.pub'), 'utf8').trim(), 'base64')]
+    const madeAgain = await explained(log, rootKeys, options.seed)
+    say(`made again offline: ${[...madeAgain.kinds].map(([kind, count]) => `${count} ${kind}`).join(', ')}`)
+    const verdicts = [...verdictsOf(facts, terms), door.verdict(), watch.verdict(Date.now()), madeAgain.verdict]
     const seconds = Math.round((performance.now() - began) / 1000)
     const refusedAtGatewayMs = spread(door.refusedAfterMs)
     const run = { outages: outages.happened, log: options.log, seconds, refusedAtGatewayMs }

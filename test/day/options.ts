@@ -18,6 +18,8 @@ export interface DayOptions {
   readonly killBroker: boolean
   readonly folder: string
   readonly jobs: number
+  /** Chooses the decisions that are made again. */
+  readonly seed: number
 }
 
 export const HELP = `Plays a day of logins, jobs, revocations, crashes and outages, and judges every promise.
@@ -33,6 +35,7 @@ export const HELP = `Plays a day of logins, jobs, revocations, crashes and outag
 
   --data DIR     where keys, store, log and process logs go (default .data/day; emptied at each start)
   --jobs N       jobs in all, from 1000 (default 2000)
+  --seed N       chooses which decisions are made again offline (default: the time)
 
 Exit code 0: every promise held. 1: one did not, or a process failed. 2: wrong arguments.`
 
@@ -50,6 +53,7 @@ export function readOptions(args: readonly string[], root: string): DayOptions |
       'kill-broker': { type: 'boolean', default: false },
       data: { type: 'string' },
       jobs: { type: 'string', default: '2000' },
+      seed: { type: 'string', default: String(Math.floor(Date.now() / 1_000)) },
       help: { type: 'boolean', default: false },
     },
   })
@@ -60,6 +64,8 @@ export function readOptions(args: readonly string[], root: string): DayOptions |
   if (stackBrokers !== 1 && stackBrokers !== 3) throw new TypeError('--stack-brokers is 1 or 3')
   const jobs = Number(values.jobs)
   if (!Number.isInteger(jobs) || jobs < 1000) throw new TypeError('--jobs takes a whole number from 1000')
+  const seed = Number(values.seed)
+  if (!Number.isSafeInteger(seed) || seed < 0) throw new TypeError('--seed takes a whole number')
   return {
     once: values.once,
     json: values.json,
@@ -70,5 +76,6 @@ export function readOptions(args: readonly string[], root: string): DayOptions |
     killBroker: values['kill-broker'],
     folder: values.data ?? join(root, '.data/day'),
     jobs,
+    seed,
   }
 }

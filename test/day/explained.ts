@@ -1,0 +1,67 @@
+/** Decisions of the day, chosen by seed and made again offline from nothing but what stands on the log. */
+
+import type { EventLog } from '@countersign/event-log'
+import { allDecided, type Decided, type ExplainedDecision, explainDecided, logSource } from '@countersign/evidence'
+import { SeededRandom } from '@countersign/kernel/testing'
+import { exampleCatalogue } from '@countersign/schemas'
+import type { Verdict } from '../checker/history.ts'
+
+const CHOSEN = 20
+
+export interface Explained {
+  readonly verdict: Verdict
+  /** Of the decisions that were chosen: state and reason, and how many of them. */
+  readonly kinds: ReadonlyMap<string, number>
+}
+
+/** @param seed chooses; half of them, where there are as many, of work that was not executed. */
+export async function explained(log: EventLog, rootKeys: readonly Uint8Array[], seed: number): Promise<Explained> {
+  const source = logSource(log, exampleCatalogue)
+  const all: Decided[] = []
+  for await (const evidence of source.decisions()) all.push(...allDecided(evidence))
+  const random = new SeededRandom(seed)
+  const refused = all.filter(({ exception }) => exception !== null)
+  const chosen = new Set(choose(refused, CHOSEN / 2, random))
+  for (const one of choose(all, CHOSEN, random)) if (chosen.size < CHOSEN) chosen.add(one)
+  const decided = Map.groupBy(
+    chosen,
+    ({ evidence: { batch }, offset }) => `${batch.topic}/${batch.partition}/${offset}`,
+  )
+  const jobs = []
+  for await (const job of source.jobs()) {
+    const { topic, partition, offset } = job.place
+    if (decided.has(`${topic}/${partition}/${offset}`)) jobs.push(job)
+  }
+  const { decisions } = await explainDecided(source, { jobs, decided }, null, { catalogue: exampleCatalogue, rootKeys })
+  const kinds = Map.groupBy(decisions, ({ recorded: { outcome, reason } }) => `${outcome} ${reason}`)
+  const violations = [
+    ...(decisions.length < CHOSEN ? [`${decisions.length} decisions of ${CHOSEN}`] : []),
+    ...decisions.flatMap(complaintsAbout),
+  ]
+  const promise = `${CHOSEN} decisions, chosen by seed ${seed}, come out the same when they are made again offline`
+  return {
+    verdict: { id: 'explained', promise, held: violations.length === 0, checked: decisions.length, violations },
+    kinds: new Map([...kinds].map(([kind, of]) => [kind, of.length])),
+  }
+}
+
+/** @returns different ones, in no order. */
+function choose<T>(from: readonly T[], count: number, random: SeededRandom): T[] {
+  const left = [...from]
+  const chosen: T[] = []
+  while (chosen.length < count && left.length > 0) {
+    const at = random.below(left.length)
+    chosen.push(...left.splice(at, 1))
+  }
+  return chosen
+}
+
+function complaintsAbout({ record, place, verdict, fields, named }: ExplainedDecision): string[] {
+  const what = `${record} about ${place.topic}/${place.partition}/${place.offset}`
+  const differing = fields.filter(({ same }) => !same)
+  return [
+    ...(verdict === 'reproduced' ? [] : [`${what}: ${verdict}`]),
+    ...differing.map(({ name, recorded, recomputed }) => `${what}: ${name} ${recorded}, made again ${recomputed}`),
+    ...named.map((one) => `${what}: ${one}`),
+  ]
+}
