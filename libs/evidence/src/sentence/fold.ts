@@ -2,35 +2,49 @@
 import { type KeyRing, verifyBundle } from '@countersign/envelope'
 import { type JobClassRules, ruleVersionOf } from '@countersign/policy'
 import { readRecord } from '@countersign/replica'
-import { type Progress, type RegisteredClass, type Registration, signalCodec } from '@countersign/schemas'
+import {
+  type CredentialKind,
+  checkpointCodec,
+  type Progress,
+  type RegisteredClass,
+  type Registration,
+  signalCodec,
+} from '@countersign/schemas'
 import type { Metrics } from '@countersign/telemetry'
 import { Consumers } from '../receipts/consumers.ts'
 import type { Asked, EvidenceSource, ProgressEvidence, SignalsEvidence } from '../source/index.ts'
-import type { CredentialLife } from './credentials.ts'
+import { CREDENTIAL_KINDS, type CredentialLife } from './credentials.ts'
 import { Exposures } from './measured.ts'
 import { type Sentence, type SentenceConsumer, sentencesOf } from './sentence.ts'
 
 export interface SentenceOptions {
   readonly schemas: EvidenceSource['schemas']
-  /** Root public keys, raw. Without one no bundle is believed, and what no bundle vouches for is told apart nowhere. */
+  /** Root public keys, raw. Without one no bundle is believed, and the window is not known. */
   readonly rootKeys: readonly Uint8Array[]
   /** The last so many revocations are measured. @defaultValue 1000 */
   readonly keep?: number
   /** Skew tolerated between clocks, milliseconds. @defaultValue 250 */
   readonly epsilonMs?: number
+  /** Gets the gauges `countersign_sentence_*`, of every class that is registered. @defaultValue nowhere */
+  readonly metrics?: Metrics
 }
 
 /** What one signals log has told. */
 interface FollowedLog {
   ring: KeyRing | null
+  /** Where no bundle was read, as its checkpoints say. */
+  logId: string | null
 }
 
 export class SentenceFold {
-  readonly #options: Required<SentenceOptions>
+  readonly #options: SentenceOptions & { readonly keep: number; readonly epsilonMs: number }
   readonly #exposures: Exposures
   readonly #told: Consumers
   readonly #consumers = new Map<string, SentenceConsumer>()
   readonly #logs = new Map<string, FollowedLog>()
+  readonly #gauged = new Set<string>()
+  /** Of what was taken so far; null when more came since. */
+  #current: readonly Sentence[] | null = null
   #asOf = 0
 
   constructor(options: SentenceOptions) {
@@ -47,6 +61,7 @@ export class SentenceFold {
   /** Of one topic they come in order; others of the source are left out. */
   take(evidence: SignalsEvidence | ProgressEvidence): void {
     this.#asOf = Math.max(this.#asOf, evidence.place.at)
+    this.#current = null
     if (evidence.kind === 'signals') this.#signals(evidence)
     else this.#progress(evidence)
   }
@@ -73,13 +88,15 @@ export class SentenceFold {
   #signals({ log: name, record, place }: SignalsEvidence): void {
     const read = readRecord(record, this.#options.schemas)
     if (read === null) return
-    const log = this.#logs.get(name) ?? { ring: null }
+    const log = this.#logs.get(name) ?? { ring: null, logId: null }
     this.#logs.set(name, log)
     try {
       if (read.kind === 'TrustBundle') this.#bundle(log, read, place.at)
-      if (read.kind !== 'Signal' || log.ring === null) return
+      if (read.kind === 'Checkpoint') log.logId = checkpointCodec.decode(read.body).log_id
+      const logId = log.ring?.bundle.log_id ?? log.logId
+      if (read.kind !== 'Signal' || logId === null) return
       const { kind } = signalCodec.decode(read.body).target
-      this.#exposures.revocation({ logId: log.ring.bundle.log_id, offset: place.offset, at: place.at, kind })
+      this.#exposures.revocation({ logId, offset: place.offset, at: place.at, kind })
     } catch {
       // What cannot be decoded is not a signal anywhere.
     }
@@ -104,6 +121,7 @@ export class SentenceFold {
       if (one.consumer === consumer && key !== id) this.#consumers.set(key, { ...one, gone: true })
     const rules = classes.flatMap((one) => rulesOf(one) ?? [])
     this.#consumers.set(id, { consumer, instance, classes: rules, epsilonMs, gone: false })
+    for (const { name } of rules) this.#gauge(name)
   }
 
   #progressed(progress: Progress): void {
@@ -111,15 +129,28 @@ export class SentenceFold {
     const known = this.#consumers.get(hex(progress.instance))
     if (known && progress.state === 'goodbye') this.#consumers.set(hex(progress.instance), { ...known, gone: true })
   }
-}
 
-/** Sets the gauges of the sentence at every scrape. */
-export function gaugeSentences(metrics: Metrics, fold: Pick<SentenceFold, 'sentences'>): void {
-  for (const { credential, jobClass, boundMs, p99Ms, revocations } of fold.sentences()) {
-    const of = { credential, class: jobClass }
-    metrics.gauge('countersign_sentence_bound_seconds', of, (boundMs ?? Infinity) / 1_000)
-    metrics.gauge('countersign_sentence_p99_seconds', of, p99Ms === null ? Number.NaN : p99Ms / 1_000)
-    metrics.gauge('countersign_sentence_revocations', of, revocations)
+  #gauge(jobClass: string): void {
+    const { metrics } = this.#options
+    if (metrics === undefined || this.#gauged.has(jobClass)) return
+    this.#gauged.add(jobClass)
+    for (const credential of CREDENTIAL_KINDS) {
+      const of = { credential, class: jobClass }
+      const told = (): Sentence | undefined => this.#row(credential, jobClass)
+      // NaN where there is nothing to say: a series that is there has its meaning.
+      const seconds = (ms: number | null | undefined): number => (ms == null ? Number.NaN : ms / 1_000)
+      metrics.gaugeFrom('countersign_sentence_bound_seconds', of, () => {
+        const row = told()
+        return row?.boundMs === null ? Number.POSITIVE_INFINITY : seconds(row?.boundMs)
+      })
+      metrics.gaugeFrom('countersign_sentence_p99_seconds', of, () => seconds(told()?.p99Ms))
+      metrics.gaugeFrom('countersign_sentence_revocations', of, () => told()?.revocations ?? 0)
+    }
+  }
+
+  #row(credential: CredentialKind, jobClass: string): Sentence | undefined {
+    this.#current ??= this.sentences()
+    return this.#current.find((row) => row.credential === credential && row.jobClass === jobClass)
   }
 }
 

@@ -1,5 +1,5 @@
 export { arithmetic, boundOf, type ClassInForce, type Term } from './bound.ts'
 export { CREDENTIALS, type CredentialLife, type CredentialTerms, readLives } from './credentials.ts'
-export { gaugeSentences, SentenceFold, type SentenceOptions } from './fold.ts'
+export { SentenceFold, type SentenceOptions } from './fold.ts'
 export { Exposures, type Measured, type Revocation } from './measured.ts'
 export { type Sentence, type SentenceConsumer, type SentenceInput, sentencesOf, spoken } from './sentence.ts'
