@@ -14,7 +14,8 @@ export interface StatusRoutesOptions {
 export const statusRoutes: FastifyPluginAsync<StatusRoutesOptions> = async (server, { archive, archiver }) => {
   server.get('/v1/archive', async () => {
     const { asOf, behind, faults } = archiver.state()
-    const { first, last, checkpoint } = archive.status()
+    const { first, last } = archive.file.ends()
+    const checkpoint = archive.lastCheckpoint()
     return {
       archive: archive.file.id,
       first,

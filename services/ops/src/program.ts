@@ -9,10 +9,13 @@ import {
   type Example,
   examplesOf,
 } from './command.ts'
+import { auditCommands } from './commands/audit.ts'
 import { backupCommands } from './commands/backup.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { explainCommands } from './commands/explain.ts'
+import { keysCommands } from './commands/keys.ts'
 import { lookingCommands } from './commands/looking.ts'
+import { parkedCommands } from './commands/parked.ts'
 import { policyCommands } from './commands/policy.ts'
 import { replayCommands } from './commands/replay.ts'
 import { revocationCommands } from './commands/revocations.ts'
@@ -29,8 +32,11 @@ const COMMANDS: readonly DeclareCommands[] = [
   explainCommands,
   policyCommands,
   revocationCommands,
+  keysCommands,
+  parkedCommands,
   sentenceCommand,
   replayCommands,
+  auditCommands,
   backupCommands,
   doctorCommand,
 ]

@@ -25,6 +25,25 @@ export function evidenceOf(row: Row, definitions: Definitions): Evidence | null 
   return evidenceFrom(kind, { topic, partition, offset, at }, kept, definitions)
 }
 
+/** Evidence of topics with these roles, partition by partition; without a pause, for what verifies. */
+export function* archiveEvidence(
+  file: ArchiveFile,
+  definitions: Definitions,
+  roles: readonly TopicRole[],
+): Generator<Evidence> {
+  for (const { id, topic, last } of file.lanes()) {
+    if (!roles.includes(definitions.topics.get(topic)?.role as TopicRole)) continue
+    for (let after = -1; after < last; ) {
+      const page = file.page(id, after, PAGE)
+      for (const row of page) {
+        const evidence = evidenceOf(row, definitions)
+        if (evidence !== null) yield evidence
+      }
+      after = page.at(-1)?.offset ?? last
+    }
+  }
+}
+
 /**
  * Opens an archive to read it; it may be written meanwhile. Verifies nothing: that is for `verifyArchive`.
  * @throws {EVIDENCE_ARCHIVE_UNAVAILABLE} @throws {EVIDENCE_ARCHIVE_UNKNOWN}

@@ -102,13 +102,6 @@ export class Archive {
     return found ? (readStatement(found.body) as Checkpoint | null) : null
   }
 
-  /** Numbers of the first and last row, 0 for none, and the last checkpoint. */
-  status(): { readonly first: number; readonly last: number; readonly checkpoint: Checkpoint | null } {
-    const sql = 'SELECT (SELECT min(seq) FROM row) AS first, (SELECT max(seq) FROM row) AS last'
-    const { first, last } = this.file.get<{ first: number | null; last: number | null }>(sql) ?? {}
-    return { first: first ?? 0, last: last ?? 0, checkpoint: this.lastCheckpoint() }
-  }
-
   /** The last checkpoint as it is kept elsewhere; null before any. */
   anchor(): AnchorText | null {
     return anchorOf(this.file)

@@ -141,6 +141,13 @@ export class ArchiveFile {
     return this.all<LaneState>('SELECT * FROM lane ORDER BY topic, partition')
   }
 
+  /** Numbers of the first and last row; 0 for none. */
+  ends(): { readonly first: number; readonly last: number } {
+    const sql = 'SELECT (SELECT min(seq) FROM row) AS first, (SELECT max(seq) FROM row) AS last'
+    const { first, last } = this.get<{ first: number | null; last: number | null }>(sql) ?? {}
+    return { first: first ?? 0, last: last ?? 0 }
+  }
+
   /** Oldest first. */
   statements(): SignedStatement[] {
     return this.all<SignedStatement>('SELECT body, signature FROM statement ORDER BY n')
