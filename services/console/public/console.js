@@ -37,6 +37,12 @@ function replace(region, text) {
 
 const COLOURS = ['#0b4f9e', '#a04000', '#1b6e3c', '#7a2a8c', '#8a1538', '#4d4d00', '#005f6b', '#5b5b5b']
 
+/** Ten minutes at least: a single point says nothing of its time. */
+function upToNow(_, first) {
+  const now = Date.now() / 1000
+  return [Math.min(first || now, now - 600), now]
+}
+
 /** Each [data-chart] names the element whose JSON it draws: { labels: [...], unit, points: [[seconds...], [values...]...] }. */
 function draw() {
   for (const figure of document.querySelectorAll('[data-chart]')) {
@@ -53,7 +59,10 @@ function draw() {
     const options = {
       width: figure.clientWidth,
       height: 240,
-      scales: { x: { time: true }, y: { range: (_, __, most) => [0, Math.max(data.least ?? 0, most * 1.1)] } },
+      scales: {
+        x: { time: true, range: upToNow },
+        y: { range: (_, __, most) => [0, Math.max(data.least ?? 0, most * 1.1)] },
+      },
       axes: [{}, { label: data.unit, size: 60 }],
       series: [
         {},

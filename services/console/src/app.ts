@@ -1,11 +1,21 @@
 /** Composition root: one log, one view, what is gathered from both, and the pages. */
+import { identitySuccessors } from '@countersign/enforcer'
 import { openLog, topicSpecs } from '@countersign/event-log'
-import { differences } from '@countersign/evidence'
+import {
+  archiveSource,
+  differences,
+  type Explanation,
+  explain,
+  logSource,
+  parkedWork,
+  readLives,
+  SentenceFold,
+} from '@countersign/evidence'
 import { createServer, logPlace, type Running } from '@countersign/host'
 import { JourneySink, journeyLog } from '@countersign/journey'
-import { type Millis, seconds, systemClock, systemRandom } from '@countersign/kernel'
+import { type Millis, minutes, seconds, systemClock, systemRandom } from '@countersign/kernel'
 import { followLogs } from '@countersign/replica'
-import { catalogue as catalogueWith, exampleJobTopics, readTold } from '@countersign/schemas'
+import { catalogue as catalogueWith, exampleJobTopics } from '@countersign/schemas'
 import { createMetrics, type Logger } from '@countersign/telemetry'
 import cookie from '@fastify/cookie'
 import formbody from '@fastify/formbody'
@@ -14,19 +24,22 @@ import { fileRoutes } from './files.ts'
 import { Gate } from './operators/gate.ts'
 import { Operators } from './operators/operators.ts'
 import { SignIn } from './operators/sign-in.ts'
+import { decisionPages, questionOf } from './pages/decisions.ts'
 import { Pages } from './pages/live.ts'
 import { overviewPages } from './pages/overview.ts'
+import { parkedPages, selectionNamed } from './pages/parked.ts'
 import { type PersonNow, peoplePages } from './pages/people.ts'
+import { revocationPages } from './pages/revocations.ts'
 import { topicPages } from './pages/topics.ts'
 import { problems } from './problems.ts'
 import { ActIds } from './system/act-ids.ts'
 import { Audit } from './system/audit.ts'
-import { Fleet } from './system/fleet.ts'
 import { Following } from './system/following.ts'
-import { IdentityAdmin } from './system/identity-admin.ts'
+import { IdentityAdmin, type RevocationAnswer } from './system/identity-admin.ts'
 import { Known, KnownByName } from './system/known.ts'
+import { Redrives } from './system/redrives.ts'
 import { Refusals } from './system/refusals.ts'
-import { Revocations } from './system/revocations.ts'
+import { Standing } from './system/standing.ts'
 
 export interface Console extends Running {
   /** Where it answers. */
@@ -103,6 +116,11 @@ export async function startConsole(config: ConsoleConfig, logger: Logger): Promi
       return { person, sessions }
     },
   }))
+  const answers = new KnownByName<RevocationAnswer | null>((id) => ({
+    ...known,
+    freshMs: seconds(1),
+    ask: () => identity.revocation(id),
+  }))
   const specs = topicSpecs(catalogue, { windowMs: config.window })
   const topics = new Known({
     ...known,
@@ -112,17 +130,38 @@ export async function startConsole(config: ConsoleConfig, logger: Logger): Promi
       return { topics: found, differences: differences(specs, found) }
     },
   })
+  const evidence = config.archivePath === undefined ? logSource(log, catalogue) : archiveSource(config.archivePath)
+  const explaining = { catalogue, rootKeys: [config.rootKey], epsilonMs: config.epsilon }
+  const explanations = new KnownByName<{ readonly found: Explanation | null }>((question) => ({
+    ...known,
+    freshMs: seconds(30),
+    giveUpMs: seconds(60),
+    ask: async (signal) => ({ found: await explain(evidence, questionOf(question), { ...explaining, signal }) }),
+  }))
   const refusals = new Refusals()
-  const revocations = new Revocations(log.schemas)
-  const fleet = new Fleet({ told: ({ value }) => readTold(value, log.schemas) })
+  const standing = new Standing({ clock, schemas: log.schemas, rootKeys: [config.rootKey], epsilonMs: config.epsilon })
+  const sentence = new SentenceFold({ schemas: log.schemas, rootKeys: [config.rootKey], epsilonMs: config.epsilon })
+  // Looked through where it stands: to redrive, the jobs themselves are needed, and no archive has them.
+  const jobs = { log, catalogue, source: logSource(log, catalogue) }
+  const parked = new Known({ ...known, freshMs: seconds(5), ask: (signal) => parkedWork(jobs, {}, { signal }) })
+  const { successorSecret } = config
+  const redrives = new Redrives({
+    ...{ ...jobs, clock, logger, planWithinMs: seconds(60) },
+    successors:
+      successorSecret === undefined ? null : identitySuccessors({ url: identityUrl, secret: successorSecret, clock }),
+  })
+  const plans = new KnownByName((name) => ({
+    ...known,
+    freshMs: seconds(5),
+    ask: (signal: AbortSignal) => redrives.plan(selectionNamed(name), signal),
+  }))
+  const lives = new Known({ ...known, freshMs: minutes(5), ask: async () => readLives(await identity.lives()) ?? [] })
   const following = new Following({
     ...{ log, catalogue, clock, logger },
-    take: (evidence) => {
-      if (evidence.kind === 'signals') {
-        fleet.signal(evidence)
-        revocations.take(evidence)
-      } else if (evidence.kind === 'progress') fleet.progress(evidence)
-      else if (evidence.kind === 'decisions') refusals.take(evidence)
+    take: (one) => {
+      if (one.kind === 'decisions') refusals.take(one)
+      if (one.kind === 'signals' || one.kind === 'progress') sentence.take(one)
+      if (one.kind === 'decisions' || one.kind === 'signals' || one.kind === 'progress') standing.take(one)
     },
   })
 
@@ -143,12 +182,15 @@ export async function startConsole(config: ConsoleConfig, logger: Logger): Promi
   await app.register(async (inside) => {
     gate.guard(inside)
     overviewPages(inside, {
-      ...{ pages, identityAlive, fleet, refusals, revocations, lookbackMs: config.lookback },
+      ...{ pages, identityAlive, standing, refusals, lookbackMs: config.lookback },
       now: () => clock.now(),
       freshness: () => replica.freshness(),
       logSilentForMs: () => following.silentForMs,
-      sentences: () => [],
+      sentences: async () => sentence.sentences((await lives.tell()).value ?? []),
     })
+    revocationPages(inside, { standing, answers, pages })
+    parkedPages(inside, { parked, plans, redrives, gate, audit, pages })
+    decisionPages(inside, { refusals, explanations, pages })
     peoplePages(inside, { identity, gate, audit, pages, actIds: new ActIds(random), personOf: (sub) => people.of(sub) })
     topicPages(inside, { topics, pages })
   })
@@ -165,9 +207,11 @@ export async function startConsole(config: ConsoleConfig, logger: Logger): Promi
     async close() {
       stopping.abort()
       await app.close()
+      await redrives.stop()
       await following.stop()
       await sink.close()
       await replica.stop()
+      await evidence.close()
       await log.close()
     },
   }

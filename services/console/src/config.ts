@@ -20,6 +20,12 @@ export const config = z
     clientId: field.text().default('console').describe('client id of the console at identity; default console'),
     clientSecret: field.secret().describe('secret of CLIENT_ID; use _FILE'),
     operatorSecret: field.secret().describe('secret identity knows the console by, of use operator; use _FILE'),
+    successorSecret: field
+      .secret()
+      .optional()
+      .describe(
+        'secret identity knows the console by, of use service: redriven work past its envelope goes on under a successor; use _FILE; default it is denied',
+      ),
     tenant: field.text().describe('tenant whose administrators operate this system'),
     role: field.text().default('admin').describe('role they have there; default admin'),
     acr: z
@@ -37,6 +43,10 @@ export const config = z
     sessionLife: field.duration().prefault('4h').describe('longest life of a session here; default 4h'),
     askTimeout: field.duration().prefault('2s').describe('how long a page waits for what it asks; default 2s'),
     lookback: field.duration().prefault('1h').describe('how far back lists and charts go; default 1h'),
+    archivePath: field
+      .text()
+      .optional()
+      .describe('archive of the audit, for explanations; default: the log itself is read through for each'),
     window: field.duration().prefault('1d').describe("identity's WINDOW, for the drift of topics; default 1d"),
     insecureCookies: field
       .flag()

@@ -1,21 +1,38 @@
 /** A console beside a site, with somebody who operates it; and the pages of identity as that person walks through them. */
 import { join } from 'node:path'
 import { type Console, config, startConsole } from '@countersign/console'
-import { loadConfig, systemClock } from '@countersign/kernel'
-import { createLogger } from '@countersign/telemetry'
+import { createEnforcer } from '@countersign/enforcer'
+import { openSqliteLog } from '@countersign/event-log/sqlite'
+import { systemClock as clock, loadConfig, systemRandom as random } from '@countersign/kernel'
+import { defineJobClass } from '@countersign/policy'
+import { Replica } from '@countersign/replica'
+import { exampleCatalogue as catalogue } from '@countersign/schemas'
+import { createLogger, createMetrics } from '@countersign/telemetry'
 import { Secret, TOTP } from 'otpauth'
 import type { Page } from 'playwright-core'
 import { freePort } from '../../day/processes.ts'
-import { CLIENT_SECRET, ISSUER, OPERATOR_SECRET, PASSWORD, Site, type SiteOptions } from '../site.ts'
+import { CLIENT_SECRET, ISSUER, OPERATOR_SECRET, PASSWORD, Site, type SiteOptions, until } from '../site.ts'
 
 const APP = 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP'
 const OPERATIONS = 'operations'
+
+const EXPORT = { name: 'export', topic: 'invoices.export', action: 'export', scopes: ['invoices:export'] }
+
+/** What cannot be judged is parked as soon as the budget has passed, which is as small as it may be. */
+const CLASSES: readonly object[] = [
+  {
+    ...{ name: 'payment', topic: 'payments.run', action: 'pay', object: 'invoice_id', scopes: ['payments:run'] },
+    ...{ stalenessBudgetMs: 1_200, whenNotFresh: 'park' },
+  },
+  EXPORT,
+]
 
 export interface Operations {
   readonly site: Site
   readonly console: Console
   /** Everything the console logged. */
   readonly lines: readonly string[]
+  startWorker(): Promise<void>
   close(): Promise<void>
 }
 
@@ -28,6 +45,7 @@ export async function startOperations(
   const address = `http://127.0.0.1:${port}`
   const site = await Site.start({
     ...options,
+    worker: false,
     seed: {
       accounts: [person('olga', OPERATIONS, ['admin']), person('otto', OPERATIONS, ['viewer'])],
       clients: [
@@ -39,6 +57,11 @@ export async function startOperations(
       ],
     },
   })
+  async function startWorker(): Promise<void> {
+    await site.startWorker({ JOB_CLASSES: JSON.stringify(CLASSES) })
+    await until('the worker is ready', () => site.ready('worker'))
+  }
+  await startWorker()
   const lines: string[] = []
   const logger = createLogger({
     name: 'console',
@@ -57,10 +80,33 @@ export async function startOperations(
     site,
     console,
     lines,
+    startWorker,
     async close() {
       await console.close()
       await site.close()
     },
+  }
+}
+
+/**
+ * A consumer that has registered and then says nothing more, not even goodbye.
+ * @returns what ends it for good.
+ */
+export async function fallSilent(site: Site, maxStalenessMs: number): Promise<() => Promise<void>> {
+  const logger = createLogger({ name: 'silent', level: 'silent' })
+  const log = await openSqliteLog({ path: site.logPath, catalogue, create: false })
+  const shared = { log, clock, logger, consumer: 'worker-2' }
+  const rootKeys = [Buffer.from(site.rootKey.trim(), 'base64')]
+  const progress = { everyMs: 200, maxStalenessMs }
+  const replica = new Replica({ ...shared, rootKeys, progress, metrics: createMetrics() })
+  const rules = defineJobClass({ ...EXPORT, stalenessBudgetMs: maxStalenessMs }, { checkpointIntervalMs: 300 })
+  const enforcer = createEnforcer({ ...shared, replica, catalogue, random, classes: [rules] })
+  await replica.start()
+  await until('the consumer has registered', () => replica.freshness().proven)
+  await log.close()
+  return async () => {
+    await enforcer.stop()
+    await replica.stop()
   }
 }
 
@@ -81,7 +127,7 @@ export class Operator {
   }
 
   async showFactor(page: Page): Promise<void> {
-    const code = this.#app.generate({ timestamp: systemClock.now() + this.#step++ * 30_000 })
+    const code = this.#app.generate({ timestamp: clock.now() + this.#step++ * 30_000 })
     await page.getByLabel('Code of your authenticator app').fill(code)
     await page.getByRole('button', { name: 'Go on' }).click()
   }

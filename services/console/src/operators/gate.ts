@@ -62,7 +62,7 @@ export class Gate {
       const { clock, reproveMs } = this.#options
       const isPage = request.method === 'GET' && !isStream(request)
       if (isPage && clock.now() - judged.operator.provenAt >= reproveMs && (await this.#isIdentityThere()))
-        return this.#leave(reply, request.url, null)
+        return this.#leave(reply, onwardOf(request), null)
     })
   }
 

@@ -1,5 +1,5 @@
 /** What was refused lately, and any decision explained from what stands on the logs. */
-import type { Explanation } from '@countersign/evidence'
+import { type ExplainedDecision, type Explanation, placeName, type Question } from '@countersign/evidence'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import type { KnownByName } from '../system/known.ts'
@@ -11,7 +11,7 @@ import { asOf, handle, type Mood, state, table, time } from './words.ts'
 export interface DecisionsOptions {
   readonly refusals: Refusals
   /** By what was asked: `name:…`, `object:…` or `session:…`. */
-  readonly explanations: KnownByName<Explanation>
+  readonly explanations: KnownByName<{ readonly found: Explanation | null }>
   readonly pages: Pages
 }
 
@@ -49,17 +49,17 @@ export function decisionPages(app: FastifyInstance, { refusals, explanations, pa
   pages.add(app, {
     path: '/decisions/explain',
     place: '/decisions',
-    title: (request) => (questionOf(request) === null ? 'Explain' : 'Explained'),
+    title: (request) => (askedIn(request) === null ? 'Explain' : 'Explained'),
     head: (request) => {
-      const given = questionOf(request)
+      const given = askedIn(request)
       return question(given?.kind ?? 'name', given?.of ?? '')
     },
     regions: {
       explanation: async (request) => {
-        const given = questionOf(request)
+        const given = askedIn(request)
         if (given === null) return html`<p class="note">Say what is to be explained.</p>`
         const told = await explanations.of(`${given.kind}:${given.of}`).tell()
-        if (told.value !== null) return html`${explained(told.value)}${asOf(told, 'The log')}`
+        if (told.value !== null) return html`${explained(told.value.found)}${asOf(told, 'The log')}`
         return told.asking
           ? html`<p class="note" role="status">Reading the log. The answer appears here.</p>`
           : asOf(told, 'The log')
@@ -68,7 +68,13 @@ export function decisionPages(app: FastifyInstance, { refusals, explanations, pa
   })
 }
 
-function questionOf(request: FastifyRequest): { readonly kind: QuestionKind; readonly of: string } | null {
+/** From the name an explanation is kept under to the question it answers. */
+export function questionOf(name: string): Question {
+  const [kind, of] = [name.slice(0, name.indexOf(':')), name.slice(name.indexOf(':') + 1)]
+  return kind === 'object' ? { object: of } : kind === 'session' ? { session: of } : { name: of }
+}
+
+function askedIn(request: FastifyRequest): { readonly kind: QuestionKind; readonly of: string } | null {
   return asked.safeParse(request.query).data ?? null
 }
 
@@ -103,39 +109,49 @@ function refusedTable(refusals: readonly Refusal[]): Html {
   )
 }
 
-const VERDICTS: Readonly<Record<Explanation['decisions'][number]['verdict'], readonly [string, Mood]>> = {
-  reproduced: ['reproduced bit for bit', 'ok'],
-  differs: ['differs', 'bad'],
-  not_recomputable: ['cannot be recomputed', 'wait'],
+const VERDICTS: Readonly<Record<ExplainedDecision['verdict'], readonly [string, Mood]>> = {
+  reproduced: ['the same, bit for bit', 'ok'],
+  differs: ['not the same', 'bad'],
+  not_recomputable: ['cannot be made again', 'wait'],
 }
 
-function explained({ lines, decisions }: Explanation): Html {
+function explained(found: Explanation | null): Html {
+  if (found === null) return html`<p class="note" role="status">Nothing on the logs bears that name.</p>`
+  const { lines, decisions } = found
   return html`<h2>What happened</h2>
 <ol class="steps">${lines.map((line) => html`<li>${line}</li>`)}</ol>
-${decisions.map((one) => {
-  const [words, mood] = VERDICTS[one.verdict]
-  const name = placeOf(one)
-  return html`<h2>Decision on ${name}, ${one.phase}</h2>
-<p>Judged again from what stands on the logs: ${state(words, mood)}</p>
-${one.named.length > 0 && html`<ul>${one.named.map((text) => html`<li>${text}</li>`)}</ul>`}
+${decisions.map(decision)}`
+}
+
+function decision({
+  place,
+  phase,
+  verdict,
+  recorded,
+  named,
+  given,
+  fields,
+  consumer,
+  jobClass,
+  at,
+  view,
+}: ExplainedDecision): Html {
+  const [words, mood] = VERDICTS[verdict]
+  const what = `${placeName(place)}, ${phase}`
+  return html`<h2>Decision on ${what}</h2>
+<p>${consumer} decided as ${jobClass} at ${time(at)} UTC, by a view that had read ${view.log} up to ${view.offset}:
+${state(recorded.outcome, recorded.outcome === 'executed' ? 'ok' : 'bad')} ${recorded.reason.replaceAll('_', ' ')}.
+Made again from what stands on the logs: ${state(words, mood)}</p>
+${named.length > 0 && html`<ul>${named.map((text) => html`<li>${text}</li>`)}</ul>`}
 ${table(
-  `Fields of the decision on ${name}, ${one.phase}`,
-  ['Field', 'Recorded', 'Recomputed', ''],
-  one.fields.map(({ name: field, recorded, recomputed, same }) => [
-    field,
-    html`<code>${shown(recorded)}</code>`,
-    html`<code>${shown(recomputed)}</code>`,
+  `Fields of the decision on ${what}`,
+  ['Field', 'Recorded', 'Made again', 'Compared'],
+  fields.map(({ name, recorded: was, recomputed, same }) => [
+    name,
+    html`<code>${was}</code>`,
+    html`<code>${recomputed}</code>`,
     same ? state('same', 'ok') : state('differs', 'bad'),
   ]),
 )}
-${one.given.length > 0 && html`<p class="as-of">Recomputed from: ${one.given.join('; ')}.</p>`}`
-})}`
-}
-
-function placeOf({ place }: Explanation['decisions'][number]): string {
-  return typeof place === 'string' ? place : JSON.stringify(place)
-}
-
-function shown(value: unknown): string {
-  return typeof value === 'string' ? value : (JSON.stringify(value) ?? '–')
+${given.length > 0 && html`<p class="as-of">Taken from the record, since only the consumer could know it: ${given.join('; ')}.</p>`}`
 }

@@ -1,12 +1,12 @@
 /** The state of it all on one page: what a stolen credential is good for, who has taken what in how fast, how fresh that is. */
-import type { Sentence } from '@countersign/evidence'
+import type { ConsumerExposure, Instance, Sentence } from '@countersign/evidence'
 import type { Freshness } from '@countersign/replica'
+import type { Progress } from '@countersign/schemas'
 import type { FastifyInstance } from 'fastify'
-import type { ConsumerNow, Fleet } from '../system/fleet.ts'
 import type { Known, Told } from '../system/known.ts'
 import type { Refusals } from '../system/refusals.ts'
-import type { Revocations } from '../system/revocations.ts'
-import { type Html, html, type Shown } from './html.ts'
+import type { Standing } from '../system/standing.ts'
+import { type Html, html } from './html.ts'
 import type { Pages } from './live.ts'
 import { chartData, handle, type Mood, span, state, table, time } from './words.ts'
 
@@ -17,10 +17,9 @@ export interface OverviewOptions {
   readonly identityAlive: Known<true>
   /** Null while the log is not followed. */
   readonly logSilentForMs: () => number | null
-  readonly sentences: () => readonly Sentence[]
-  readonly fleet: Fleet
+  readonly sentences: () => Promise<readonly Sentence[]>
   readonly refusals: Refusals
-  readonly revocations: Revocations
+  readonly standing: Standing
   readonly lookbackMs: number
 }
 
@@ -29,7 +28,7 @@ const MINUTE = 60_000
 const SILENT_MS = 15_000
 
 export function overviewPages(app: FastifyInstance, options: OverviewOptions): void {
-  const { pages, now, fleet, refusals, revocations, lookbackMs } = options
+  const { pages, now, standing, refusals, lookbackMs } = options
   pages.add(app, {
     path: '/',
     place: '/',
@@ -40,21 +39,21 @@ export function overviewPages(app: FastifyInstance, options: OverviewOptions): v
     },
     regions: {
       state: async () => stateNow(options, await options.identityAlive.tell()),
-      sentence: () => sentenceTable(options.sentences()),
-      consumers: () => consumerTable(fleet.consumers(now()), now()),
-      exposure: () => exposureChart(fleet.consumers(now()), now() - lookbackMs),
+      sentence: async () => sentenceTable(await options.sentences()),
+      consumers: () => consumerTable(standing, now()),
+      exposure: () => exposureChart(standing, now() - lookbackMs),
       rates: () => rateChart(refusals, now() - lookbackMs),
-      latest: () => latest(revocations),
+      latest: () => latest(standing),
     },
   })
 }
 
 function stateNow(options: OverviewOptions, identity: Told<true>): Html {
-  const { now, refusals, revocations, lookbackMs } = options
+  const { now, refusals, standing, lookbackMs } = options
   const { proven, closed, ageMs, asOf } = options.freshness()
   const silent = options.logSilentForMs()
   const lastMinute = refusals.rates(now() - 2 * MINUTE).at(-1)
-  const recent = revocations.latest(2_000).filter(({ at }) => at >= now() - lookbackMs).length
+  const recent = standing.revocations().filter(({ at }) => at >= now() - lookbackMs).length
   const logGone = silent === null || silent > SILENT_MS
   return html`${logGone && html`<p class="alarm">The log does not answer${silent !== null && ` for ${span(silent)}`}. What follows is as it was then.</p>`}
 ${!proven && !logGone && html`<p class="alarm">The view of this console is not proven: ${(closed ?? 'starting').replaceAll('_', ' ')}.</p>`}
@@ -89,29 +88,39 @@ ${
 }`
 }
 
-const MOODS: Readonly<Record<ConsumerNow['state'], Mood>> = {
+const MOODS: Readonly<Record<string, Mood>> = {
   starting: 'wait',
   ready: 'ok',
   closed: 'bad',
   goodbye: 'plain',
+  silent: 'bad',
 }
+/** An instance that went is of no more interest than that. */
+const GONE_MS = 10 * MINUTE
 
-function consumerTable(consumers: readonly ConsumerNow[], now: number): Html {
+function consumerTable(standing: Standing, now: number): Html {
+  const exposures = standing.exposures()
+  const present = standing.consumers().filter(({ goodbyeAt }) => goodbyeAt === null || now - goodbyeAt < GONE_MS)
   return html`<h2>Consumers</h2>
 ${
-  consumers.length === 0
-    ? html`<p>No consumer has told of itself yet.</p>`
+  present.length === 0
+    ? html`<p>No consumer has registered yet.</p>`
     : table(
         'Who follows the log, and how fast revocations reached each',
-        ['Consumer', 'State', 'View as of', 'Position', 'Last told', 'p50', 'p99', 'Longest', 'Revocations'],
-        consumers.map((one) => {
-          const ms = one.exposures.map((exposure) => exposure.ms).sort((a, b) => a - b)
+        ['Consumer', 'State', 'View as of', 'Position', 'Vouched for', 'p50', 'p99', 'Longest', 'Revocations'],
+        present.map((one) => {
+          const told = [...one.told.values()].map(({ last }) => last).sort((a, b) => a.as_of - b.as_of)
+          const ms = exposures
+            .filter(({ instance }) => instance === one.instance)
+            .map((exposure) => exposure.ms)
+            .sort((a, b) => a - b)
+          const how = stateOf(one, told[0], now)
           return [
-            html`${one.consumer} <span class="handle">${one.instance.slice(0, 8)}</span>`,
-            stateOf(one, now),
-            one.asOf > 0 ? time(one.asOf) : '–',
-            one.offset,
-            time(one.toldAt),
+            html`${nameOf(one)} <span class="handle">${one.instance.slice(0, 8)}</span>`,
+            state(how, MOODS[how] ?? 'plain'),
+            told[0] !== undefined && told[0].as_of > 0 ? time(told[0].as_of) : '–',
+            told.map(({ offset }) => offset).join(', ') || '–',
+            one.vouchedBy === null ? state('no', 'wait') : one.vouchedBy,
             ...[0.5, 0.99, 1].map((q) => (ms.length === 0 ? '–' : span(quantile(ms, q)))),
             ms.length,
           ]
@@ -122,23 +131,39 @@ ${
 }
 
 /** Who says nothing for longer than it may work on what it knew does nothing any more, whatever it said last. */
-function stateOf({ state: told, asOf, maxStalenessMs }: ConsumerNow, now: number): Shown {
-  if (told === 'ready' && now - asOf > maxStalenessMs) return state('silent', 'bad')
-  return state(told, MOODS[told])
+function stateOf({ goodbyeAt, maxStalenessMs, epsilonMs }: Instance, told: Progress | undefined, now: number): string {
+  if (goodbyeAt !== null) return 'goodbye'
+  if (told === undefined) return 'starting'
+  return told.state === 'ready' && now - told.as_of > maxStalenessMs + epsilonMs ? 'silent' : told.state
 }
 
-function exposureChart(consumers: readonly ConsumerNow[], since: number): Html {
-  const labels = consumers.map(({ consumer, instance }) => `${consumer} ${instance.slice(0, 8)}`)
-  const each = consumers.map(({ exposures }) => exposures.filter(({ at }) => at >= since))
-  const times = [...new Set(each.flatMap((list) => list.map(({ at }) => at)))].sort((a, b) => a - b)
+function exposureChart(standing: Standing, since: number): Html {
+  const byConsumer = new Map<string, ConsumerExposure[]>()
+  for (const one of standing.exposures()) {
+    if (one.appendedAt < since) continue
+    const name = `${one.consumer} ${one.instance.slice(0, 8)}`
+    byConsumer.set(name, [...(byConsumer.get(name) ?? []), one])
+  }
+  const each = [...byConsumer.values()]
+  const times = [...new Set(each.flat().map(({ appendedAt }) => appendedAt))].sort((a, b) => a - b)
   const lines = each.map((list) => {
-    const byTime = new Map(list.map(({ at, ms }) => [at, ms]))
+    const byTime = new Map(list.map(({ appendedAt, ms }) => [appendedAt, ms]))
     return times.map((at) => byTime.get(at) ?? null)
   })
-  const data = { labels, unit: 'ms', least: 10, points: [times.map((at) => at / 1000), ...lines] }
+  const data = {
+    labels: [...byConsumer.keys()],
+    unit: 'ms',
+    least: 10,
+    points: [times.map((at) => at / 1000), ...lines],
+  }
   return html`<h2>Exposure over time</h2>
+<p class="as-of">Each point is one revocation at one consumer: from its place on the log to the view by which that consumer decides.</p>
 ${times.length === 0 && html`<p>No revocation has reached a consumer in this time.</p>`}
 ${chartData('exposure-data', data)}`
+}
+
+function nameOf({ consumers }: Instance): string {
+  return [...consumers].join(', ')
 }
 
 function rateChart(refusals: Refusals, since: number): Html {
@@ -156,8 +181,8 @@ ${rates.length === 0 && html`<p>Nothing was decided in this time.</p>`}
 ${chartData('rates-data', data)}`
 }
 
-function latest(revocations: Revocations): Html {
-  const list = revocations.latest(5)
+function latest(standing: Standing): Html {
+  const list = standing.revocations().slice(0, 5)
   return html`<h2>Latest revocations</h2>
 ${
   list.length === 0

@@ -129,7 +129,7 @@ function sessionTable(sub: string, sessions: readonly LiveSession[], actIds: Act
   if (sessions.length === 0) return html`<p>No live session.</p>`
   return table(
     'Live sessions, newest first',
-    ['Session', 'Kind', 'Tenant', 'Since', 'Last used', 'Until', ''],
+    ['Session', 'Kind', 'Tenant', 'Since', 'Last used', 'Until', 'Act'],
     sessions.map((one) => [
       handle(one.session),
       [one.kind, one.client !== null && ` of ${one.client}`, one.act.length > 0 && `, used by ${one.act[0]?.sub}`],

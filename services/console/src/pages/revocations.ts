@@ -1,41 +1,40 @@
 /** Revocations, the latest first; each with its receipt, which fills in while one looks. */
-import type { Receipt } from '@countersign/evidence'
+import type { Receipt, ReceiptConsumer, StandingSignal } from '@countersign/evidence'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { RevocationAnswer } from '../system/identity-admin.ts'
 import type { KnownByName, Told } from '../system/known.ts'
-import type { RaisedSignal, Revocation, Revocations } from '../system/revocations.ts'
+import type { Revocation, Standing } from '../system/standing.ts'
 import { type Html, html, type Shown } from './html.ts'
 import type { Pages } from './live.ts'
 import { asOf, handle, type Mood, span, state, table, time } from './words.ts'
 
 export interface RevocationsOptions {
-  readonly revocations: Revocations
-  /** Null for one that no log has. */
-  readonly receiptOf: (id: string) => Receipt | null
+  readonly standing: Standing
   /** How identity says a revocation stands. */
   readonly answers: KnownByName<RevocationAnswer | null>
   readonly pages: Pages
 }
 
 const SHOWN = 50
+const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 export function revocationPages(app: FastifyInstance, options: RevocationsOptions): void {
-  const { revocations, receiptOf, answers, pages } = options
+  const { standing, answers, pages } = options
   pages.add(app, {
     path: '/revocations',
     place: '/revocations',
     title: () => 'Revocations',
-    regions: { list: () => listOf(revocations.latest(SHOWN), receiptOf) },
+    regions: { list: () => listOf(standing) },
   })
   pages.add(app, {
     path: '/revocations/:id',
     place: '/revocations',
     title: () => 'Revocation',
     regions: {
-      what: (request) => whatOf(idOf(request), revocations.get(idOf(request))),
+      what: (request) => whatOf(idOf(request), standing.revocation(idOf(request))),
       receipt: async (request) => {
         const id = idOf(request)
-        const receipt = receiptOf(id)
+        const receipt = ID.test(id) ? standing.receipt(id) : null
         return receipt === null ? answerOf(await answers.of(id).tell()) : receiptTable(receipt)
       },
     },
@@ -46,7 +45,8 @@ function idOf(request: FastifyRequest): string {
   return (request.params as { id: string }).id
 }
 
-function listOf(list: readonly Revocation[], receiptOf: RevocationsOptions['receiptOf']): Html {
+function listOf(standing: Standing): Html {
+  const list = standing.revocations().slice(0, SHOWN)
   if (list.length === 0) return html`<p>There is none on the log.</p>`
   return table(
     'The latest first',
@@ -57,19 +57,15 @@ function listOf(list: readonly Revocation[], receiptOf: RevocationsOptions['rece
       cause.replaceAll('_', ' '),
       html`<ul class="plain">${signals.map(signalLine)}</ul>`,
       handle(initiator),
-      closedState(receiptOf(id)),
+      standing.isClosed(id) ? state('closed', 'ok') : state('open', 'wait'),
     ]),
   )
 }
 
-function signalLine({ target, effect }: RaisedSignal): Html {
+function signalLine({ log, offset, signal }: StandingSignal): Html {
+  const { effect, target } = signal
   const { kind, tenant, id } = target
-  return html`<li>${effect.replaceAll(/[:_]/g, ' ')} of ${kind} ${handle([tenant, id].filter(Boolean).join(' / '))}</li>`
-}
-
-function closedState(receipt: Receipt | null): Shown {
-  if (receipt === null) return '–'
-  return receipt.closedAt === null ? state('open', 'wait') : state('closed', 'ok')
+  return html`<li>${effect.replaceAll(/[:_]/g, ' ')} of ${kind} ${handle([tenant, id].filter(Boolean).join(' / '))} at ${log}/${offset}</li>`
 }
 
 function whatOf(id: string, revocation: Revocation | null): Html {
@@ -89,14 +85,15 @@ function answerOf(told: Told<RevocationAnswer | null>): Html {
   const { state: how, code } = told.value
   const says = {
     acknowledged: 'It is on the log; the console has not read it yet.',
-    pending: 'Identity has it and delivers it as soon as the log can be reached. Until then consumers do not know of it.',
+    pending:
+      'Identity has it and delivers it as soon as the log can be reached. Until then consumers do not know of it.',
     unknown: 'Identity could not say.',
     refused: `It was refused (${code ?? 'no reason given'}); nothing was changed.`,
   }[how]
   return html`<p class="${how === 'refused' ? 'alarm' : 'note'}" role="status">${says}</p>${asOf(told, 'Identity')}`
 }
 
-const MOODS: Readonly<Record<Receipt['consumers'][number]['state'], Mood>> = {
+const MOODS: Readonly<Record<ReceiptConsumer['state'], Mood>> = {
   applied: 'ok',
   pending: 'wait',
   silent: 'bad',
@@ -104,20 +101,23 @@ const MOODS: Readonly<Record<Receipt['consumers'][number]['state'], Mood>> = {
 }
 
 function receiptTable({ consumers, appendedAt, closedAt, line }: Receipt): Html {
+  const open = consumers.filter((one) => one.state === 'pending').length
   return html`<h2>Receipt</h2>
 <p role="status" class="${closedAt === null ? 'note' : 'good'}">${
-    closedAt === null ? 'Open: not every consumer has applied it or passed the time it could act until.' : line
+    closedAt === null
+      ? `Open: ${open} of ${consumers.length} consumers ${open === 1 ? 'has' : 'have'} not said that it is applied.`
+      : html`<strong>Closed.</strong> ${line}`
   }</p>
 ${
   consumers.length > 0 &&
   table(
-    'Every registered consumer',
-    ['Consumer', 'State', 'Applied', 'After', 'Could act until', 'Last decision', 'Last effect'],
+    'Every consumer that was registered then; times UTC',
+    ['Consumer', 'State', 'Applied', 'After', 'Could act until', 'Last decision without it', 'Last effect without it'],
     consumers.map((one) => [
       html`${one.consumer} <span class="handle">${one.instance.slice(0, 8)}</span>`,
-      state(one.state, MOODS[one.state]),
+      [state(one.state, MOODS[one.state]), one.contradicted && state('contradicted by its decisions', 'bad')],
       moment(one.appliedAt),
-      one.appliedAt == null ? '–' : span(Math.max(0, one.appliedAt - appendedAt)),
+      one.appliedAt === null ? '–' : `${one.exact ? '' : 'at most '}${span(one.appliedAt - appendedAt)}`,
       moment(one.couldActUntil),
       moment(one.lastDecisionAt),
       moment(one.lastEffectAt),
@@ -126,6 +126,6 @@ ${
 }`
 }
 
-function moment(ms: number | null | undefined): Shown {
-  return ms == null ? '–' : new Date(ms).toISOString().slice(11, 23)
+function moment(ms: number | null): Shown {
+  return ms === null ? '–' : new Date(ms).toISOString().slice(11, 23)
 }

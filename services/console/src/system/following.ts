@@ -1,8 +1,8 @@
 /** Follows topics for as long as the console runs, and hands on what stands there as evidence. A log that is away is waited for. */
 import type { Bounds, EventLog, LogRecord, Tail } from '@countersign/event-log'
 import { type Evidence, evidenceFrom, placeOf, reduced } from '@countersign/evidence'
-import { type Clock, seconds } from '@countersign/kernel'
-import type { Catalogue, TopicEntry } from '@countersign/schemas'
+import { type Clock, millis, seconds } from '@countersign/kernel'
+import type { Catalogue, TopicEntry, TopicRole } from '@countersign/schemas'
 import type { Logger } from '@countersign/telemetry'
 
 export interface FollowingOptions {
@@ -15,8 +15,9 @@ export interface FollowingOptions {
 }
 
 const RETRY = seconds(1)
-/** Of decisions and journey the latest are enough: what is older is asked for by name. */
-const LATEST = 500
+const POLL = millis(20)
+/** How far back a topic is read, in records of a partition: what is older is asked for by name. */
+const LATEST: Partial<Record<TopicRole, number>> = { signals: 50_000, progress: 10_000, decisions: 500 }
 
 export class Following {
   readonly #options: FollowingOptions
@@ -33,15 +34,19 @@ export class Following {
   /** Begins in the background. */
   start(): void {
     const { catalogue } = this.#options
-    const wanted = catalogue.entries.filter(({ role }) => FOLLOWED.has(role))
+    const wanted = catalogue.entries.filter(({ role }) => LATEST[role] !== undefined)
     const each = wanted.flatMap((entry) =>
       Array.from({ length: entry.partitions }, (_, partition) => ({ entry, partition })),
     )
     this.#partitions = each.length
-    this.#starting = Promise.all(each.map(({ entry, partition }) => this.#follow(entry, partition)))
+    // Bundles stand on the signals logs, and vouch for what is told elsewhere: those are read to their end first.
+    const follow = (some: typeof each): Promise<unknown> =>
+      Promise.all(some.map(({ entry, partition }) => this.#follow(entry, partition)))
+    const isSignals = ({ entry }: (typeof each)[number]): boolean => entry.role === 'signals'
+    this.#starting = follow(each.filter(isSignals)).then(() => follow(each.filter((one) => !isSignals(one))))
   }
 
-  /** True once every partition is being followed. */
+  /** True once every partition was read to the end it had. */
   get begun(): boolean {
     return this.#begun === this.#partitions
   }
@@ -64,7 +69,8 @@ export class Following {
     const { signal } = this.#stopping
     while (!signal.aborted) {
       try {
-        const from = fromOf(entry, await log.bounds(entry.name, partition))
+        const bounds = await log.bounds(entry.name, partition)
+        const from = fromOf(entry, bounds)
         const tail = await log.tail({
           topic: entry.name,
           partition,
@@ -76,6 +82,7 @@ export class Following {
           },
         })
         this.#tails.push(tail)
+        while (tail.position < bounds.end && !signal.aborted) await clock.sleep(POLL, signal)
         this.#begun++
         return
       } catch (error) {
@@ -94,8 +101,6 @@ export class Following {
   }
 }
 
-const FOLLOWED: ReadonlySet<string> = new Set(['signals', 'progress', 'decisions', 'journey'])
-
 function fromOf({ role }: TopicEntry, { start, end }: Bounds): number {
-  return role === 'decisions' || role === 'journey' ? Math.max(start, end - LATEST) : start
+  return Math.max(start, end - (LATEST[role] ?? 0))
 }

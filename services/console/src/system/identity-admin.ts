@@ -77,6 +77,12 @@ export class IdentityAdmin {
     return status === 404 ? null : answerOf(id, status, body)
   }
 
+  /** @returns what it says of how long its credentials live, as it comes. @throws {Error} when identity does not answer. */
+  async lives(): Promise<unknown> {
+    const { status, body } = await this.#call('GET', '/v1/lives')
+    return expected<unknown>(status, body)
+  }
+
   /** @throws {Error} when identity does not answer that it is there. */
   async alive(signal: AbortSignal): Promise<true> {
     const { url, timeoutMs } = this.#options

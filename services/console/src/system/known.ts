@@ -43,12 +43,16 @@ export class Known<T> {
   async tell(): Promise<Told<T>> {
     const { clock, freshMs, waitMs } = this.#options
     if (this.#asOf === null || this.#failed || clock.now() - this.#asOf >= freshMs) {
+      const isWaitedFor = this.#asking !== null
       this.#asking ??= this.#ask().finally(() => {
         this.#asking = null
       })
-      const over = new AbortController()
-      await Promise.race([this.#asking, clock.sleep(waitMs, over.signal)])
-      over.abort()
+      // One has waited for this answer already, and there is something to show: the others do not wait as well.
+      if (!isWaitedFor || this.#asOf === null) {
+        const over = new AbortController()
+        await Promise.race([this.#asking, clock.sleep(waitMs, over.signal)])
+        over.abort()
+      }
     }
     const asking = this.#asking !== null
     return { value: this.#value, asOf: this.#asOf, overdue: this.#failed || asking, asking }
