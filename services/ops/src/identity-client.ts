@@ -93,6 +93,48 @@ export async function askReadiness(url: string, timeoutMs: number): Promise<{ re
   }
 }
 
+/** A key as identity tells of it; times in epoch milliseconds. */
+export interface KeyFacts {
+  readonly id: string
+  readonly use: string
+  readonly tenants: readonly string[]
+  readonly topics: readonly string[]
+  readonly notBefore: number
+  readonly notAfter: number | null
+  readonly givenUp: boolean
+}
+
+/** @throws {OPS_IDENTITY_UNREACHABLE} @throws {OPS_IDENTITY_REFUSED} */
+export async function askKeys(options: IdentityOptions): Promise<readonly KeyFacts[]> {
+  let reply: Reply
+  try {
+    reply = await call(options, 'GET', '/v1/keys')
+  } catch (cause) {
+    throw unreachable(options.url, cause)
+  }
+  const { keys, code } = reply.body as { keys?: unknown; code?: unknown }
+  if (reply.status === 200 && Array.isArray(keys)) return keys as KeyFacts[]
+  if (reply.status >= 500) throw unreachable(options.url, reply)
+  const publicMessage = `identity refuses to tell its keys: ${typeof code === 'string' ? code : `http_${reply.status}`}`
+  throw new OpsError({ code: 'OPS_IDENTITY_REFUSED', retriable: false, publicMessage })
+}
+
+/** Asks to give a key up, as `askRevocation`. `withdrawn`: no bundle in force names it any more. */
+export async function askCompromise(
+  options: IdentityOptions,
+  key: string,
+  id: string,
+): Promise<Answer & { readonly withdrawn?: boolean }> {
+  try {
+    const reply = await call(options, 'POST', `/v1/keys/${encodeURIComponent(key)}/compromise`, { id })
+    const { withdrawn } = reply.body as { withdrawn?: unknown }
+    return { ...answerOf(id, reply), ...(typeof withdrawn === 'boolean' && { withdrawn }) }
+  } catch (cause) {
+    if (neverConnected(cause)) throw unreachable(options.url, cause)
+    return { state: 'unknown', id }
+  }
+}
+
 interface Reply {
   readonly status: number
   readonly body: Partial<Answer> & { readonly code?: unknown; readonly type?: unknown }

@@ -52,6 +52,7 @@ export interface ProgramContext {
 
 const CODES: Readonly<Record<string, ExitCode>> = {
   OPS_ARGUMENT_INVALID: EXIT.usage,
+  OPS_IDENTITY_REFUSED: EXIT.refused,
   OPS_LOG_OTHER: EXIT.refused,
   OPS_LOG_UNKNOWN: EXIT.refused,
   OPS_REPLAY_REFUSED: EXIT.refused,

@@ -32,7 +32,7 @@ export interface RevokeOptions extends IdentityFlags {
   execute?: boolean
 }
 
-const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i
+export const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/i
 const ASK_AGAIN_MS = 500
 
 /** Shows what would be asked; asks it only with `execute`, and again with the same id while the answer is unknown. */
@@ -72,14 +72,14 @@ export async function revocation(
   return tell(await askStatus(identityOf(options, env), id), options.output, terminal)
 }
 
-const WORDS: Record<Answer['state'], string> = {
+export const ANSWER_WORDS: Record<Answer['state'], string> = {
   acknowledged: 'Acknowledged: it is on the log; consumers apply it as they read on.',
   pending: 'Pending: durable in the store, it will be delivered. It is not on the log yet.',
   unknown: 'Unknown: ask again with this id, or ask for its state with "revocation <id>".',
   refused: 'Refused: nothing was changed.',
 }
 
-const CODES: Record<Answer['state'], ExitCode> = {
+export const ANSWER_CODES: Record<Answer['state'], ExitCode> = {
   acknowledged: EXIT.ok,
   pending: EXIT.pending,
   unknown: EXIT.unknown,
@@ -88,8 +88,8 @@ const CODES: Record<Answer['state'], ExitCode> = {
 
 function tell(answer: Answer, format: Format, terminal: Terminal): ExitCode {
   show(terminal, format, answer)
-  terminal.say(WORDS[answer.state])
-  return CODES[answer.state]
+  terminal.say(ANSWER_WORDS[answer.state])
+  return ANSWER_CODES[answer.state]
 }
 
 function show(terminal: Terminal, format: Format, facts: object): void {
