@@ -45,7 +45,7 @@ async function factsOf(site: Site, log: EventLog, told: readonly Told[]): Promis
 }
 
 /** Every ring that was ever in force, verified by the root the run began with. */
-async function ringsOn(log: EventLog, root: string): Promise<KeyRing[]> {
+export async function ringsOn(log: EventLog, root: string): Promise<KeyRing[]> {
   const rootKeys = [Buffer.from(root.trim(), 'base64')]
   const rings: KeyRing[] = []
   const { start, end } = await log.bounds(SIGNALS_TOPIC)
@@ -65,7 +65,7 @@ async function ringsOn(log: EventLog, root: string): Promise<KeyRing[]> {
   return rings
 }
 
-function historyOf(path: string): ConsumerEvent[] {
+export function historyOf(path: string): ConsumerEvent[] {
   if (!existsSync(path)) return []
   const events: ConsumerEvent[] = []
   for (const line of readFileSync(path, 'utf8').split('\n')) {

@@ -34,6 +34,8 @@ export interface AppliedSignal {
   readonly signal: { readonly id: Uint8Array }
   /** False while reading what was on the log before the start. */
   readonly live: boolean
+  /** When it was in the view, epoch milliseconds. @defaultValue when it is told */
+  readonly at?: number
 }
 
 /** A checkpoint as it was passed. */

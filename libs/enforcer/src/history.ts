@@ -107,9 +107,9 @@ function recordLog(
   }
 
   history.record({ type: 'state', ...whose, at: clock.now(), state })
-  const offSignal = view.onSignal(({ offset, signal, live }) => {
+  const offSignal = view.onSignal(({ offset, signal, live, at = clock.now() }) => {
     const id = Buffer.from(signal.id).toString('hex')
-    if (live) history.record({ type: 'applied', ...whose, at: clock.now(), offset, id })
+    if (live) history.record({ type: 'applied', ...whose, at, offset, id })
     judgeState()
   })
   const offCheckpoint = view.onCheckpoint(({ offset, checkpoint, proves }) => {

@@ -9,7 +9,7 @@ import { type Catalogue, type LogPosition, logNameOf } from '@countersign/schema
 import { floorsOf } from './floors.ts'
 import type { Freshness } from './freshness.ts'
 import type { ByTenant, ReplicaOptions, SignalsView } from './options.ts'
-import type { FoundSignal, PassedCheckpoint } from './reading.ts'
+import type { AppliedHere, PassedCheckpoint } from './reading.ts'
 import { type ConsumerClasses, Registrar } from './registration.ts'
 import { Replica } from './replica.ts'
 import type { SnapshotStore } from './snapshots.ts'
@@ -31,7 +31,7 @@ export interface FollowedLogs extends SignalsView {
   start(): Promise<void>
   stop(): Promise<void>
   /** Calls `fn` for each signal, on any of the logs, that takes something anew. @returns a function that ends it. */
-  onSignal(fn: (found: FoundSignal) => void): () => void
+  onSignal(fn: (found: AppliedHere) => void): () => void
   onCheckpoint(fn: (passed: PassedCheckpoint) => void): () => void
   /** @returns false after `timeoutMs` or when `signal` aborts. */
   waitUntil(predicate: () => boolean, timeoutMs: number, signal?: AbortSignal): Promise<boolean>
@@ -133,7 +133,7 @@ export class ReplicasByTenant implements FollowedLogs {
     await Promise.all(this.#replicas.map((replica) => replica.stop()))
   }
 
-  onSignal(fn: (found: FoundSignal) => void): () => void {
+  onSignal(fn: (found: AppliedHere) => void): () => void {
     return all(this.#replicas.map((replica) => replica.onSignal(fn)))
   }
 

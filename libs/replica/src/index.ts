@@ -7,6 +7,7 @@ export type { ClosedReason, Freshness, Proof } from './freshness.ts'
 export type { ByTenant, ReplicaOptions, ReplicaStats, SignalsView } from './options.ts'
 export { PROGRESS_TOPIC, type ProgressOptions } from './progress.ts'
 export type {
+  AppliedHere,
   FollowerFault,
   FollowerObserver,
   FollowerOptions,

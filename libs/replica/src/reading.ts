@@ -47,6 +47,12 @@ export interface FoundSignal {
   readonly live: boolean
 }
 
+/** The same, as a replica tells it. */
+export interface AppliedHere extends FoundSignal {
+  /** When it was in the view, epoch milliseconds: what progress tells of it. */
+  readonly at: number
+}
+
 /** A checkpoint that was passed. */
 export interface PassedCheckpoint extends Passed {
   /** True when it stated exactly the view at the checkpoint it covers, and that proof counts. */

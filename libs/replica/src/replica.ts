@@ -12,7 +12,7 @@ import { type ClosedReason, closedAs, type Freshness } from './freshness.ts'
 import { Meters } from './meters.ts'
 import type { ReplicaOptions, ReplicaStats, SignalsView } from './options.ts'
 import { Reporter } from './progress.ts'
-import type { FollowerFault, FollowerOptions, FoundSignal, PassedCheckpoint } from './reading.ts'
+import type { AppliedHere, FollowerFault, FollowerOptions, FoundSignal, PassedCheckpoint } from './reading.ts'
 import { SIGNALS_TOPIC } from './records.ts'
 import { type ConsumerClasses, Registrar } from './registration.ts'
 import { decodeState, encodeState, type FollowerState } from './state.ts'
@@ -34,7 +34,7 @@ export class Replica implements SignalsView {
   readonly #meters: Meters
   readonly #registrar: Registrar
   readonly #reporter: Reporter
-  readonly #signalListeners = new Set<(found: FoundSignal) => void>()
+  readonly #signalListeners = new Set<(found: AppliedHere) => void>()
   readonly #checkpointListeners = new Set<(passed: PassedCheckpoint) => void>()
   readonly #faults: Partial<Record<FollowerFault, number>> = {}
   readonly #stopping = new AbortController()
@@ -179,7 +179,7 @@ export class Replica implements SignalsView {
   }
 
   /** Calls `fn` for each signal that takes something anew. @returns a function that ends it. */
-  onSignal(fn: (found: FoundSignal) => void): () => void {
+  onSignal(fn: (found: AppliedHere) => void): () => void {
     this.#signalListeners.add(fn)
     return () => this.#signalListeners.delete(fn)
   }
@@ -439,7 +439,7 @@ export class Replica implements SignalsView {
     this.#meters.found(found, at)
     if (found.live) this.#reporter.applied(found.offset, at)
     this.#options.observer?.signal?.(found)
-    if (found.changed) for (const fn of this.#signalListeners) fn(found)
+    if (found.changed) for (const fn of this.#signalListeners) fn({ ...found, at })
   }
 
   #passed(passed: PassedCheckpoint): void {
