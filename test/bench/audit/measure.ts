@@ -142,7 +142,7 @@ function verified(expected: readonly Partial<Finding>[]): void {
 function touch(deleted: number, altered: number, one: number, other: number): void {
   const db = new DatabaseSync(path)
   db.exec(`DELETE FROM row WHERE seq = ${deleted}`)
-  db.exec(`UPDATE row SET value = zeroblob(32) WHERE seq = ${altered}`)
+  db.exec(`UPDATE row SET body = zeroblob(32) WHERE seq = ${altered}`)
   db.exec(`UPDATE row SET seq = -1 WHERE seq = ${one}; UPDATE row SET seq = ${one} WHERE seq = ${other}`)
   db.exec(`UPDATE row SET seq = ${other} WHERE seq = -1`)
   db.close()

@@ -8,7 +8,7 @@ import type { Asked, Evidence, EvidenceSource, Span } from '../source/port.ts'
 import { nameNumber } from './archive.ts'
 import { ArchiveFile, type LaneState } from './file.ts'
 import type { Definitions } from './notes.ts'
-import { type Row, unpackHeaders } from './row.ts'
+import { type Row, unpackBody } from './row.ts'
 import { readStatement } from './statements.ts'
 
 const PAGE = 500
@@ -21,8 +21,7 @@ export function evidenceOf(row: Row, definitions: Definitions): Evidence | null 
   const { topic, partition, offset, at } = row
   const kind = definitions.topics.get(topic)
   if (kind === undefined) return null
-  const kept = { key: buffer(row.key), value: buffer(row.value), headers: unpackHeaders(row.headers) }
-  return evidenceFrom(kind, { topic, partition, offset, at }, kept, definitions)
+  return evidenceFrom(kind, { topic, partition, offset, at }, unpackBody(row.body), definitions)
 }
 
 /** Evidence of topics with these roles, partition by partition; without a pause, for what verifies. */
@@ -170,8 +169,4 @@ class ArchiveSource implements EvidenceSource {
   #refresh(): void {
     this.#definitions = this.#file.definitions()
   }
-}
-
-function buffer(bytes: Uint8Array | null): Buffer | null {
-  return bytes && Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }

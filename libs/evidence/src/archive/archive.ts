@@ -13,7 +13,7 @@ import { type AnchorText, anchorOf } from './anchors.ts'
 import { archiveError } from './errors.ts'
 import { ArchiveFile, type Head, type LaneState } from './file.ts'
 import { type Definitions, type Gap, NOTES_TOPIC, type Note, noteBytes } from './notes.ts'
-import { packHeaders, type RowContent, RowHasher } from './row.ts'
+import { packBody, type RowContent, RowHasher } from './row.ts'
 import { type Checkpoint, readStatement, type SignedStatement, type Statement, signStatement } from './statements.ts'
 
 export interface ArchiveOptions {
@@ -156,7 +156,7 @@ export class Archive {
     const seq = chain.add(lane, {
       ...{ topic: record.topic, partition: record.partition, offset: record.offset, after: lane.last },
       at: Math.max(0, record.timestamp),
-      ...{ key: kept.key, value: kept.value, headers: packHeaders(kept.headers) },
+      body: packBody(kept),
     })
     const evidence = evidenceFrom(kind, place, kept, schemas)
     if (evidence === null) return
@@ -220,10 +220,9 @@ class Chain {
     const { seq: before, hash: prev } = this.#head
     const seq = before + 1
     const hash = this.#hasher.hash(prev, seq, row)
-    const sql = `INSERT INTO row (seq, lane, offset, after, at, key, value, headers, prev, hash)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-    const { offset, after, at, key, value, headers } = row
-    this.#file.run(sql, seq, lane.id, offset, after, at, key, value, headers, prev, hash)
+    const { offset, after, at, body } = row
+    const sql = 'INSERT INTO row (seq, lane, offset, after, at, body, link) VALUES (?, ?, ?, ?, ?, ?, ?)'
+    this.#file.run(sql, seq, lane.id, offset, after, at, body, Buffer.concat([prev, hash]))
     this.#head = { seq, hash }
     lane.next = offset + 1
     lane.last = offset
@@ -235,7 +234,7 @@ class Chain {
   note(note: Note): void {
     const lane = this.lane(NOTES_TOPIC, 0)
     const content = { topic: NOTES_TOPIC, partition: 0, offset: lane.next, after: lane.last, at: 0 }
-    this.add(lane, { ...content, key: null, value: noteBytes(note), headers: new Uint8Array() })
+    this.add(lane, { ...content, body: packBody({ key: null, value: noteBytes(note), headers: [] }) })
     this.#definitions.take(note)
   }
 

@@ -23,7 +23,7 @@ import type { DecisionEvidence, Evidence, JobEvidence, JourneyEvidence } from '.
 import { evidenceOf } from './archive-source.ts'
 import type { ArchiveFile } from './file.ts'
 import { NOTES_TOPIC, readNote } from './notes.ts'
-import type { Row } from './row.ts'
+import { hashOf, prevOf, type Row, unpackBody } from './row.ts'
 
 export interface ExportOptions {
   /** Append times, epoch milliseconds: [from, to). @defaultValue all */
@@ -60,15 +60,17 @@ export function jsonOf({ row, evidence }: ExportedRow, { raw = false }: ExportOp
     place: placeName(row),
     at: row.at === 0 ? null : new Date(row.at).toISOString(),
     kind: evidence?.kind ?? (row.topic === NOTES_TOPIC ? 'note' : 'unreadable'),
-    ...(row.topic === NOTES_TOPIC ? { note: readNote(row.value) } : evidence && decoded(evidence, schemaOf)),
-    hash: hex(row.hash),
+    ...(row.topic === NOTES_TOPIC
+      ? { note: readNote(unpackBody(row.body).value) }
+      : evidence && decoded(evidence, schemaOf)),
+    hash: hex(hashOf(row)),
     ...(raw && rawOf(row)),
   }
   return JSON.stringify(plain(said))
 }
 
-function rawOf({ prev, after, key, value, headers }: Row): object {
-  return { raw: { prev: hex(prev), after, key: base64(key), value: base64(value), headers: base64(headers) } }
+function rawOf(row: Row): object {
+  return { raw: { prev: hex(prevOf(row)), after: row.after, body: Buffer.from(row.body).toString('base64') } }
 }
 
 type SchemaOf = (id: number) => { readonly name: string; readonly version: number } | undefined
@@ -139,7 +141,7 @@ type Flat = Partial<Record<string, string | number | null>>
 export function* csvOf({ row, evidence }: ExportedRow): Generator<string> {
   const { seq, topic, partition, offset, at } = row
   const when = at === 0 ? '' : new Date(at).toISOString()
-  const same = { row: seq, at: when, topic, partition, offset, hash: hex(row.hash) }
+  const same = { row: seq, at: when, topic, partition, offset, hash: hex(hashOf(row)) }
   for (const flat of flatOf(evidence)) {
     const kind = evidence?.kind ?? (topic === NOTES_TOPIC ? 'note' : 'unreadable')
     yield csvLine({ kind, ...same, ...flat })
@@ -210,8 +212,4 @@ function plain(value: unknown): unknown {
 
 function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')
-}
-
-function base64(bytes: Uint8Array | null): string | null {
-  return bytes && Buffer.from(bytes).toString('base64')
 }

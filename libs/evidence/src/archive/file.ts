@@ -3,7 +3,7 @@ import { statSync } from 'node:fs'
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
 import { archiveError, failureOf } from './errors.ts'
 import { Definitions, NOTES_TOPIC, type Note, readNote } from './notes.ts'
-import { genesis, type Row } from './row.ts'
+import { genesis, hashOf, type Row, unpackBody } from './row.ts'
 import { type Cut, readStatement, type SignedStatement } from './statements.ts'
 
 const LAYOUT = 1
@@ -20,7 +20,7 @@ const TABLES = `
   ) STRICT;
   CREATE TABLE row (
     seq INTEGER PRIMARY KEY, lane INTEGER NOT NULL, offset INTEGER NOT NULL, after INTEGER NOT NULL, at INTEGER NOT NULL,
-    key BLOB, value BLOB, headers BLOB NOT NULL, prev BLOB NOT NULL, hash BLOB NOT NULL
+    body BLOB NOT NULL, link BLOB NOT NULL
   ) STRICT;
   CREATE UNIQUE INDEX row_place ON row (lane, offset);
   CREATE TABLE name (name INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (name, seq)) STRICT, WITHOUT ROWID;
@@ -54,8 +54,20 @@ export interface Head {
   readonly hash: Uint8Array
 }
 
-const COLUMNS = 'seq, topic, partition, offset, after, at, key, value, headers, prev, hash'
-const ROWS = `SELECT ${COLUMNS} FROM row JOIN lane ON lane.id = row.lane`.replace('seq,', 'row.seq,')
+const ROWS = `SELECT row.seq, topic, partition, offset, after, at, body, link FROM row JOIN lane ON lane.id = row.lane`
+
+type RowValues = readonly [
+  seq: number,
+  lane: number,
+  offset: number,
+  after: number,
+  at: number,
+  body: Uint8Array,
+  link: Uint8Array,
+]
+
+/** Of a row whose partition somebody took out. */
+const NOWHERE = { topic: '', partition: 0 } as const
 
 /** An open archive. Synchronous; a read is one snapshot, a write one transaction. */
 export class ArchiveFile {
@@ -119,9 +131,17 @@ export class ArchiveFile {
 
   /** Rows in the order of their numbers, read as they are asked for. Inside `read` or `write` only. */
   *rows(from: number): Generator<Row> {
+    const lanes = new Map(this.lanes().map(({ id, topic, partition }) => [id, { topic, partition }]))
+    // Arrays, and names of topics from here: of a million rows the reading costs most.
+    const statement = this.#prepare(
+      'SELECT seq, lane, offset, after, at, body, link FROM row WHERE seq >= ? ORDER BY seq',
+    )
+    statement.setReturnArrays(true)
     try {
-      for (const row of this.#prepare(`${ROWS} WHERE row.seq >= ? ORDER BY row.seq`).iterate(from)) {
-        yield row as unknown as Row
+      for (const values of statement.iterate(from)) {
+        const [seq, lane, offset, after, at, body, link] = values as unknown as RowValues
+        const { topic, partition } = lanes.get(lane) ?? NOWHERE
+        yield { seq, topic, partition, offset, after, at, body, link }
       }
     } catch (error) {
       throw failureOf(error)
@@ -162,8 +182,8 @@ export class ArchiveFile {
   }
 
   head(): Head {
-    const last = this.get<{ seq: number; hash: Uint8Array }>('SELECT seq, hash FROM row ORDER BY seq DESC LIMIT 1')
-    if (last) return last
+    const last = this.get<Row>('SELECT seq, link FROM row ORDER BY seq DESC LIMIT 1')
+    if (last) return { seq: last.seq, hash: hashOf(last) }
     const cut = this.lastCut()
     return cut ? { seq: cut.seq, hash: Buffer.from(cut.hash, 'hex') } : { seq: 0, hash: genesis(this.id) }
   }
@@ -176,11 +196,8 @@ export class ArchiveFile {
     for (const note of this.lastCut()?.notes ?? []) take(note)
     const own = this.get<{ id: number }>('SELECT id FROM lane WHERE topic = ?', NOTES_TOPIC)
     if (own === undefined) return definitions
-    for (const { value } of this.all<{ value: Uint8Array }>(
-      'SELECT value FROM row WHERE lane = ? ORDER BY offset',
-      own.id,
-    ))
-      take(readNote(value))
+    const notes = this.all<{ body: Uint8Array }>('SELECT body FROM row WHERE lane = ? ORDER BY offset', own.id)
+    for (const { body } of notes) take(readNote(unpackBody(body).value))
     return definitions
   }
 

@@ -1,6 +1,6 @@
 /** What verification finds wrong, each thing by its name: the row, and where on the log it stood. */
 import { placeName } from '../source/names.ts'
-import { type Row, RowHasher, type RowPlace } from './row.ts'
+import { hashOf, prevOf, type Row, RowHasher, type RowPlace } from './row.ts'
 
 export type Finding =
   /** The row is not what was archived. */
@@ -82,10 +82,11 @@ export function explainSuspects(suspects: readonly Row[]): Finding[] {
 }
 
 function exchanged(hasher: RowHasher, one: Row, other: Row): boolean {
-  const is = (hash: Uint8Array, prev: Uint8Array, seq: number, row: Row): boolean =>
-    Buffer.compare(hasher.hash(prev, seq, row), hash) === 0
-  const contents = is(one.hash, one.prev, one.seq, other) && is(other.hash, other.prev, other.seq, one)
-  return contents || (is(one.hash, one.prev, other.seq, one) && is(other.hash, other.prev, one.seq, other))
+  /** Whether the hash of `place` is that of what `row` says, as number `seq`. */
+  const is = (place: Row, seq: number, row: Row): boolean =>
+    Buffer.compare(hasher.hash(prevOf(place), seq, row), hashOf(place)) === 0
+  const contents = is(one, one.seq, other) && is(other, other.seq, one)
+  return contents || (is(one, other.seq, one) && is(other, one.seq, other))
 }
 
 /** Offsets of one partition that a later row says were there, and no row has. */

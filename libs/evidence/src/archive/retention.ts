@@ -5,7 +5,8 @@
 import type { SigningKey } from '@countersign/envelope'
 import type { Archive } from './archive.ts'
 import { archiveError } from './errors.ts'
-import type { ArchiveFile, Head } from './file.ts'
+import type { ArchiveFile } from './file.ts'
+import { hashOf } from './row.ts'
 import type { Cut } from './statements.ts'
 
 /** What retention would take away. */
@@ -48,7 +49,7 @@ export function cutHead(archive: Archive, before: number, now: number, key: Sign
   return file.write(() => {
     const plan = planCut(file, before)
     if (plan.rows === 0) return plan
-    const last = file.get<Head>('SELECT seq, hash FROM row WHERE seq = ?', plan.to)
+    const last = file.row(plan.to)
     if (last === undefined) throw refused(`row ${plan.to} is missing: verify the archive first`)
     const cutBefore = file.lastCut()
     const definitions = file.definitions()
@@ -58,7 +59,7 @@ export function cutHead(archive: Archive, before: number, now: number, key: Sign
     )?.n
     const cut: Cut = {
       kind: 'cut',
-      ...archive.about(last, now),
+      ...archive.about({ seq: last.seq, hash: hashOf(last) }, now),
       rows: plan.rows,
       rows_in_all: (cutBefore?.rows_in_all ?? 0) + plan.rows,
       before,

@@ -5,6 +5,7 @@
  */
 import { hash } from 'node:crypto'
 import type { Headers } from '@countersign/event-log'
+import type { Reduced } from '../source/evidence-from.ts'
 
 export interface RowPlace {
   readonly topic: string
@@ -18,27 +19,37 @@ export interface RowContent extends RowPlace {
   readonly after: number
   /** Epoch milliseconds. */
   readonly at: number
-  readonly key: Uint8Array | null
-  readonly value: Uint8Array | null
-  /** As `packHeaders` writes them. */
-  readonly headers: Uint8Array
+  /** Key, value and headers as `packBody` writes them. */
+  readonly body: Uint8Array
 }
 
 /** A row as it stands. Numbers rise by one from 1. */
 export interface Row extends RowContent {
   readonly seq: number
-  /** Hash of the row before it. */
-  readonly prev: Uint8Array
-  readonly hash: Uint8Array
+  /** Hash of the row before it, then its own: together, since what is read apart costs apart. */
+  readonly link: Uint8Array
 }
+
+export const HASH_BYTES = 32
 
 /** What the first row of an archive follows. */
 export function genesis(archiveId: string): Buffer {
   return hash('sha256', `countersign.archive.v1\0${archiveId}`, 'buffer')
 }
 
+/** The hash a row follows. */
+export function prevOf({ link }: Row): Uint8Array {
+  return link.subarray(0, HASH_BYTES)
+}
+
+export function hashOf({ link }: Row): Uint8Array {
+  return link.subarray(HASH_BYTES)
+}
+
 const TWO_32 = 2 ** 32
-const FIRST_SIZE = 4_096
+/** Hash, five numbers, and a topic of the longest name Kafka has, with room to spare. */
+const HEAD_BYTES = 2_048
+const FIRST_SIZE = 8_192
 
 /** Makes the hashes of rows. Reuses one buffer: of a million rows, making buffers would cost more than hashing them. */
 export class RowHasher {
@@ -47,28 +58,21 @@ export class RowHasher {
 
   /** @returns SHA-256 of (prev ‖ the row's one spelling), 32 bytes. Cost: about 2 µs for a row of 500 bytes. */
   hash(prev: Uint8Array, seq: number, row: RowContent): Buffer {
-    this.#at = 0
-    this.#reserve(
-      prev.length + 4 * row.topic.length + sizeOf(row.key) + sizeOf(row.value) + row.headers.length + FIRST_SIZE / 4,
-    )
-    this.#raw(prev)
+    const { topic, partition, offset, after, at, body } = row
+    const size = HEAD_BYTES + 4 * topic.length + body.length
+    if (this.#bytes.length < size) this.#bytes = Buffer.allocUnsafe(2 * size)
+    this.#bytes.set(prev, 0)
+    this.#at = prev.length
     this.#long(seq)
-    const length = this.#bytes.write(row.topic, this.#at + 4, 'utf8')
+    const length = this.#bytes.write(topic, this.#at + 4, 'utf8')
     this.#int(length)
     this.#at += length
-    this.#int(row.partition)
-    this.#long(row.offset)
-    this.#long(row.after + 1)
-    this.#long(row.at)
-    this.#optional(row.key)
-    this.#optional(row.value)
-    this.#int(row.headers.length)
-    this.#raw(row.headers)
-    return hash('sha256', this.#bytes.subarray(0, this.#at), 'buffer')
-  }
-
-  #reserve(size: number): void {
-    if (this.#bytes.length < size) this.#bytes = Buffer.allocUnsafe(2 * size)
+    this.#int(partition)
+    this.#long(offset)
+    this.#long(after + 1)
+    this.#long(at)
+    this.#bytes.set(body, this.#at)
+    return hash('sha256', this.#bytes.subarray(0, this.#at + body.length), 'buffer')
   }
 
   #int(value: number): void {
@@ -80,47 +84,43 @@ export class RowHasher {
     this.#int(Math.floor(value / TWO_32))
     this.#int(value % TWO_32)
   }
-
-  /** Null is not empty. */
-  #optional(value: Uint8Array | null): void {
-    this.#at = this.#bytes.writeUInt8(value === null ? 0 : 1, this.#at)
-    if (value === null) return
-    this.#int(value.length)
-    this.#raw(value)
-  }
-
-  #raw(bytes: Uint8Array): void {
-    this.#bytes.set(bytes, this.#at)
-    this.#at += bytes.length
-  }
 }
 
-function sizeOf(bytes: Uint8Array | null): number {
-  return bytes === null ? 0 : bytes.length
-}
-
-/** Headers as one value: count, then each name and value behind its length. */
-export function packHeaders(headers: Headers): Buffer {
+/** One spelling: key and value, each behind its length, 0xffffffff for null, which is not empty; then the headers likewise. */
+export function packBody({ key, value, headers }: Reduced): Buffer {
   const parts: Uint8Array[] = []
-  for (const [name, value] of headers) {
-    const text = Buffer.from(name)
-    const lengths = Buffer.allocUnsafe(6)
-    lengths.writeUInt16BE(text.length)
-    lengths.writeUInt32BE(value.length, 2)
-    parts.push(lengths, text, value)
+  const put = (bytes: Uint8Array | null): void => {
+    const length = Buffer.allocUnsafe(4)
+    length.writeUInt32BE(bytes === null ? NULL : bytes.length)
+    parts.push(length)
+    if (bytes !== null) parts.push(bytes)
+  }
+  put(key)
+  put(value)
+  for (const [name, bytes] of headers) {
+    put(Buffer.from(name))
+    put(bytes)
   }
   return Buffer.concat(parts)
 }
 
-/** @returns the headers, views of the same bytes; up to where the bytes are what `packHeaders` writes. */
-export function unpackHeaders(packed: Uint8Array): Headers {
-  const bytes = Buffer.from(packed.buffer, packed.byteOffset, packed.byteLength)
-  const headers: (readonly [string, Buffer])[] = []
-  for (let at = 0; at + 6 <= bytes.length; ) {
-    const nameEnd = at + 6 + bytes.readUInt16BE(at)
-    const end = nameEnd + bytes.readUInt32BE(at + 2)
-    headers.push([bytes.toString('utf8', at + 6, nameEnd), bytes.subarray(nameEnd, end)])
-    at = end
+const NULL = 0xffff_ffff
+
+/** @returns what `packBody` was given, views of the same bytes; of other bytes as much as can be read. */
+export function unpackBody(body: Uint8Array): Reduced {
+  const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
+  let at = 0
+  const take = (): Buffer | null => {
+    if (at + 4 > bytes.length) return null
+    const length = bytes.readUInt32BE(at)
+    at += 4
+    if (length === NULL) return null
+    at += length
+    return bytes.subarray(at - length, at)
   }
-  return headers
+  const key = take()
+  const value = take()
+  const headers: Headers[number][] = []
+  while (at < bytes.length) headers.push([take()?.toString() ?? '', take() ?? Buffer.alloc(0)])
+  return { key, value, headers }
 }

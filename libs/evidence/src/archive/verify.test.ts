@@ -18,7 +18,7 @@ import {
   type Verification,
   verifyArchive,
 } from './index.ts'
-import { genesis, RowHasher } from './row.ts'
+import { genesis, hashOf, prevOf, type Row, RowHasher } from './row.ts'
 import { archiveAll } from './testing.ts'
 
 const { privateKeyPem } = generateEd25519(new SeededRandom(7))
@@ -74,18 +74,15 @@ const placeAt = (seq: number): string => {
 
 /** Writes rows from `from` on anew, as somebody would who can write the file and has no key. */
 function rechain(db: DatabaseSync, from: number): void {
-  const hasher = new RowHasher()
   const rows = db
     .prepare('SELECT topic, partition, row.* FROM row JOIN lane ON lane.id = lane ORDER BY row.seq')
     .all() as never[]
   const { id } = db.prepare('SELECT id FROM archive').get() as { id: string }
   let prev: Uint8Array = genesis(id)
-  for (const row of rows as { seq: number; hash: Uint8Array }[]) {
-    if (row.seq >= from) {
-      row.hash = hasher.hash(prev, row.seq, row as never)
-      db.prepare('UPDATE row SET prev = ?, hash = ? WHERE seq = ?').run(prev, row.hash, row.seq)
-    }
-    prev = row.hash
+  for (const row of rows as Row[]) {
+    const hash = row.seq < from ? hashOf(row) : new RowHasher().hash(prev, row.seq, row)
+    db.prepare('UPDATE row SET link = ? WHERE seq = ?').run(Buffer.concat([prev, hash]), row.seq)
+    prev = hash
   }
 }
 
@@ -96,13 +93,14 @@ it('finds nothing in what nobody touched', () => {
 })
 
 it.each([
-  ['its value', `value = x'00'`],
-  ['its value, to none', 'value = NULL'],
-  ['a header', `headers = x'0000'`],
+  ['its body', `body = x'00'`],
+  ['a byte of it', `body = CAST(substr(body, 1, 9) || x'00' || substr(body, 11) AS BLOB)`],
+  ['what is behind it', `body = CAST(body || x'00' AS BLOB)`],
   ['its time', 'at = at + 1'],
   ['its place', 'offset = offset + 1000'],
-  ['its hash', 'hash = zeroblob(32)'],
-  ['what it follows', 'prev = zeroblob(32)'],
+  ['its hash', 'link = CAST(substr(link, 1, 32) || zeroblob(32) AS BLOB)'],
+  ['what it follows', 'link = CAST(zeroblob(32) || substr(link, 33) AS BLOB)'],
+  ['both', `link = x'00'`],
 ])('names a row when somebody alters %s', (_what, change) => {
   const result = touched((db) => db.exec(`UPDATE row SET ${change} WHERE seq = 22`))
   const [finding, ...more] = result.findings
@@ -113,12 +111,12 @@ it.each([
 
 it('names a row that was altered together with its own hash', () => {
   const result = touched((db) => {
-    db.exec(`UPDATE row SET value = x'00' WHERE seq = 20`)
+    db.exec(`UPDATE row SET body = x'00' WHERE seq = 20`)
     const row = db
       .prepare('SELECT topic, partition, row.* FROM row JOIN lane ON lane.id = lane WHERE row.seq = 20')
       .get() as never
-    const { prev } = row as { prev: Uint8Array }
-    db.prepare('UPDATE row SET hash = ? WHERE seq = 20').run(new RowHasher().hash(prev, 20, row))
+    const link = Buffer.from(prevOf(row))
+    db.prepare('UPDATE row SET link = ? WHERE seq = 20').run(Buffer.concat([link, new RowHasher().hash(link, 20, row)]))
   })
   expect(result.findings).toMatchObject([{ kind: 'altered', seq: 20, place: placeAt(20) }])
 })
@@ -143,7 +141,7 @@ it('names rows deleted at the end, up to what was signed', () => {
 
 it('names two rows whose contents were exchanged, and two whose numbers were', () => {
   const contents = touched((db) => {
-    const columns = ['lane', 'offset', 'after', 'at', 'key', 'value', 'headers']
+    const columns = ['lane', 'offset', 'after', 'at', 'body']
     const rows = [15, 30].map(
       (seq) => db.prepare(`SELECT ${columns} FROM row WHERE seq = ?`).get(seq) as Record<string, never>,
     )
@@ -166,7 +164,7 @@ it('names two rows whose contents were exchanged, and two whose numbers were', (
 
 it('tells deleted, altered and exchanged rows of one archive apart', () => {
   const result = touched((db) => {
-    db.exec(`DELETE FROM row WHERE seq = 10; UPDATE row SET value = x'00' WHERE seq = 20`)
+    db.exec(`DELETE FROM row WHERE seq = 10; UPDATE row SET body = x'00' WHERE seq = 20`)
     db.exec(
       `UPDATE row SET seq = -1 WHERE seq = 30; UPDATE row SET seq = 30 WHERE seq = 33; UPDATE row SET seq = 33 WHERE seq = -1`,
     )
@@ -177,7 +175,7 @@ it('tells deleted, altered and exchanged rows of one archive apart', () => {
 
 it('says from where on a chain was written anew', () => {
   const result = touched((db) => {
-    db.exec(`UPDATE row SET value = x'00' WHERE seq = 20`)
+    db.exec(`UPDATE row SET body = x'00' WHERE seq = 20`)
     rechain(db, 20)
   })
   expect(result.findings).toEqual([{ kind: 'rewritten', from: 0, to: 39 }])
@@ -187,7 +185,7 @@ it('believes statements of nobody but the signer', () => {
   const other = generateEd25519(new SeededRandom(8))
   const forged = touched(
     (db) => {
-      db.exec(`UPDATE row SET value = x'00' WHERE seq = 20`)
+      db.exec(`UPDATE row SET body = x'00' WHERE seq = 20`)
       rechain(db, 20)
     },
     { auditKeys: [other.publicKey] },
