@@ -2,7 +2,17 @@
  * Keys on disk: made by `identity keys init`, read by the roles that sign. Private files are for their
  * owner alone, and refused when others may read them. A key's id is its file's name.
  */
-import { chmodSync, existsSync, linkSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { ed25519Key, generateEd25519, type SigningKey } from '@countersign/envelope'
 import { CountersignError, days, type Random } from '@countersign/kernel'
@@ -74,19 +84,31 @@ export function initKeys(options: {
     { name: AUDIT_KEY, use: 'audit', tenants: [], topics: [] },
     ...options.orders,
   ]
-  for (const { name } of all) {
-    if (!NAME.test(name) || name === 'root')
-      throw keyError('IDENTITY_KEY_NAME_INVALID', `${name} cannot name a key: use a-z, 0-9 and -`)
-  }
-  const grants = all.map(({ name, use, tenants, topics }) => {
-    const public_key = makeKey(dir, name, random).toString('base64')
-    return { key_id: name, public_key, use, tenants, topics, not_before: now, not_after: now + lifeMs }
-  })
+  for (const order of all) assertName(order)
+  const grants = all.map((order) => granted(dir, order, { now, random, lifeMs }))
   writeFileSync(join(dir, GRANTS_FILE), `${JSON.stringify({ keys: grants }, null, 2)}\n`, { flag: 'wx' })
   readStoreSecrets(dir, random)
   // Last: its presence says that the folder is complete.
   writeFileSync(join(dir, ROOT_FILE), `${makeKey(dir, 'root', random).toString('base64')}\n`, { flag: 'wx' })
   return ['root', ...all.map((order) => order.name)]
+}
+
+/**
+ * Makes one key more, in a folder that has keys. It stands in the next bundle, and signs once consumers know it.
+ * @throws {IDENTITY_KEYS_EXIST} when there is a key of that name, or was: its file is never overwritten.
+ * @throws {IDENTITY_KEY_NAME_INVALID} {IDENTITY_KEYS_UNREADABLE}
+ */
+export function addKey(options: { dir: string; order: KeyOrder; now: number; random: Random; lifeMs?: number }): void {
+  const { dir, order, now, random, lifeMs = days(365) } = options
+  assertName(order)
+  const path = join(dir, GRANTS_FILE)
+  const { keys } = read(path, () => grantsFile.parse(JSON.parse(readFileSync(path, 'utf8'))))
+  if (keys.some(({ key_id }) => key_id === order.name) || existsSync(join(dir, `${order.name}.key.pem`)))
+    throw keyError('IDENTITY_KEYS_EXIST', `${dir} has a key ${order.name} already; nothing was changed`)
+  const all = [...keys, granted(dir, order, { now, random, lifeMs })]
+  // Whole or not at all: the notary may be reading it.
+  writeFileSync(`${path}.new`, `${JSON.stringify({ keys: all }, null, 2)}\n`)
+  renameSync(`${path}.new`, path)
 }
 
 /** @throws {IDENTITY_KEYS_UNREADABLE} when it is missing, not a key, or open to others. */
@@ -135,6 +157,31 @@ export function readGrants(dir: string): KeyGrant[] {
     const { keys } = grantsFile.parse(JSON.parse(readFileSync(path, 'utf8')))
     return keys.map((key) => ({ ...key, public_key: Buffer.from(key.public_key, 'base64') }))
   })
+}
+
+function assertName({ name }: KeyOrder): void {
+  if (!NAME.test(name) || name === 'root')
+    throw keyError('IDENTITY_KEY_NAME_INVALID', `${name} cannot name a key: use a-z, 0-9 and -`)
+}
+
+interface Making {
+  readonly now: number
+  readonly random: Random
+  readonly lifeMs: number
+}
+
+/** Makes the key of an order. @returns its grant, as the file has it. */
+function granted(dir: string, { name, use, tenants, topics }: KeyOrder, { now, random, lifeMs }: Making) {
+  const public_key = makeKey(dir, name, random).toString('base64')
+  return {
+    key_id: name,
+    public_key,
+    use,
+    tenants: [...tenants],
+    topics: [...topics],
+    not_before: now,
+    not_after: now + lifeMs,
+  }
 }
 
 function makeKey(dir: string, name: string, random: Random): Buffer {

@@ -6,7 +6,7 @@ import { hours, systemRandom } from '@countersign/kernel'
 import { SeededRandom } from '@countersign/kernel/testing'
 import type { BundleRecord } from '@countersign/session-store'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { initKeys, readGrants, readRootPublicKey, readSigningKey, readStoreSecrets } from './key-files.ts'
+import { addKey, initKeys, readGrants, readRootPublicKey, readSigningKey, readStoreSecrets } from './key-files.ts'
 import { bundleSource } from './log/bundle.ts'
 import { passwords } from './people/passwords.ts'
 
@@ -37,6 +37,19 @@ describe('key files', () => {
       'api envelope acme',
     ])
     expect(() => init()).toThrow(expect.objectContaining({ code: 'IDENTITY_KEYS_EXIST' }))
+  })
+
+  it('are added one by one, each under a name that was never used', () => {
+    init()
+    const order = { name: 'api-2', use: 'envelope', tenants: ['acme'], topics: ['*'] } as const
+    addKey({ dir, order, now: NOW + 1, random: systemRandom })
+    expect(readGrants(dir).at(-1)).toMatchObject({ key_id: 'api-2', use: 'envelope', not_before: NOW + 1 })
+    expect(readGrants(dir)).toHaveLength(7)
+    expect(readSigningKey(dir, 'api-2').keyId).toBe('api-2')
+    for (const name of ['api', 'api-2', 'root', '../x']) {
+      expect(() => addKey({ dir, order: { ...order, name }, now: NOW, random: systemRandom })).toThrow()
+    }
+    expect(readGrants(dir)).toHaveLength(7)
   })
 
   it('are refused when others may read them, are missing, or have a name that is a path', () => {

@@ -11,7 +11,7 @@ import { startIdentity } from './app.ts'
 import { contradictions, identityConfig, type StoreConfig, storeConfig, storeContradictions } from './config.ts'
 import { TotpSecrets } from './factors/totp.ts'
 import { secretHash } from './http/guard.ts'
-import { initKeys, type KeyOrder, readStoreSecrets } from './key-files.ts'
+import { addKey, initKeys, type KeyOrder, readStoreSecrets } from './key-files.ts'
 import { openStore } from './parts.ts'
 import { passwords } from './people/passwords.ts'
 import { applySeed, parseSeed } from './seed.ts'
@@ -32,7 +32,7 @@ await runProcess({
   commands: {
     keys: {
       purpose:
-        'init --dir <folder> [--checkpoints <n>] [--envelope <name>[=<tenants>[:<topics>]]]… [--derive …]…: make all keys',
+        'init --dir <folder> [--checkpoints <n>] [--envelope <name>[=<tenants>[:<topics>]]]… [--derive …]…: make all keys; add --dir <folder> --envelope …|--derive …: make more',
       run: keys,
     },
     seed: {
@@ -54,25 +54,21 @@ async function keys(args: readonly string[]): Promise<void> {
   })
   const checkpoints = Number(values.checkpoints)
   const dir = values.dir
-  if (
-    positionals[0] !== 'init' ||
-    positionals.length > 1 ||
-    typeof dir !== 'string' ||
-    !(checkpoints >= 1 && checkpoints <= 16)
-  ) {
+  const of = (use: KeyUse): KeyOrder[] => (values[use] as string[]).map((text) => order(text, use))
+  const orders = [...of('envelope'), ...of('derive')]
+  const making = { now: systemClock.now(), random: systemRandom }
+  const [act, ...rest] = positionals
+  if (act === 'init' && rest.length === 0 && typeof dir === 'string' && checkpoints >= 1 && checkpoints <= 16) {
+    const made = initKeys({ dir, checkpoints, orders, ...making })
+    process.stdout.write(`${dir}: ${made.join(', ')}\n`)
+  } else if (act === 'add' && rest.length === 0 && typeof dir === 'string' && orders.length > 0) {
+    for (const order of orders) addKey({ dir, order, ...making })
+    process.stdout.write(`${dir}: ${orders.map(({ name }) => name).join(', ')}\n`)
+  } else {
     throw usageError(
-      'identity keys init --dir <folder> [--checkpoints 1..16] [--envelope <name>[=<tenants>[:<topics>]]]… [--derive …]…',
+      'identity keys init --dir <folder> [--checkpoints 1..16] [--envelope <name>[=<tenants>[:<topics>]]]… [--derive …]…, or identity keys add --dir <folder> --envelope …|--derive …',
     )
   }
-  const of = (use: KeyUse): KeyOrder[] => (values[use] as string[]).map((text) => order(text, use))
-  const made = initKeys({
-    dir,
-    checkpoints,
-    orders: [...of('envelope'), ...of('derive')],
-    now: systemClock.now(),
-    random: systemRandom,
-  })
-  process.stdout.write(`${dir}: ${made.join(', ')}\n`)
 }
 
 // name, name=tenant,tenant or name=tenants:topics; `*` or nothing for all.

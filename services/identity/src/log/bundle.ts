@@ -61,7 +61,8 @@ export function bundleSource(options: {
       }
       if (kept !== null && before !== null && before.log_id === logId && before.version > after) {
         const isNew = Math.abs(now - before.issued_at) < renewMs / 2
-        if (isNew && before.keys.every((key) => trusted.some((grant) => isSameKey(grant, key)))) return kept
+        const isSame = before.keys.every((key) => trusted.some((grant) => isSameKey(grant, key)))
+        if (isNew && isSame && before.keys.length === trusted.length) return kept
       }
       const bundle: TrustBundle = {
         version: Math.max(after, before?.version ?? 0) + 1,
