@@ -1,12 +1,16 @@
 /** Decisions while the log takes none: classes that require them stop, spooled ones go on within a bound. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { EventLogError, type JobMessage, type NewRecord } from '@countersign/event-log'
 import { mebibytes } from '@countersign/kernel'
 import { readDecisions } from '@countersign/schemas'
-import { createMetrics } from '@countersign/telemetry'
+import { createMetrics, silentLogger } from '@countersign/telemetry'
+import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { Recording } from './recording.ts'
 import type { Spool } from './spool.ts'
 import { openSpool } from './spool-file.ts'
 import { FakeBatch, type FakeLog, logAway, type Stand, sealedMessage, stand } from './testing.ts'
@@ -84,6 +88,24 @@ describe('a class that requires its decisions', () => {
     await until(s, () => failed)
     await given
     expect([spool.count, s.log.records]).toEqual([0, []])
+  })
+
+  it('has its finals on the log or nowhere: what ran meanwhile comes again', async () => {
+    const spool = spoolAt()
+    const s = stand({}, { recordWithinMs: 500, spool })
+    const batch = new FakeBatch(messages(1))
+    let failed = false
+    const given = s.enforcer
+      .eachBatch(
+        'export',
+        () => void away(s.log),
+      )(batch)
+      .catch(() => {
+        failed = true
+      })
+    await until(s, () => failed)
+    await given
+    expect([spool.count, batch.resolved, s.log.decisions().length]).toEqual([0, [], 1])
   })
 
   it('is not said to be stopped for ever by a try that nobody repeats', async () => {
@@ -187,6 +209,20 @@ describe('a class whose decisions may be spooled', () => {
     ])
   })
 
+  it('repeats under the same id what it was killed before it could forget', async () => {
+    const spool = spoolAt()
+    const first = stand({ audit: 'spooled' }, { spool: withoutDrop(spool) })
+    const back = away(first.log)
+    await first.enforcer.eachBatch('export', () => {})(new FakeBatch(messages(1)))
+    back()
+    await until(first, () => first.log.records.length > 0)
+    spool.close()
+    const second = stand({ audit: 'spooled' }, { spool: spoolAt() })
+    await until(second, () => second.log.decisions().length === 2)
+    const ids = ({ log }: Stand): string[] => log.decisions().map(({ id }) => Buffer.from(id).toString('hex'))
+    expect(new Set([...ids(first), ...ids(second)]).size).toBe(2)
+  })
+
   it('leaves on disk what it cannot record before it stops', async () => {
     const s = stand({ audit: 'spooled' }, { spool: spoolAt() })
     away(s.log)
@@ -226,6 +262,28 @@ describe('a class whose decisions may be spooled', () => {
     await until(s, () => spool.count === 0, 500)
     expect(Object.keys(s.log.states()).length).toBe(400)
     expect(s.enforcer.recording().stopped).toEqual([])
+  })
+
+  it('keeps for finals what was reserved for them, and for nobody else', async () => {
+    const spool = spoolAt({ maxBytes: 65_536 })
+    const { log, clock } = stand()
+    away(log)
+    const recording = new Recording(
+      { log, clock, spool, logger: silentLogger, classes: [], recordWithinMs: 0 },
+      DECISIONS,
+    )
+    const room = recording.reserve('spooled', 40_000)
+    const other = recording.reserve('spooled', 40_000)
+    expect([room.fits, other.fits]).toEqual([true, false])
+    const records = [{ key: null, value: Buffer.alloc(30_000), headers: [] }]
+    const final = { audit: 'spooled', phase: 'final', records } as const
+    await expect(recording.append({ ...final, room: other })).rejects.toMatchObject({ code: 'EVENT_LOG_UNAVAILABLE' })
+    await recording.append({ ...final, room })
+    expect([spool.count, room.bytes]).toEqual([1, 10_000])
+    recording.release(room)
+    await recording.append({ ...final, room: other })
+    expect(spool.count).toBe(2)
+    await recording.stop()
   })
 
   it('gives back parked work whose copy cannot be set aside: copies are not spooled', async () => {
@@ -282,7 +340,81 @@ describe('a class whose decisions may be spooled', () => {
   })
 })
 
+it('whenever the log is away, each event has one admission and one final behind it, once by id', async () => {
+  const step = fc.record({ away: fc.boolean(), size: fc.integer({ min: 1, max: 5 }), fails: fc.boolean() })
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(step, { minLength: 1, maxLength: 12 }),
+      fc.integer({ min: 1, max: 4 }),
+      async (steps, lost) => {
+        const spool = openSpool({ path: ':memory:', consumer: 'worker-1', maxBytes: 65_536 })
+        const s = stand({ audit: 'spooled', attempts: 1 }, { spool, recordWithinMs: 300 })
+        let tries = 0
+        const landed: NewRecord[] = []
+        let next = 0
+        const given: Promise<unknown>[] = []
+        for (const { away: isAway, size, fails } of steps) {
+          s.log.fault = (topic, records) => {
+            if (topic !== DECISIONS || !isAway) return null
+            // Now and then it lands, and nobody is told.
+            if (++tries % lost === 0) landed.push(...records)
+            return logAway()
+          }
+          const handle = s.enforcer.eachBatch('export', () => {
+            if (fails) throw new Error('no')
+          })
+          given.push(handle(new FakeBatch(messages(size, next))).catch(() => {}))
+          next += size
+          await s.clock.advance(60)
+        }
+        s.log.fault = () => null
+        for (let i = 0; i < 100; i++) await s.clock.advance(100)
+        await Promise.all(given)
+        expect(spool.count).toBe(0)
+        // What landed unseen may stand before or behind its repetition: readers take each id once, the first.
+        const read = ({ value }: NewRecord) => readDecisions(value, s.log.schemas)!
+        const repeated = new Set(s.log.on(DECISIONS).map((record) => Buffer.from(read(record).id).toString('hex')))
+        expect(landed.every((record) => repeated.has(Buffer.from(read(record).id).toString('hex')))).toBe(true)
+        const phases = new Map<number, string[]>()
+        for (const batch of s.log.decisions()) {
+          const put = (offset: number): void => void phases.set(offset, [...(phases.get(offset) ?? []), batch.phase])
+          for (const { first, last } of batch.allowed) for (let o = first; o <= last; o++) put(o)
+          for (const { offset } of batch.exceptions) put(offset)
+        }
+        expect([...phases.keys()].sort((a, b) => a - b)).toEqual(Array.from({ length: next }, (_, i) => i))
+        for (const list of phases.values()) expect(list).toEqual(['admitted', 'final'])
+        await s.enforcer.stop(0)
+      },
+    ),
+    { numRuns: 40 },
+  )
+})
+
 describe('the file of a spool', () => {
+  it('holds what it took from a process that was killed, and lets the next one in', async () => {
+    const path = join(folder, 'decisions.spool')
+    const file = new URL('./spool-file.ts', import.meta.url).href
+    const script = `
+      const { openSpool } = await import(${JSON.stringify(file)})
+      const spool = openSpool({ path: ${JSON.stringify(path)}, consumer: 'worker-1' })
+      const value = Buffer.from('decided')
+      spool.put([{ key: null, value, headers: [], partition: 3 }, { key: null, value, headers: [], partition: 4 }])
+      console.log('put')
+      setInterval(() => {}, 1_000)
+    `
+    const args = ['--conditions=@countersign/source', '--input-type=module', '--eval', script]
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+    await once(child.stdout, 'data')
+    expect(() => spoolAt()).toThrow(expect.objectContaining({ code: 'ENFORCER_SPOOL_INVALID' }))
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+    expect(
+      spoolAt()
+        .oldest()
+        ?.records.map(({ partition }) => partition),
+    ).toEqual([3, 4])
+  })
+
   it('is one consumer’s, and one process’s at a time', () => {
     const spool = spoolAt()
     expect(() => spoolAt()).toThrow(expect.objectContaining({ code: 'ENFORCER_SPOOL_INVALID' }))
@@ -320,6 +452,21 @@ describe('the file of a spool', () => {
     expect([spool.count, spool.bytes]).toEqual([0, 0])
   })
 })
+
+const killed = (): never => {
+  throw new Error('killed')
+}
+
+/** As it is when its process is killed before it could forget what it has recorded. */
+function withoutDrop(spool: Spool): Spool {
+  return new Proxy(spool, {
+    get: (target, name) => {
+      if (name === 'drop') return killed
+      const value = Reflect.get(target, name, target) as unknown
+      return typeof value === 'function' ? value.bind(target) : value
+    },
+  })
+}
 
 function tooLarge(): EventLogError {
   return new EventLogError({ code: 'EVENT_LOG_RECORD_TOO_LARGE', retriable: false, publicMessage: 'too large' })

@@ -186,9 +186,12 @@ export class Recording {
     const { clock, metrics, logger } = this.#options
     const { signal } = this.#stopping
     let backoff = FIRST_BACKOFF_MS
+    let recorded = 0
     for (let next = spool.oldest(); next !== null && !signal.aborted; next = spool.oldest()) {
       try {
-        await this.#append(this.#topic, next.records)
+        // A disk that cannot forget is asked again; the log is not told again.
+        if (next.last > recorded) await this.#append(this.#topic, next.records)
+        recorded = next.last
         spool.drop(next.last)
         metrics?.counter('countersign_decisions_spool_drained_total', {}).add(next.records.length)
         backoff = FIRST_BACKOFF_MS
