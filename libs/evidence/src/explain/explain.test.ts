@@ -16,6 +16,7 @@ const CLASSES = [
   { name: 'money', ...EXPORT, preset: 'money' as const, acr: ['mfa'], maxAuthAgeMs: 86_400_000 },
   { name: 'watched', ...EXPORT, observe: true },
   { name: 'strong', ...EXPORT, acr: ['hardware'] },
+  { name: 'mail', topic: 'emails.send', action: 'send' },
 ]
 
 let world: World
@@ -47,6 +48,15 @@ beforeAll(async () => {
     await world.signal('dan')
     commitIfAllowed(() => 'paid')
   })
+  jobs.first = await world.run('export', { session: 'fay' }, async ({ derive }) => {
+    const value = { invoice_id: 'inv-9', template: 'done', work_ms: 0 }
+    jobs.derived = { topic: 'emails.send.v1', ...(await derive({ topic: 'emails.send', value, scope: [] })) }
+  })
+  await world.runAt(jobs.derived as EventPlace, 'mail')
+  await world.step({ action: 'issuance', actor: 'sub-gus', sub: 'sub-gus', tenant: 'acme', session: 'gus' })
+  await world.signal('gus')
+  const refused = { sub: 'sub-gus', tenant: 'acme', session: 'gus', outcome: 'credential_revoked', route: 'invoices' }
+  await world.step({ action: 'enforcement', actor: 'sub-gus', ...refused, request_id: 'req_gus' })
   const early = { session: 'eve', ago: 5_000 }
   ended = await world.signal('eve')
   await world.checkpoints()
@@ -79,6 +89,7 @@ describe('each way a decision can go is made again, bit for bit', () => {
     ['refused', ['executed allowed', 'denied revoked_while_running']],
     ['denied', ['denied revoked_logout']],
     ['finished', ['executed allowed', 'executed allowed']],
+    ['first', ['executed allowed', 'executed allowed', 'executed allowed', 'executed allowed']],
     ['observed', ['executed allowed', 'denied revoked_logout', 'executed allowed']],
   ])('%s', async (name, expected) => {
     const { decisions } = await of(name)
@@ -122,6 +133,29 @@ describe('in plain words', () => {
   it('tells what a session did, before and after its end', async () => {
     const { lines } = await asked({ session: 'eve' })
     expect(lines[0]).toBe('Session eve: 3 jobs, 2 executed, 1 not.')
+    expect(lines[1]).toMatch(/^It had been logged out at \S+Z; of what it asked for 2 started after that\.$/)
+  })
+
+  it('tells what was derived of a job, by the name of either', async () => {
+    const [first, derived] = [jobs.first, jobs.derived].map((job) => placeName(job as EventPlace))
+    for (const name of [first, derived]) {
+      const { lines } = await asked({ name: name as string })
+      expect(lines).toContainEqual(
+        expect.stringMatching(`w1 derived job ${derived} for .*, which came of ${first}: no scopes`),
+      )
+    }
+  })
+
+  it('tells why a request was refused', async () => {
+    const { lines } = await asked({ name: 'req_gus' })
+    expect(lines).toContainEqual(
+      expect.stringMatching(
+        /A request for invoices of sub-gus in acme, session gus was refused because its credential had been ended/,
+      ),
+    )
+    expect(lines.at(-1)).toMatch(
+      /^Why the request of \S+ was refused \(`credential_revoked`\): its session had been logged out: signal main:\d+ came \d+ ms before\.$/,
+    )
   })
 
   it('knows nothing of what nobody named', async () => {
@@ -130,7 +164,7 @@ describe('in plain words', () => {
 })
 
 describe('one byte altered changes the verdict or is named', () => {
-  const STEP = 3
+  const STEP = 7
   beforeAll(keep)
 
   it.each([

@@ -1,8 +1,7 @@
 /** Answers a question about what happened, with every decision on the way made again offline. */
 import type { JobClassRules } from '@countersign/policy'
-import { targetKey } from '@countersign/revocation'
 import { type Catalogue, logNameOf } from '@countersign/schemas'
-import type { EvidenceSource, JobEvidence } from '../source/index.ts'
+import type { EvidenceSource } from '../source/index.ts'
 import { placeName } from '../source/index.ts'
 import type { Decided, EventPlace } from './decided.ts'
 import { aboutName, type Gathered, gather, type Question } from './gather.ts'
@@ -10,6 +9,7 @@ import { type Recomputation, Recomputer } from './recompute.ts'
 import { RulesByVersion } from './rules.ts'
 import { tell } from './tell.ts'
 import { type Stop, walk } from './walk.ts'
+import { bearerKeys, isRefusal, type SignalsByTarget, sessionKey } from './why.ts'
 
 export interface ExplainOptions {
   readonly catalogue: Catalogue
@@ -69,13 +69,17 @@ export async function explain(
   return { asOf, lines: tell({ question, found, decisions, signals }), decisions }
 }
 
-/** Makes these decisions again. @returns one for each that was gathered, in the order in which they were recorded. */
+/** What was found about a question, or as much of it as is to be made again. */
+export type ToExplain = Pick<Gathered, 'jobs' | 'decided'> & Partial<Pick<Gathered, 'journey'>>
+
+/** Makes decisions again. @returns one for each that is given, in the order in which they were made. */
 export async function explainDecided(
   source: EvidenceSource,
-  { jobs, decided }: Pick<Gathered, 'jobs' | 'decided'>,
+  found: ToExplain,
   question: Question | null,
   { catalogue, rootKeys, classes, epsilonMs = 250, signal }: ExplainOptions,
-) {
+): Promise<{ readonly decisions: readonly ExplainedDecision[]; readonly signals: SignalsByTarget }> {
+  const { jobs, decided } = found
   const rules = new RulesByVersion(classes)
   await rules.readRegistered(source, signal ? { signal } : {})
   const byPlace = new Map(jobs.map((job) => [placeName(job.place), job]))
@@ -93,7 +97,11 @@ export async function explainDecided(
       },
     }
   })
-  const { signals } = await walk(source, stops, targetsOf(jobs, question), {
+  const wanted = targetsOf(found, question)
+  // What ended something is looked for on every log, whether something was decided by it or not.
+  const ends =
+    question === null ? [] : catalogue.signalsLogs.map(({ name: log }) => ({ log, offset: Infinity, at() {} }))
+  const { signals } = await walk(source, [...stops, ...ends], wanted, {
     ...{ rootKeys, epsilonMs },
     ...(signal && { signal }),
   })
@@ -121,13 +129,11 @@ function aboutDecided(decided: Decided): Omit<ExplainedDecision, keyof Recomputa
   }
 }
 
-function targetsOf(jobs: readonly JobEvidence[], question: Question | null): Set<string> {
-  const keys = new Set<string>()
-  for (const { claims } of jobs) {
-    for (const { key } of claims?.tctx.targets ?? []) keys.add(Buffer.from(key).toString('hex'))
-  }
-  if (question !== null && 'session' in question) {
-    keys.add(targetKey({ kind: 'session', tenant: '', id: question.session }).toString('hex'))
-  }
-  return keys
+function targetsOf({ jobs, journey = [] }: ToExplain, question: Question | null): Set<string> {
+  const targets = jobs.flatMap(({ claims }) => claims?.tctx.targets ?? [])
+  return new Set([
+    ...targets.map(({ key }) => Buffer.from(key).toString('hex')),
+    ...journey.filter(isRefusal).flatMap(({ event }) => bearerKeys(event)),
+    ...(question !== null && 'session' in question ? [sessionKey(question.session)] : []),
+  ])
 }

@@ -1,4 +1,6 @@
 /** What there is about a question: jobs, steps of the journey, and what was decided about each job. */
+
+import type { JourneyAction } from '@countersign/schemas'
 import type {
   Asked,
   DecisionEvidence,
@@ -9,6 +11,7 @@ import type {
 } from '../source/index.ts'
 import { placeName } from '../source/index.ts'
 import { allDecided, type Decided, decidedIn } from './decided.ts'
+import { isRefusal } from './why.ts'
 
 /** A name of anything that happened, an object that was acted upon, or the handle of a session. */
 export type Question = { readonly name: string } | { readonly object: string } | { readonly session: string }
@@ -23,6 +26,7 @@ export interface Gathered {
 
 /** Names followed beyond the one that was asked for: a path has a transaction, a request and a correlation. */
 const MOST_NAMES = 8
+const BEGIN_OR_END: readonly JourneyAction[] = ['issuance', 'logout', 'revocation', 'reuse']
 
 /** @throws what the source throws. */
 export async function gather(source: EvidenceSource, question: Question, asked: Asked): Promise<Gathered> {
@@ -35,6 +39,7 @@ export async function gather(source: EvidenceSource, question: Question, asked: 
     if ('session' in question || found.transactions().size > 1) continue
     for (const name of found.namesOfPath()) if (!names.includes(name)) names.push(name)
   }
+  if (!('session' in question)) await found.addBeginnings(source, asked)
   await found.addJobsDecided(source, asked)
   const jobs = found.jobs()
   return { jobs, journey: found.journey(), decided: await decidedAbout(source, jobs, asked) }
@@ -89,6 +94,20 @@ class Found {
     const ofJourney = this.journey().flatMap(({ event }) => [event.txn, event.request_id, event.correlation_id])
     const requests = this.jobs().map(({ claims }) => claims?.rctx.request_id)
     return [...this.transactions(), ...requests, ...ofJourney].filter((name) => typeof name === 'string')
+  }
+
+  /** Who was refused wants to know since when they had what they came with, and what ended it. */
+  async addBeginnings(source: EvidenceSource, asked: Asked): Promise<void> {
+    const sessions = new Set(
+      this.journey()
+        .filter(isRefusal)
+        .flatMap(({ event }) => event.session ?? []),
+    )
+    for (const session of [...sessions].slice(0, MOST_NAMES)) {
+      for await (const one of source.find(session, asked)) {
+        if (one.kind === 'journey' && BEGIN_OR_END.includes(one.event.action)) this.add(one)
+      }
+    }
   }
 
   /** Who asks by the place of a decision, or by its event id alone, wants the job as well. */

@@ -1,21 +1,22 @@
 /** Tells what was found, in plain words and in the order in which it happened. */
 import { peekEnvelope } from '@countersign/envelope'
-import type { FoundSignal } from '@countersign/replica'
-import { reasonOf, targetKey } from '@countersign/revocation'
-import type { EnvelopeClaims, JourneyEvent, TargetVersion } from '@countersign/schemas'
+import { reasonOf } from '@countersign/revocation'
+import type { EnvelopeClaims, JourneyEvent } from '@countersign/schemas'
 import { type JobEvidence, placeName } from '../source/index.ts'
 import type { ExplainedDecision } from './explain.ts'
-import type { Gathered, Question } from './gather.ts'
+import {
+  eventOf,
+  finals,
+  hitsOn,
+  isExecuted,
+  type LogSignal,
+  refusalsIn,
+  sessionKey,
+  type Telling,
+  whyItRan,
+  whyRefused,
+} from './why.ts'
 import { durationWords, endingWords, outcomeWords, reasonWords, refusalWords, timeWords } from './words.ts'
-
-export interface Telling {
-  readonly question: Question
-  readonly found: Gathered
-  readonly decisions: readonly ExplainedDecision[]
-  readonly signals: ReadonlyMap<string, readonly LogSignal[]>
-}
-
-type LogSignal = FoundSignal & { readonly log: string }
 
 interface Line {
   readonly at: number
@@ -37,7 +38,8 @@ export function tell(telling: Telling): string[] {
   return [
     ...summary(telling),
     ...told,
-    ...afterEnding(telling),
+    ...whyItRan(telling),
+    ...whyRefused(telling),
     ...undecided.map(({ place, role }) =>
       role === 'jobs' ? `${placeName(place)}: nothing was decided about it yet.` : `${placeName(place)} waits there.`,
     ),
@@ -45,7 +47,7 @@ export function tell(telling: Telling): string[] {
   ]
 }
 
-function summary({ question, found, decisions }: Telling): string[] {
+function summary({ question, found, decisions, signals }: Telling): string[] {
   const done = new Set(finals(decisions).filter(isExecuted).map(eventOf))
   if ('object' in question) {
     const who = new Set(
@@ -62,7 +64,12 @@ function summary({ question, found, decisions }: Telling): string[] {
       .filter((one) => !isExecuted(one))
       .map(eventOf),
   )
-  return [`Session ${question.session}: ${found.jobs.length} jobs, ${done.size} executed, ${stopped.size} not.`]
+  const did = `Session ${question.session}: ${found.jobs.length} jobs, ${done.size} executed, ${stopped.size} not.`
+  const end = signals.get(sessionKey(question.session))?.[0]
+  if (end === undefined) return [did]
+  const after = finals(decisions).filter((one) => isExecuted(one) && one.at >= end.timestamp).length
+  const how = endingWords(reasonOf(end.facts.effect) ?? end.facts.fallback)
+  return [did, `It ${how} at ${timeWords(end.timestamp)}; of what it asked for ${after} started after that.`]
 }
 
 function jobWords({ place, role, claims, headers }: JobEvidence, byEvent: ReadonlyMap<string, JobEvidence>): string {
@@ -134,54 +141,20 @@ function signalWords({ signal, offset, log }: LogSignal): string {
   return `Signal ${log}:${offset}: ${name} loses ${effect} below ${timeWords(floor)} (${cause}, by ${initiator}).`
 }
 
-/** Signals that hit what was found. */
-function endingsOf({ found, signals, question }: Telling): LogSignal[] {
+/** Signals that hit what was found: those before it came to its end, and the first after it. */
+function endingsOf(telling: Telling): LogSignal[] {
+  const { found, decisions, signals, question } = telling
   const hits = new Map<string, LogSignal>()
   const add = (one: LogSignal): void => void hits.set(`${one.log}:${one.offset}`, one)
-  for (const { claims } of found.jobs) {
-    for (const target of claims?.tctx.targets ?? []) for (const one of hitsOn(target, signals)) add(one)
-  }
-  if ('session' in question) {
-    const key = hex(targetKey({ kind: 'session', tenant: '', id: question.session }))
-    for (const one of signals.get(key) ?? []) add(one)
-  }
-  return [...hits.values()]
-}
-
-function hitsOn({ key, version }: TargetVersion, signals: Telling['signals']): LogSignal[] {
-  return (signals.get(hex(key)) ?? []).filter(({ facts }) => facts.floor > version && reasonOf(facts.effect) !== null)
-}
-
-/** Why what was ended still ran: the question that is asked most. */
-function afterEnding({ found, decisions, signals }: Telling): string[] {
-  const lines: string[] = []
   for (const job of found.jobs) {
-    const executed = finals(decisions).find((one) => isExecuted(one) && eventOf(one) === placeName(job.place))
-    if (executed === undefined) continue
-    const hits = (job.claims?.tctx.targets ?? []).flatMap((target) => hitsOn(target, signals))
-    const first = hits.sort((a, b) => a.timestamp - b.timestamp)[0]
-    if (first === undefined) continue
-    const { view, at } = executed
-    const what = `Why ${placeName(job.place)} ran although its ${first.signal.target.kind} ${endingWords(first.signal.cause)}`
-    const when = `signal ${first.log}:${first.offset} came at ${timeWords(first.timestamp)}`
-    if (first.offset > view.offset) {
-      const gap = first.timestamp - at
-      const order =
-        gap >= 0
-          ? `${durationWords(gap)} after it had been let start`
-          : `${durationWords(-gap)} before it was let start`
-      const why =
-        gap >= 0
-          ? 'nothing had ended then'
-          : `its consumer had not read it: its view was at ${view.log}:${view.offset}, ${durationWords(view.ageMs ?? 0)} old, and the class bears that`
-      lines.push(`${what}: ${when}, ${order}; ${why}.`)
-    } else if (executed.allowedBy !== null && executed.allowedBy !== 'allow') {
-      lines.push(
-        `${what}: it had been accepted before (${when}), and the class lets such work finish (${executed.allowedBy}).`,
-      )
-    }
+    const end = finals(decisions).find((one) => eventOf(one) === placeName(job.place))?.at ?? Infinity
+    const on = hitsOn(job, signals)
+    const after = on.findIndex(({ timestamp }) => timestamp > end)
+    for (const one of after < 0 ? on : on.slice(0, after + 1)) add(one)
   }
-  return lines
+  if ('session' in question) for (const one of signals.get(sessionKey(question.session)) ?? []) add(one)
+  for (const { ending } of refusalsIn(found.journey, signals)) if (ending) add(ending)
+  return [...hits.values()]
 }
 
 /** What became of the decisions when they were made again. */
@@ -199,18 +172,6 @@ function checkWords(decisions: readonly ExplainedDecision[]): string[] {
     for (const given of one.given) lines.push(`  ${what}: taken as recorded: ${given}.`)
   }
   return lines
-}
-
-function finals(decisions: readonly ExplainedDecision[]): readonly ExplainedDecision[] {
-  return decisions.filter(({ phase, observed }) => phase === 'final' && !observed)
-}
-
-function isExecuted({ recorded }: ExplainedDecision): boolean {
-  return recorded.outcome === 'executed'
-}
-
-function eventOf({ place }: ExplainedDecision): string {
-  return placeName(place)
 }
 
 function hex(bytes: Uint8Array): string {

@@ -18,9 +18,12 @@ import {
   exampleCatalogue,
   frame,
   invoiceExportCodec,
+  type JourneyEvent,
+  journeyEventCodec,
   type Signal,
 } from '@countersign/schemas'
 import { silentLogger } from '@countersign/telemetry'
+import type { EventPlace } from './decided.ts'
 
 const TOPIC = 'invoices.export.v1'
 const SIGNALS = 'countersign.signals.v1'
@@ -45,6 +48,7 @@ export class World {
   readonly #classes: readonly JobClassRules[]
   #copied = 0
   #jobs = 0
+  #steps = 0
   log!: EventLog
   replica!: Replica
   enforcer!: Enforcer
@@ -76,6 +80,7 @@ export class World {
       replica: this.replica,
       catalogue: exampleCatalogue,
       classes: this.#classes,
+      deriving: { key: this.#sealing, workload: 'w1' },
     })
     await this.checkpoints()
     await this.replica.waitUntil(() => this.replica.freshness().proven, 10_000)
@@ -88,6 +93,19 @@ export class World {
     await this.#flush()
     const { offset } = this.scribe.log.partition().records.at(-1) ?? { offset: -1 }
     if (this.replica !== undefined) await this.replica.waitUntil(() => this.replica.position().offset >= offset, 10_000)
+  }
+
+  /** A step of the journey, as a gateway tells it. */
+  async step(event: Partial<JourneyEvent>): Promise<void> {
+    const none = { sub: null, tenant: null, session: null, family: null, token: null, parent: null, origin: null }
+    const step: JourneyEvent = {
+      ...{ id: Buffer.alloc(16, ++this.#steps), at: Date.now(), action: 'other', actor: 'unknown', ...none },
+      ...{ device: null, client: null, audience: [], scopes: [], cause: null, target: null, effect: null },
+      ...{ revocation: null, outcome: 'issued', rule: null, latency_ms: 1, request_id: null, trace_id: null },
+      ...{ txn: null, acr: null, route: null, lineage: [], correlation_id: null, ...event },
+    }
+    const value = frame(this.log.schemas.idOf(journeyEventCodec.name), journeyEventCodec.encode(step))
+    await this.log.append('countersign.journey.v1', [{ key: null, value, headers: [], partition: 0 }])
   }
 
   /** @returns the offset of the signal, once the replica has it. */
@@ -126,12 +144,17 @@ export class World {
     this.#proveNow()
     await this.#flush()
     const place = await this.job(given)
+    await this.runAt(place, jobClass, handler)
+    return place
+  }
+
+  /** Has a job run that stands there. */
+  async runAt(place: EventPlace, jobClass: string, handler: Handler<unknown> = async () => {}): Promise<void> {
     for await (const [record] of this.log.read({ ...place, from: place.offset, to: place.offset + 1 })) {
       if (record === undefined) continue
       const { key, value, headers } = record
       await this.enforcer.run(jobClass, { ...place, key, value, headers: Object.fromEntries(headers) }, handler)
     }
-    return place
   }
 
   async close(): Promise<void> {
