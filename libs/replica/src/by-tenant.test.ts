@@ -4,7 +4,7 @@ import { catalogue, progressCodec, unframe } from '@countersign/schemas'
 import { createMetrics, silentLogger } from '@countersign/telemetry'
 import { afterEach, describe, expect, test } from 'vitest'
 import { type FollowedLogs, type FollowLogsOptions, followLogs, type ReplicasByTenant } from './by-tenant.ts'
-import { PROGRESS_TOPIC } from './progress.ts'
+import { PROGRESS_TOPIC } from './records.ts'
 import { Replica } from './replica.ts'
 import { MemoryLog, Scribe, testKeys } from './testing.ts'
 

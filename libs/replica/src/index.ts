@@ -5,7 +5,7 @@ export type { Holder } from './epochs.ts'
 export { Follower } from './follower.ts'
 export type { ClosedReason, Freshness, Proof } from './freshness.ts'
 export type { ByTenant, ReplicaOptions, ReplicaStats, SignalsView } from './options.ts'
-export { PROGRESS_TOPIC, type ProgressOptions } from './progress.ts'
+export type { ProgressOptions } from './progress.ts'
 export type {
   AppliedHere,
   FollowerFault,
@@ -17,7 +17,14 @@ export type {
   Receipt,
   Suspicion,
 } from './reading.ts'
-export { readRecord, SIGNALS_TOPIC, type SignalsRecord, type SignalsRecordKind, writeRecord } from './records.ts'
+export {
+  PROGRESS_TOPIC,
+  readRecord,
+  SIGNALS_TOPIC,
+  type SignalsRecord,
+  type SignalsRecordKind,
+  writeRecord,
+} from './records.ts'
 export {
   type ConsumerClasses,
   instanceOf,

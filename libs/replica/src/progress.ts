@@ -16,10 +16,8 @@ import {
 import type { Logger } from '@countersign/telemetry'
 import type { Follower } from './follower.ts'
 import type { Freshness } from './freshness.ts'
+import { PROGRESS_TOPIC } from './records.ts'
 import type { Registrar } from './registration.ts'
-
-/** Physical name of the progress topic. */
-export const PROGRESS_TOPIC = 'countersign.progress.v1'
 
 export interface ProgressOptions {
   /** Interval in milliseconds. */

@@ -7,6 +7,8 @@ import { frame, SIGNATURE_HEADER, unframe } from '@countersign/schemas'
 
 /** Physical name of the signals topic. It has one partition. */
 export const SIGNALS_TOPIC = 'countersign.signals.v1'
+/** Physical name of the progress topic. */
+export const PROGRESS_TOPIC = 'countersign.progress.v1'
 
 export type SignalsRecordKind = 'Signal' | 'Checkpoint' | 'EpochClaim' | 'TrustBundle'
 

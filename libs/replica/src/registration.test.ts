@@ -11,7 +11,7 @@ import {
 import { silentLogger } from '@countersign/telemetry'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { ReplicaOptions } from './options.ts'
-import { PROGRESS_TOPIC } from './progress.ts'
+import { PROGRESS_TOPIC } from './records.ts'
 import { type ConsumerClasses, instanceOf, REGISTRATION_HOLDS_MS, vouched } from './registration.ts'
 import { Replica } from './replica.ts'
 import { MemoryLog, Scribe, testKeys } from './testing.ts'

@@ -16,7 +16,7 @@ import {
   SIGNATURE_HEADER,
 } from '@countersign/schemas'
 import type { Logger } from '@countersign/telemetry'
-import { PROGRESS_TOPIC } from './progress.ts'
+import { PROGRESS_TOPIC } from './records.ts'
 
 const RETRY_MS = 100
 const MAX_RETRY_MS = 5_000

@@ -5,7 +5,8 @@ import { signalId } from '@countersign/schemas'
 import type { DecisionEvidence, EvidenceSource, ProgressEvidence, SignalsEvidence } from '../source/index.ts'
 import { Consumers, type Instance } from './consumers.ts'
 import { LastDecisions } from './decided.ts'
-import { appliedAt, boundOf, counts, judgeReceipt, type Receipt } from './receipt.ts'
+import { appliedAt, boundOf, counts, judgeReceipt } from './judge.ts'
+import type { Receipt } from './receipt.ts'
 import { type StandingSignal, StandingSignals } from './standing.ts'
 
 /** What receipts are made of. */
