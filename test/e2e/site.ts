@@ -226,14 +226,37 @@ export class Site {
     this.apis.push(api)
   }
 
-  /** In front of the first api. */
-  async startGateway(): Promise<Gateway> {
+  /** Everything but the files. */
+  async stop(): Promise<void> {
+    for (const service of [
+      ...this.gateways.splice(0),
+      this.#worker,
+      ...this.apis.splice(0),
+      this.identity,
+      this.notary,
+    ])
+      await service?.close()
+    this.#worker = null
+  }
+
+  /** What `stop` stopped, but gateways. */
+  async startAgain(): Promise<void> {
+    await this.startNotary()
+    await this.startIdentity()
+    await this.#startApi()
+    this.api = this.apis[0] as Api
+    await this.startWorker()
+    await Promise.all([until('api ready', () => this.ready('api')), until('worker ready', () => this.ready('worker'))])
+  }
+
+  /** In front of the first api. @param key that it seals with. */
+  async startGateway(key = 'gateway'): Promise<Gateway> {
     const config = loadConfig(
       gatewayConfig,
       environment({
         ...this.#logEnvironment(),
         ROOT_KEY: this.rootKey,
-        ENVELOPE_KEY_FILE: this.keyFile('gateway'),
+        ENVELOPE_KEY_FILE: this.keyFile(key),
         ROUTES: JSON.stringify(this.#routes()),
         IDENTITY_URL: this.identity.address ?? '',
         IDENTITY_SECRET: SERVICE_SECRET,
@@ -314,6 +337,10 @@ export class Site {
   }
 
   get #keys(): string {
+    return this.keysFolder
+  }
+
+  get keysFolder(): string {
     return join(this.folder, 'keys')
   }
 
@@ -384,8 +411,7 @@ export class Site {
   }
 
   async close(): Promise<void> {
-    for (const service of [...this.gateways, this.#worker, ...this.apis, this.identity, this.notary])
-      await service?.close()
+    await this.stop()
     rmSync(this.folder, { recursive: true, force: true })
   }
 
