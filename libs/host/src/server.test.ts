@@ -34,8 +34,10 @@ afterEach(() => app.close())
 it('answers health, and readiness with the reasons against it', async () => {
   expect((await app.inject('/healthz')).statusCode).toBe(200)
   expect((await app.inject('/readyz')).json()).toEqual({ ready: true, reasons: [] })
+  expect((await app.inject('/metrics')).body).toContain('countersign_ready 1\n')
   readiness = { ready: false, reasons: ['store_away'] }
   const answer = await app.inject('/readyz')
+  expect((await app.inject('/metrics')).body).toContain('countersign_ready 0\n')
   expect([answer.statusCode, answer.json()]).toEqual([503, { ready: false, reasons: ['store_away'] }])
 })
 

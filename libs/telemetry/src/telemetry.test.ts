@@ -5,6 +5,7 @@ import { correlationOf, type RecordHeaders, traceOf } from './carried.ts'
 import { createLogger, silentLogger } from './logger.ts'
 import { createMetrics } from './metrics.ts'
 import { METRICS } from './names.ts'
+import { outOfContext } from './out-of-context.ts'
 import { formatTraceparent, parseTraceparent, traceContext } from './trace.ts'
 
 const CANARY = 'canary-9f2b'
@@ -107,6 +108,24 @@ describe('metrics', () => {
       expect(text).toContain('countersign_view_age_seconds 2.5\n')
       expect(text).toContain('countersign_seal_batch_size_bucket{le="4"} 1\n')
     }
+  })
+
+  test('a counter read at scrape says what is read, from nought on', async () => {
+    const metrics = createMetrics()
+    let read = 0
+    metrics.counterFrom('countersign_filter_lookups_total', {}, () => read)
+    expect(await metrics.text()).toContain('countersign_filter_lookups_total 0\n')
+    read = 41
+    expect(await metrics.text()).toContain('countersign_filter_lookups_total 41\n')
+  })
+
+  test('what is used out of its context is counted by place, and nothing else is', async () => {
+    const metrics = createMetrics()
+    const strayed = outOfContext(metrics, 'consumer')
+    for (const code of ['envelope_topic_mismatch', 'envelope_expired', 'token_audience_mismatch']) strayed(code)
+    const shown = (await metrics.text()).match(/^countersign_out_of_context_uses_total\{.*\} 1$/gm)
+    expect(shown).toEqual(['countersign_out_of_context_uses_total{place="consumer",code="envelope_topic_mismatch"} 1'])
+    expect(() => outOfContext(undefined, 'boundary')('origin_refused')).not.toThrow()
   })
 
   test('process metrics come only when asked for', async () => {
