@@ -15,5 +15,6 @@ function writers(): string[] {
 
 test('only identity appends to a signals log', () => {
   const notary = ['notary.ts', 'outbox-keeper.ts'].map((file) => `services/identity/src/notary/${file}`)
-  expect(writers()).toEqual(['services/identity/src/log/outbox.ts', ...notary])
+  const log = ['outbox.ts', 'replays.ts'].map((file) => `services/identity/src/log/${file}`)
+  expect(writers()).toEqual([...log, ...notary])
 })

@@ -1,8 +1,16 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { examplesOf } from './examples.ts'
-import { closure, ENTRY_PACKAGES, installElsewhere, manifestOf, type Project, readExamples } from './project.ts'
+import {
+  COMMAND_PACKAGES,
+  closure,
+  ENTRY_PACKAGES,
+  installElsewhere,
+  manifestOf,
+  type Project,
+  readExamples,
+} from './project.ts'
 
-const packages = closure(ENTRY_PACKAGES)
+const packages = closure([...ENTRY_PACKAGES, ...COMMAND_PACKAGES])
 const fileName = (name: string, line: number): string => `${name.split('/')[1]}-readme-${line}.ts`
 
 test('only blocks marked as examples, or followed by what they print, are taken', () => {
@@ -49,6 +57,12 @@ describe('packed and installed into an empty project elsewhere', () => {
 
   test('every export loads', async () => {
     await project.run('every-export.ts')
+  })
+
+  test('countersign runs: its help, a log of its own, and what stands on it', async () => {
+    expect(await project.command('countersign', '--help')).toContain('Usage: countersign')
+    await project.command('countersign', 'topics', 'apply', '--data', '.', '--execute')
+    expect(JSON.parse(await project.command('countersign', 'topics', 'drift', '--data', '.', '-o', 'json'))).toEqual([])
   })
 
   test.each(packages)(

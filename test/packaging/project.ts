@@ -20,6 +20,9 @@ export const ENTRY_PACKAGES = [
   '@countersign/schemas',
 ] as const
 
+/** What operators install: commands, not libraries. */
+export const COMMAND_PACKAGES = ['@countersign/ops'] as const
+
 const layers = JSON.parse(readFileSync(join(root, 'infra/config/layers.json'), 'utf8')) as LayerTable
 
 const folderOf = (name: string): string => {
@@ -60,6 +63,8 @@ export interface Project {
   typecheck(): Promise<string>
   /** Runs a file of the project on this Node; throws with its output unless it exits 0 within 60 s. */
   run(path: string): Promise<string>
+  /** Runs an installed command as a shell would find it; throws with its output unless it exits 0 within 60 s. */
+  command(name: string, ...argv: string[]): Promise<string>
   remove(): void
 }
 
@@ -93,6 +98,15 @@ export async function installElsewhere(names: readonly string[]): Promise<Projec
     },
     async run(path) {
       const { stdout } = await run(process.execPath, ['--disable-warning=ExperimentalWarning', path], {
+        cwd: dir,
+        timeout: 60_000,
+        env: { PATH: process.env.PATH },
+      })
+      return stdout
+    },
+    async command(name, ...argv) {
+      // By the Node of these tests: the one found on a path may be older than what commands need.
+      const { stdout } = await run(process.execPath, [join(dir, 'node_modules/.bin', name), ...argv], {
         cwd: dir,
         timeout: 60_000,
         env: { PATH: process.env.PATH },

@@ -80,6 +80,7 @@ export function withLog(command: Command): Command {
       '--signals-logs <json>',
       'more signals logs of the example services, {"eu":["acme"]} (env: COUNTERSIGN_SIGNALS_LOGS)',
     )
+    .option('--deadline <duration>', 'how long a silent log is waited for; default 15s')
     .addOption(outputOption())
 }
 

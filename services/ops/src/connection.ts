@@ -5,7 +5,7 @@ import { pathToFileURL } from 'node:url'
 import type { EventLog } from '@countersign/event-log'
 import { type KafkaLog, openKafkaLog } from '@countersign/event-log/kafka'
 import { openSqliteLog } from '@countersign/event-log/sqlite'
-import { parseMillis } from '@countersign/kernel'
+import { parseMillis, systemClock } from '@countersign/kernel'
 import {
   type Catalogue,
   catalogue,
@@ -15,6 +15,7 @@ import {
   type SignalsLog,
 } from '@countersign/schemas'
 import { OpsError, wrongArgument } from './errors.ts'
+import { logSilent, patient, withDeadline } from './patience.ts'
 import type { Format } from './terminal.ts'
 
 /** Options every command that reads the log has. */
@@ -26,15 +27,22 @@ export interface LogOptions {
   catalogue?: string
   /** Signals logs beside `main`, JSON as servers have it; of the example services. */
   signalsLogs?: string
+  /** How long a silent log is waited for. */
+  deadline?: string
   output: Format
 }
 
 /** Where the log is. */
-export type Place =
+export type Place = (
   | { readonly kind: 'sqlite'; readonly path: string }
   | { readonly kind: 'kafka'; readonly brokers: string[]; readonly registryUrl: string }
+) & {
+  /** Most milliseconds of silence. */
+  readonly waitMs: number
+}
 
 const CLIENT_ID = 'countersign-ops'
+const WAIT_MS = 15_000
 
 /** The place of the environment, for a command line that names none. */
 export function withEnvironment<O extends LogOptions>(given: O, env: Readonly<Record<string, string | undefined>>): O {
@@ -58,21 +66,37 @@ function placedBy<O extends LogOptions>(options: O, env: Readonly<Record<string,
 }
 
 /** @throws {OPS_ARGUMENT_INVALID} unless exactly one place is named in full. */
-export function placeOf({ data, log, brokers, registry }: LogOptions): Place {
+export function placeOf({ data, log, brokers, registry, deadline }: LogOptions): Place {
+  const waitMs = deadline === undefined ? WAIT_MS : durationOf('--deadline', deadline)
   const given = [data, log, brokers].filter((one) => one !== undefined)
   if (given.length !== 1) throw wrongArgument('name one log: --data <dir>, --log <file>, or --brokers with --registry')
   if (brokers === undefined) {
     if (registry !== undefined) throw wrongArgument('--registry goes with --brokers')
-    return { kind: 'sqlite', path: resolve(log ?? join(data!, 'log.db')) }
+    return { kind: 'sqlite', path: resolve(log ?? join(data!, 'log.db')), waitMs }
   }
   if (registry === undefined) throw wrongArgument('--brokers needs --registry <url>')
-  return { kind: 'kafka', brokers: brokers.split(',').map((address) => address.trim()), registryUrl: registry }
+  return { kind: 'kafka', brokers: brokers.split(',').map((address) => address.trim()), registryUrl: registry, waitMs }
 }
 
-/** Opens what is there; creates neither file nor topic. */
-export function openPlace(place: Place, catalogue: Catalogue): Promise<EventLog | KafkaLog> {
-  if (place.kind === 'sqlite') return openSqliteLog({ path: place.path, catalogue, create: false })
-  return openKafkaLog({ ...kafkaOf(place), catalogue, registryDeadlineMs: 10_000, appendDeadlineMs: 5_000 })
+/** Opens what is there; creates neither file nor topic. @throws {OPS_LOG_SILENT} from here on, whenever it does not answer. */
+export async function openPlace(place: Place, catalogue: Catalogue): Promise<EventLog | KafkaLog> {
+  const { waitMs } = place
+  const opening =
+    place.kind === 'sqlite'
+      ? openSqliteLog({ path: place.path, catalogue, create: false })
+      : openKafka(place, catalogue)
+  const silent = (): OpsError => logSilent(waitMs)
+  return patient(await withDeadline<EventLog | KafkaLog>(opening, systemClock, waitMs, silent), systemClock, waitMs)
+}
+
+function openKafka(place: Extract<Place, { kind: 'kafka' }>, catalogue: Catalogue): Promise<KafkaLog> {
+  const registryDeadlineMs = Math.min(10_000, place.waitMs)
+  return openKafkaLog({
+    ...kafkaOf(place),
+    catalogue,
+    registryDeadlineMs,
+    appendDeadlineMs: Math.min(5_000, place.waitMs),
+  })
 }
 
 export function kafkaOf({ brokers, registryUrl }: Extract<Place, { kind: 'kafka' }>): {

@@ -4,6 +4,7 @@ import type { Clock } from '@countersign/kernel'
 import { catalogueOf, countOf, openPlace, placeOf } from './connection.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
 import { type Ends, endsOf, merged, topicOf } from './merged.ts'
+import { tellSilence } from './patience.ts'
 import { startOf, type TailOptions } from './tail.ts'
 import { TELLERS, type Told } from './tellers.ts'
 import type { Terminal } from './terminal.ts'
@@ -37,7 +38,13 @@ export async function tailMerged(
       show(record)
       if (printed >= limit || signal.aborted) return EXIT.ok
     }
-    if (!options.untilEnd) await follow(log, topic.name, ends, show, () => printed >= limit, signal)
+    if (!options.untilEnd)
+      await follow(log, topic.name, ends, show, () => printed >= limit, {
+        terminal,
+        clock,
+        signal,
+        waitMs: place.waitMs,
+      })
     return EXIT.ok
   } finally {
     await log.close()
@@ -50,7 +57,7 @@ async function follow(
   ends: Ends,
   show: (record: LogRecord) => void,
   enough: () => boolean,
-  signal: AbortSignal,
+  { terminal, clock, signal, waitMs }: { terminal: Terminal; clock: Clock; signal: AbortSignal; waitMs: number },
 ): Promise<void> {
   let done = (): void => {}
   const ended = new Promise<void>((resolve) => {
@@ -74,7 +81,9 @@ async function follow(
       return tail
     }),
   )
+  const hush = tellSilence(tails, terminal, clock, waitMs)
   if (!signal.aborted) await ended
+  hush()
   await Promise.all(tails.map((tail) => tail.stop()))
 }
 

@@ -7,6 +7,7 @@ import { catalogueOf, countOf, type LogOptions, openPlace, placeOf, rootKeysOf, 
 import { type Described, Describer } from './described.ts'
 import { wrongArgument } from './errors.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
+import { tellSilence } from './patience.ts'
 import type { Terminal } from './terminal.ts'
 
 export interface TailOptions extends LogOptions {
@@ -53,7 +54,12 @@ export async function tailSignals(
       for (const record of chunk) show(record)
       if (printed >= limit || signal.aborted) return EXIT.ok
     }
-    if (!options.untilEnd) await follow(log, topic, bounds.end, show, () => printed >= limit, terminal, signal)
+    if (!options.untilEnd)
+      await follow(log, topic, bounds.end, show, () => printed >= limit, terminal, {
+        clock,
+        signal,
+        waitMs: place.waitMs,
+      })
     return EXIT.ok
   } finally {
     await log.close()
@@ -67,7 +73,7 @@ async function follow(
   show: (record: LogRecord) => void,
   enough: () => boolean,
   terminal: Terminal,
-  signal: AbortSignal,
+  { clock, signal, waitMs }: { clock: Clock; signal: AbortSignal; waitMs: number },
 ): Promise<void> {
   let done = (): void => {}
   const ended = new Promise<void>((resolve) => {
@@ -88,7 +94,9 @@ async function follow(
       },
     },
   })
+  const hush = tellSilence([tail], terminal, clock, waitMs)
   if (!signal.aborted) await ended
+  hush()
   await tail.stop()
 }
 

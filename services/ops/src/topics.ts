@@ -4,6 +4,7 @@ import { topicSpecs } from '@countersign/event-log'
 import { type KafkaTopicState, planKafka, provisionKafka } from '@countersign/event-log/kafka'
 import { openSqliteLog } from '@countersign/event-log/sqlite'
 import { differences } from '@countersign/evidence'
+import { systemClock } from '@countersign/kernel'
 import type { Catalogue } from '@countersign/schemas'
 import {
   catalogueOf,
@@ -16,6 +17,7 @@ import {
   placeOf,
 } from './connection.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
+import { logSilent, withDeadline } from './patience.ts'
 import { print, type Terminal } from './terminal.ts'
 
 export interface TopicsOptions extends LogOptions {
@@ -77,7 +79,7 @@ export async function driftTopics(options: TopicsOptions, terminal: Terminal): P
 }
 
 async function plan(place: Place, catalogue: Catalogue, options: TopicsOptions): Promise<Missing> {
-  if (place.kind === 'kafka') return planKafka(provisionOf(place, catalogue, options))
+  if (place.kind === 'kafka') return answered(place, planKafka(provisionOf(place, catalogue, options)))
   const wanted = catalogue.entries.map(({ name }) => name).sort()
   if (!existsSync(place.path)) return { topics: wanted, subjects: [] }
   const log = await openPlace(place, catalogue)
@@ -90,11 +92,15 @@ async function plan(place: Place, catalogue: Catalogue, options: TopicsOptions):
 }
 
 async function create(place: Place, catalogue: Catalogue, options: TopicsOptions): Promise<Missing> {
-  if (place.kind === 'kafka') return provisionKafka(provisionOf(place, catalogue, options))
+  if (place.kind === 'kafka') return answered(place, provisionKafka(provisionOf(place, catalogue, options)))
   const { topics } = await plan(place, catalogue, options)
   const log = await openSqliteLog({ path: place.path, catalogue, windowMs: durationOf('--window', options.window) })
   await log.close()
   return { topics, subjects: [] }
+}
+
+function answered<T>({ waitMs }: Place, asked: Promise<T>): Promise<T> {
+  return withDeadline(asked, systemClock, waitMs, () => logSilent(waitMs))
 }
 
 function provisionOf(

@@ -30,7 +30,10 @@ export function explainCommands(program: Command, { terminal, signal, end, place
       }),
     [
       { run: 'explain --data ./data cor_Qm9vIQ', shows: 'what came of one request, from the gateway to the last job' },
-      { run: 'explain --data ./data --object acme-1001', shows: 'who touched an invoice, for whom, and by which right' },
+      {
+        run: 'explain --data ./data --object acme-1001',
+        shows: 'who touched an invoice, for whom, and by which right',
+      },
       {
         run: 'explain --data ./data --session ses_2c26b4',
         shows: 'what a session did, and what still ran after its logout',
