@@ -43,6 +43,11 @@ function upToNow(_, first) {
   return [Math.min(first || now, now - 600), now]
 }
 
+/** As tables have it: UTC. */
+function clockTime(at) {
+  return new Date(at * 1000).toISOString().slice(11, at % 60 === 0 ? 16 : 19)
+}
+
 /** Each [data-chart] names the element whose JSON it draws: { labels: [...], unit, points: [[seconds...], [values...]...] }. */
 function draw() {
   for (const figure of document.querySelectorAll('[data-chart]')) {
@@ -63,7 +68,13 @@ function draw() {
         x: { time: true, range: upToNow },
         y: { range: (_, __, most) => [0, Math.max(data.least ?? 0, most * 1.1)] },
       },
-      axes: [{}, { label: data.unit, size: 60 }],
+      tzDate: (at) => uPlot.tzDate(new Date(at * 1000), 'Etc/UTC'),
+      legend: { live: false },
+      cursor: { show: false },
+      axes: [
+        { values: (_, times) => times.map(clockTime), space: 60 },
+        { label: data.unit, size: 60 },
+      ],
       series: [
         {},
         ...data.labels.map((label, i) => ({

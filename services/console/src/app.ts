@@ -13,7 +13,7 @@ import {
 } from '@countersign/evidence'
 import { createServer, logPlace, type Running } from '@countersign/host'
 import { JourneySink, journeyLog } from '@countersign/journey'
-import { type Millis, minutes, seconds, systemClock, systemRandom } from '@countersign/kernel'
+import { minutes, seconds, systemClock, systemRandom } from '@countersign/kernel'
 import { followLogs } from '@countersign/replica'
 import { catalogue as catalogueWith, exampleJobTopics } from '@countersign/schemas'
 import { createMetrics, type Logger } from '@countersign/telemetry'
@@ -124,7 +124,7 @@ export async function startConsole(config: ConsoleConfig, logger: Logger): Promi
   const specs = topicSpecs(catalogue, { windowMs: config.window })
   const topics = new Known({
     ...known,
-    freshMs: seconds(10) as Millis,
+    freshMs: seconds(5),
     ask: async () => {
       const found = await log.topics()
       return { topics: found, differences: differences(specs, found) }
@@ -140,7 +140,12 @@ export async function startConsole(config: ConsoleConfig, logger: Logger): Promi
   }))
   const refusals = new Refusals()
   const standing = new Standing({ clock, schemas: log.schemas, rootKeys: [config.rootKey], epsilonMs: config.epsilon })
-  const sentence = new SentenceFold({ schemas: log.schemas, rootKeys: [config.rootKey], epsilonMs: config.epsilon })
+  const sentence = new SentenceFold({
+    schemas: log.schemas,
+    rootKeys: [config.rootKey],
+    epsilonMs: config.epsilon,
+    metrics,
+  })
   // Looked through where it stands: to redrive, the jobs themselves are needed, and no archive has them.
   const jobs = { log, catalogue, source: logSource(log, catalogue) }
   const parked = new Known({ ...known, freshMs: seconds(5), ask: (signal) => parkedWork(jobs, {}, { signal }) })

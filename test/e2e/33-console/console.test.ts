@@ -2,6 +2,9 @@
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { openSqliteLog } from '@countersign/event-log/sqlite'
+import { logSource } from '@countersign/evidence'
+import { exampleCatalogue as catalogue } from '@countersign/schemas'
 import axe from 'axe-core'
 import { type BrowserContext, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -97,6 +100,7 @@ describe.skipIf(found === undefined)('the console, in a browser', () => {
       await page.getByText('Open: 1 of 2 consumers has not said that it is applied.').waitFor()
       expect(await cell('worker-1', 'applied').count()).toBe(1)
       expect(await cell('worker-2', 'pending').count()).toBe(1)
+      expect(await told()).toMatchObject({ actor: 'sub_olga', sub: 'sub_eve', outcome: 'acknowledged', acr: 'mfa' })
       await page.getByText('Closed.').waitFor()
       expect(await cell('worker-2', 'silent').count()).toBe(1)
       expect(await faults()).toEqual([])
@@ -141,7 +145,8 @@ describe.skipIf(found === undefined)('the console, in a browser', () => {
     await page.keyboard.press('Tab')
     await page.keyboard.press('Enter')
     expect(await page.evaluate('document.activeElement.id')).toBe('main')
-    for (const path of ['/', '/revocations', '/people', '/people/sub_ann', '/parked', '/decisions', '/topics']) {
+    // The others are looked at where they show something.
+    for (const path of ['/', '/people', '/people/sub_ann', '/decisions', '/topics']) {
       await open(path)
       expect(await faults(), path).toEqual([])
       if (path === '/') await picture('overview')
@@ -149,6 +154,55 @@ describe.skipIf(found === undefined)('the console, in a browser', () => {
     }
     expect(complaints.splice(0)).toEqual([])
   }, 60_000)
+
+  test('while the log is away a page shows what was known, and an act is told as pending; then its receipt comes', async () => {
+    const { site } = operations
+    await site.login('eve')
+    await open('/topics')
+    await page.getByText('Every topic is as the catalogue asks.').waitFor()
+    site.takeAway('log')
+    await page.getByText(/^The log does not answer now. This is as of/).waitFor()
+    expect(await page.getByRole('row').filter({ hasText: 'payments.run.v1' }).count()).toBe(1)
+    await open('/people/sub_eve')
+    await page.getByRole('button', { name: /^End session ses_/ }).click()
+    await page.getByText('Identity has it and delivers it as soon as the log can be reached.').waitFor()
+    expect(await faults()).toEqual([])
+    await open('/')
+    await page.getByText(/^The log does not answer/).waitFor()
+    await page.goBack()
+    site.bringBack('log')
+    await page.getByText('Closed.').waitFor()
+    expect(complaints.splice(0)).toEqual([])
+  }, 60_000)
+
+  test('while identity is away the log is shown as it goes on', async () => {
+    const { site } = operations
+    await open('/people/sub_ann')
+    await page.getByText(/^As of/).waitFor()
+    await site.identity.close()
+    await page.getByText(/^Identity does not answer now. This is as of/).waitFor()
+    await open('/')
+    await page.getByText(/^Identity does not answer\./).waitFor()
+    await page.getByText('ready', { exact: true }).waitFor()
+    expect(await faults()).toEqual([])
+    expect(complaints.splice(0)).toEqual([])
+  }, 60_000)
+
+  /** The last act of the console on the journey. */
+  async function told(): Promise<object> {
+    const log = await openSqliteLog({ path: operations.site.logPath, catalogue, create: false })
+    try {
+      let last: object = {}
+      await until('the act is on the journey', async () => {
+        for await (const { event } of logSource(log, catalogue).journey())
+          if (event.action === 'administration' && event.cause?.startsWith('console_')) last = event
+        return 'sub' in last && last.sub !== 'sub_olga'
+      })
+      return last
+    } finally {
+      await log.close()
+    }
+  }
 
   function cell(consumer: string, text: string) {
     return page.getByRole('row').filter({ hasText: consumer }).getByText(text, { exact: true })

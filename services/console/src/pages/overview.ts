@@ -1,5 +1,5 @@
 /** The state of it all on one page: what a stolen credential is good for, who has taken what in how fast, how fresh that is. */
-import type { ConsumerExposure, Instance, Sentence } from '@countersign/evidence'
+import { type ConsumerExposure, type Instance, type Sentence, spoken } from '@countersign/evidence'
 import type { Freshness } from '@countersign/replica'
 import type { Progress } from '@countersign/schemas'
 import type { FastifyInstance } from 'fastify'
@@ -25,7 +25,7 @@ export interface OverviewOptions {
 
 const MINUTE = 60_000
 /** Longer than any poll of a log that has nothing new. */
-const SILENT_MS = 15_000
+const SILENT_MS = 5_000
 
 export function overviewPages(app: FastifyInstance, options: OverviewOptions): void {
   const { pages, now, standing, refusals, lookbackMs } = options
@@ -42,7 +42,7 @@ export function overviewPages(app: FastifyInstance, options: OverviewOptions): v
       sentence: async () => sentenceTable(await options.sentences()),
       consumers: () => consumerTable(standing, now()),
       exposure: () => exposureChart(standing, now() - lookbackMs),
-      rates: () => rateChart(refusals, now() - lookbackMs),
+      rates: () => rateChart(refusals, now() - lookbackMs, now()),
       latest: () => latest(standing),
     },
   })
@@ -52,7 +52,7 @@ function stateNow(options: OverviewOptions, identity: Told<true>): Html {
   const { now, refusals, standing, lookbackMs } = options
   const { proven, closed, ageMs, asOf } = options.freshness()
   const silent = options.logSilentForMs()
-  const lastMinute = refusals.rates(now() - 2 * MINUTE).at(-1)
+  const lastMinute = refusals.rates(now() - MINUTE, now()).at(0)
   const recent = standing.revocations().filter(({ at }) => at >= now() - lookbackMs).length
   const logGone = silent === null || silent > SILENT_MS
   return html`${logGone && html`<p class="alarm">The log does not answer${silent !== null && ` for ${span(silent)}`}. What follows is as it was then.</p>`}
@@ -78,8 +78,8 @@ ${
         sentences.map(({ credential, jobClass, boundMs, p99Ms, revocations, arithmetic }) => [
           credential.replaceAll('_', ' '),
           jobClass,
-          boundMs === null ? state('unbounded', 'bad') : span(boundMs),
-          p99Ms === null ? 'not measured yet' : span(p99Ms),
+          boundMs === null ? state('unbounded', 'bad') : spoken(boundMs),
+          p99Ms === null ? 'not measured yet' : spoken(p99Ms),
           revocations,
           arithmetic,
         ]),
@@ -99,7 +99,7 @@ const MOODS: Readonly<Record<string, Mood>> = {
 const GONE_MS = 10 * MINUTE
 
 function consumerTable(standing: Standing, now: number): Html {
-  const exposures = standing.exposures()
+  const exposures = exposuresOf(standing)
   const present = standing.consumers().filter(({ goodbyeAt }) => goodbyeAt === null || now - goodbyeAt < GONE_MS)
   return html`<h2>Consumers</h2>
 ${
@@ -139,7 +139,7 @@ function stateOf({ goodbyeAt, maxStalenessMs, epsilonMs }: Instance, told: Progr
 
 function exposureChart(standing: Standing, since: number): Html {
   const byConsumer = new Map<string, ConsumerExposure[]>()
-  for (const one of standing.exposures()) {
+  for (const one of exposuresOf(standing)) {
     if (one.appendedAt < since) continue
     const name = `${one.consumer} ${one.instance.slice(0, 8)}`
     byConsumer.set(name, [...(byConsumer.get(name) ?? []), one])
@@ -162,12 +162,18 @@ ${times.length === 0 && html`<p>No revocation has reached a consumer in this tim
 ${chartData('exposure-data', data)}`
 }
 
+/** Without those of a signal that stood there when the consumer began: how long it took to begin is no exposure. */
+function exposuresOf(standing: Standing): readonly ConsumerExposure[] {
+  const since = new Map(standing.consumers().map(({ instance, registeredAt }) => [instance, registeredAt[0] ?? 0]))
+  return standing.exposures().filter(({ instance, appendedAt }) => appendedAt >= (since.get(instance) ?? 0))
+}
+
 function nameOf({ consumers }: Instance): string {
   return [...consumers].join(', ')
 }
 
-function rateChart(refusals: Refusals, since: number): Html {
-  const rates = refusals.rates(since)
+function rateChart(refusals: Refusals, since: number, now: number): Html {
+  const rates = refusals.rates(since, now)
   const kinds = ['executed', 'denied', 'parked', 'dead_lettered'] as const
   const data = {
     labels: kinds.map((kind) => kind.replaceAll('_', ' ')),

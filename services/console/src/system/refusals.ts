@@ -25,6 +25,7 @@ export type Rate = { readonly minute: number } & Readonly<Record<Outcome, number
 const MOST = 500
 const MINUTE = 60_000
 const MOST_MINUTES = 180
+const NOTHING = { executed: 0, denied: 0, parked: 0, dead_lettered: 0 } as const
 
 export class Refusals {
   readonly #latest: Refusal[] = []
@@ -32,7 +33,7 @@ export class Refusals {
 
   take({ batch }: DecisionEvidence): void {
     if (batch.phase !== 'final') return
-    const rate = this.#rate(Math.floor(batch.recorded_at / MINUTE) * MINUTE)
+    const rate = this.#rate(minuteOf(batch.recorded_at))
     for (const { first, last } of batch.allowed) rate.executed += last - first + 1
     for (const one of batch.exceptions) {
       rate[one.observed ? 'executed' : one.outcome]++
@@ -59,20 +60,25 @@ export class Refusals {
     return [...this.#latest].sort((a, b) => b.at - a.at).slice(0, most)
   }
 
-  /** @returns minutes in which something was decided, oldest first. */
-  rates(since: number): readonly Rate[] {
-    return [...this.#rates]
-      .filter(([minute]) => minute >= since)
-      .sort(([a], [b]) => a - b)
-      .map(([minute, counts]) => ({ minute, ...counts }))
+  /** @returns every minute from `since` on, or from the first in which something was decided; oldest first. */
+  rates(since: number, now: number): readonly Rate[] {
+    const first = Math.min(...this.#rates.keys())
+    const rates: Rate[] = []
+    for (let minute = Math.max(first, minuteOf(since)); minute <= now; minute += MINUTE)
+      rates.push({ minute, ...(this.#rates.get(minute) ?? NOTHING) })
+    return rates
   }
 
   #rate(minute: number): Record<Outcome, number> {
     const found = this.#rates.get(minute)
     if (found) return found
-    const made = { executed: 0, denied: 0, parked: 0, dead_lettered: 0 }
+    const made = { ...NOTHING }
     this.#rates.set(minute, made)
     while (this.#rates.size > MOST_MINUTES) this.#rates.delete(Math.min(...this.#rates.keys()))
     return made
   }
+}
+
+function minuteOf(at: number): number {
+  return Math.floor(at / MINUTE) * MINUTE
 }
