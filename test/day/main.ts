@@ -6,11 +6,13 @@ import { spread } from '../checker/exposure.ts'
 import { Cast } from './cast.ts'
 import { Door } from './door.ts'
 import { explained } from './explained.ts'
-import { settledFacts, verdictsOf } from './judge.ts'
+import { factsOf, settledFacts, verdictsOf } from './judge.ts'
 import { type DayKafka, dayKafka } from './kafka.ts'
 import { type DayOptions, HELP, readOptions } from './options.ts'
 import { Outages } from './outages.ts'
 import { Person } from './people.ts'
+import { receiptsVerdict, silentWorkers } from './receipts.ts'
+import { replayed } from './replayed.ts'
 import { summaryOf, table } from './report.ts'
 import { Revocations } from './revocations.ts'
 import { figures, sentencesOf, told } from './sentence.ts'
@@ -114,10 +116,23 @@ async function play(site: Site, cast: Cast, options: DayOptions, kafka: DayKafka
       accepted: traffic.accepted,
     }
     await watch.end()
+    say(`alerts of the day: ${watch.fired.join(', ') || 'none'}`)
     const rootKeys = [Buffer.from(readFileSync(join(site.folder, 'keys/root.pub'), 'utf8').trim(), 'base64')]
-    const madeAgain = await explained(log, rootKeys, options.seed)
+    say('one worker is killed, one is stopped: waiting until the receipt of one more revocation closes')
+    const [receipt, madeAgain] = await Promise.all([
+      silentWorkers(site, cast, log, rootKeys),
+      explained(log, rootKeys, options.seed),
+    ])
+    say(receipt.line)
+    const receipts = await receiptsVerdict(log, rootKeys, await factsOf(site, log, revocations.told), receipt)
     say(`made again offline: ${[...madeAgain.kinds].map(([kind, count]) => `${count} ${kind}`).join(', ')}`)
-    const verdicts = [...verdictsOf(facts, terms), door.verdict(), watch.verdict(Date.now()), madeAgain.verdict]
+    const verdicts = [
+      ...verdictsOf(facts, terms),
+      door.verdict(),
+      watch.verdict(Date.now()),
+      madeAgain.verdict,
+      receipts,
+    ]
     const seconds = Math.round((performance.now() - began) / 1000)
     const refusedAtGatewayMs = spread(door.refusedAfterMs)
     const run = { outages: outages.happened, log: options.log, seconds, refusedAtGatewayMs }

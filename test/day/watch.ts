@@ -1,13 +1,15 @@
-/** Prometheus in small: scrapes every process through the day, and asks at its end what the board asks. */
+/** Prometheus in small: scrapes every process through the day, keeps the alerts, and asks at its end what the board asks. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Verdict } from '../checker/history.ts'
 import { evaluate } from '../promql/evaluate.ts'
+import { readRules, Watched } from '../promql/rules.ts'
 import { SeriesStore } from '../promql/series.ts'
 import { parse } from '../promql/syntax.ts'
 import type { Service } from './processes.ts'
 
 const BOARD = join(import.meta.dirname, '../../infra/docker/grafana/dashboards/countersign.json')
+const RULES = join(import.meta.dirname, '../../infra/docker/prometheus/alerts.yml')
 const EVERY_MS = 5_000
 const PATIENCE_MS = 2_000
 
@@ -28,6 +30,8 @@ export class Watch {
   readonly store: SeriesStore = new SeriesStore()
   readonly #services: readonly Service[]
   readonly #timer: NodeJS.Timeout
+  readonly #watched: readonly Watched[] = readRules(RULES).map((rule) => new Watched(rule))
+  readonly #fired = new Set<string>()
   #last: Promise<void> = Promise.resolve()
 
   /** Begins at once. */
@@ -44,6 +48,11 @@ export class Watch {
     await this.#last
   }
 
+  /** Names of the alerts that somebody would have been told of, sorted. */
+  get fired(): readonly string[] {
+    return [...this.#fired].sort()
+  }
+
   /** @param at epoch milliseconds. */
   verdict(at: number): Verdict {
     const queries = boardQueries()
@@ -51,9 +60,12 @@ export class Watch {
       const value = evaluate(parse(expr), this.store, at)
       return typeof value !== 'number' && value.length > 0 ? [] : [`${title}: no data for ${expr}`]
     })
+    const silent = evaluate(parse('up == 0'), this.store, at)
+    for (const { labels } of typeof silent === 'number' ? [] : silent)
+      violations.push(`${labels.instance} does not answer /metrics`)
     return {
       id: 'board-has-data',
-      promise: 'every query of the board has data after a day',
+      promise: 'every process answers for itself, and every query of the board has data after a day',
       held: violations.length === 0,
       checked: queries.length,
       violations,
@@ -67,6 +79,8 @@ export class Watch {
       const at = Date.now()
       for (const [i, { spec }] of this.#services.entries())
         this.store.scrape({ job: 'countersign', instance: `${spec.name}:${spec.port}` }, pages[i] ?? null, at)
+      for (const watched of this.#watched)
+        if (watched.firing(this.store, at).length > 0) this.#fired.add(watched.rule.alert)
     })
   }
 }
