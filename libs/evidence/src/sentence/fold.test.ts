@@ -2,7 +2,7 @@
 import { ed25519Key, generateEd25519, signRecord } from '@countersign/envelope'
 import { FakeClock, SeededRandom } from '@countersign/kernel/testing'
 import { canonicalRules, defineJobClass, ruleVersionOf } from '@countersign/policy'
-import { instanceOf, PROGRESS_TOPIC, Replica } from '@countersign/replica'
+import { instanceOf, PROGRESS_TOPIC, REGISTRATION_HOLDS_MS, Replica } from '@countersign/replica'
 import { MemoryLog, Scribe } from '@countersign/replica/testing'
 import { exampleCatalogue, frame, type Progress, progressCodec, SIGNATURE_HEADER } from '@countersign/schemas'
 import { createMetrics, type Metrics, silentLogger } from '@countersign/telemetry'
@@ -96,6 +96,21 @@ it('is about the classes as they are now: who is followed by another of its name
   expect((await world.session())?.boundMs).toBe(12_250)
   await third.stop()
   await world.pass(100)
+  expect((await world.session())?.boundMs).toBe(5_500)
+})
+
+it('forgets the rules of who was killed once its registration stands no more', async () => {
+  const world = new World()
+  await world.consumer('worker-1')
+  const killed = await world.consumer('worker-2', 20_000)
+  // What it would have said at its end is not heard.
+  const { append } = world.log
+  world.log.append = async () => []
+  await killed.stop()
+  world.log.append = append
+  expect((await world.session())?.boundMs).toBe(20_250)
+  await world.clock.advance(REGISTRATION_HOLDS_MS)
+  world.scribe.checkpoint()
   expect((await world.session())?.boundMs).toBe(5_500)
 })
 

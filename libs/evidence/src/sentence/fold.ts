@@ -1,7 +1,7 @@
 /** Gathers what sentences are made of from the signals logs and the progress topic, as it comes or from a source. */
 import { type KeyRing, verifyBundle } from '@countersign/envelope'
 import { type JobClassRules, ruleVersionOf } from '@countersign/policy'
-import { readRecord } from '@countersign/replica'
+import { REGISTRATION_HOLDS_MS, readRecord } from '@countersign/replica'
 import {
   type CredentialKind,
   checkpointCodec,
@@ -36,11 +36,17 @@ interface FollowedLog {
   logId: string | null
 }
 
+/** One that is not registered anew admits nothing any more, whether it said goodbye or not. */
+interface Known extends SentenceConsumer {
+  /** Append time of its last registration, epoch milliseconds. */
+  readonly registeredAt: number
+}
+
 export class SentenceFold {
   readonly #options: SentenceOptions & { readonly keep: number; readonly epsilonMs: number }
   readonly #exposures: Exposures
   readonly #told: Consumers
-  readonly #consumers = new Map<string, SentenceConsumer>()
+  readonly #consumers = new Map<string, Known>()
   readonly #logs = new Map<string, FollowedLog>()
   readonly #gauged = new Set<string>()
   /** Of what was taken so far; null when more came since. */
@@ -77,7 +83,11 @@ export class SentenceFold {
   sentences(lives: readonly CredentialLife[] = []): Sentence[] {
     const windows = this.#rings().map(({ bundle }) => bundle.window_ms)
     const windowMs = windows.length === 0 ? null : Math.max(...windows)
-    return sentencesOf({ consumers: [...this.#consumers.values()], exposures: this.#exposures, lives, windowMs })
+    const standsSince = this.#asOf - REGISTRATION_HOLDS_MS
+    const consumers = [...this.#consumers.values()].map((one) =>
+      one.registeredAt < standsSince ? { ...one, gone: true } : one,
+    )
+    return sentencesOf({ consumers, exposures: this.#exposures, lives, windowMs })
   }
 
   #rings(): KeyRing[] {
@@ -95,8 +105,8 @@ export class SentenceFold {
       if (read.kind === 'Checkpoint') log.logId = checkpointCodec.decode(read.body).log_id
       const logId = log.ring?.bundle.log_id ?? log.logId
       if (read.kind !== 'Signal' || logId === null) return
-      const { kind } = signalCodec.decode(read.body).target
-      this.#exposures.revocation({ logId, offset: place.offset, at: place.at, kind })
+      const { id, target } = signalCodec.decode(read.body)
+      this.#exposures.revocation({ logId, offset: place.offset, at: place.at, kind: target.kind, id: Buffer.from(id) })
     } catch {
       // What cannot be decoded is not a signal anywhere.
     }
@@ -108,19 +118,19 @@ export class SentenceFold {
     if (result.ok) log.ring = result.ring
   }
 
-  #progress({ record }: ProgressEvidence): void {
+  #progress({ record, place }: ProgressEvidence): void {
     const told = this.#told.take(record)
-    if (told?.kind === 'Registration') this.#registered(told.registration)
+    if (told?.kind === 'Registration') this.#registered(told.registration, place.at)
     else if (told?.kind === 'Progress') this.#progressed(told.progress)
   }
 
-  #registered({ consumer, instance, classes, epsilon_ms: epsilonMs }: Registration): void {
+  #registered({ consumer, instance, classes, epsilon_ms: epsilonMs }: Registration, registeredAt: number): void {
     const id = hex(instance)
     // An instance at a time bears a name: the one before it is gone, whether it said so or not.
     for (const [key, one] of this.#consumers)
       if (one.consumer === consumer && key !== id) this.#consumers.set(key, { ...one, gone: true })
     const rules = classes.flatMap((one) => rulesOf(one) ?? [])
-    this.#consumers.set(id, { consumer, instance, classes: rules, epsilonMs, gone: false })
+    this.#consumers.set(id, { consumer, instance, classes: rules, epsilonMs, gone: false, registeredAt })
     for (const { name } of rules) this.#gauge(name)
   }
 

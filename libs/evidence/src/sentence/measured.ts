@@ -11,6 +11,8 @@ export interface Revocation {
   /** Log-append time, epoch milliseconds. */
   readonly at: number
   readonly kind: TargetKind
+  /** Of the signal: put on its log once more it is no other revocation. */
+  readonly id: Uint8Array
 }
 
 /** Percentiles by nearest rank, milliseconds. */
@@ -46,6 +48,8 @@ export class Exposures {
   readonly #keep: number
   /** By log, by offset; the oldest kept first. */
   readonly #revocations = new Map<string, Map<number, Revocation>>()
+  /** Kept signals, by log and id. */
+  readonly #ids = new Set<string>()
   /** By instance and log. */
   readonly #applied = new Map<string, Applied>()
 
@@ -56,10 +60,17 @@ export class Exposures {
 
   /** Of one log they come in order. */
   revocation(one: Revocation): void {
+    const name = nameOf(one)
+    if (this.#ids.has(name)) return
     const known = this.#revocations.get(one.logId) ?? new Map<number, Revocation>()
     this.#revocations.set(one.logId, known)
+    this.#ids.add(name)
     known.set(one.offset, one)
-    if (known.size > this.#keep) known.delete(known.keys().next().value as number)
+    if (known.size <= this.#keep) return
+    const [oldest] = known.values()
+    if (oldest === undefined) return
+    known.delete(oldest.offset)
+    this.#ids.delete(nameOf(oldest))
   }
 
   progress({ log_id: logId, instance, applied, unlisted }: AppliedProgress): void {
@@ -106,6 +117,10 @@ export class Exposures {
 
 function appliedAt({ at, unlisted }: Applied, offset: number): number | undefined {
   return at.get(offset) ?? unlisted.find(({ above, below }) => above < offset && offset < below)?.at
+}
+
+function nameOf({ logId, id }: Revocation): string {
+  return `${logId} ${Buffer.from(id).toString('hex')}`
 }
 
 function placeOf(instance: Uint8Array, logId: string): string {

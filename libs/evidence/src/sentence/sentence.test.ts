@@ -89,8 +89,11 @@ describe('lives of an answer', () => {
 
 describe('what was measured', () => {
   const ALL: ReadonlySet<TargetKind> = new Set(['session', 'token'])
-  const revocation = (offset: number, change: { at?: number; kind?: TargetKind; logId?: string } = {}) => {
-    return { logId: 'log-1', offset, at: AT + offset, kind: 'session' as const, ...change }
+  const revocation = (
+    offset: number,
+    change: { at?: number; kind?: TargetKind; logId?: string; id?: Uint8Array } = {},
+  ) => {
+    return { logId: 'log-1', offset, at: AT + offset, kind: 'session' as const, id: Buffer.of(offset), ...change }
   }
   const applied = (n: number, list: readonly (readonly [offset: number, after: number])[], unlisted = 0) => ({
     log_id: 'log-1',
@@ -142,6 +145,19 @@ describe('what was measured', () => {
     exposures.progress(applied(1, [[1, 60_000]]))
     expect(exposures.of([instance(1)], ALL, 3_500)?.max).toBe(3_500)
     expect(exposures.of([instance(1)], ALL, null)?.max).toBe(60_000)
+  })
+
+  it('counts once what was put on the log once more', () => {
+    const exposures = new Exposures({ keep: 100 })
+    exposures.revocation(revocation(1))
+    exposures.revocation(revocation(2, { id: revocation(1).id }))
+    exposures.progress(
+      applied(1, [
+        [1, 5],
+        [2, 0],
+      ]),
+    )
+    expect(exposures.of([instance(1)], ALL, null)).toMatchObject({ revocations: 1, max: 5 })
   })
 
   it('is never below nothing, whatever the clocks say', () => {
