@@ -2,6 +2,8 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { systemClock } from '@countersign/kernel'
+import { programExamples } from '@countersign/ops'
 import { METRICS } from '@countersign/telemetry'
 import { describe, expect, test } from 'vitest'
 import { stringify } from 'yaml'
@@ -100,6 +102,21 @@ describe('runbooks', () => {
   test('there is one for each alert, and none for anything else', () => {
     expect(pages.map((name) => name.replace(/\.md$/, '')).sort()).toEqual(rules.map(({ alert }) => alert).sort())
     for (const { alert, annotations } of rules) expect(annotations.runbook).toBe(`infra/runbooks/${alert}.md`)
+  })
+
+  test('the commands they name are there', () => {
+    const terminal = { out: () => {}, say: () => {} }
+    const context = { env: {}, terminal, clock: systemClock, signal: new AbortController().signal }
+    const commands = programExamples(context).map(({ command }) => command)
+    const groups = commands.flatMap((command) => command.split(' ').slice(0, -1))
+    const named = pages
+      .concat('backup-and-restore.md')
+      .flatMap((name) => [...readFileSync(join(folder, name), 'utf8').matchAll(/countersign ([a-z][a-z -]*[a-z])/g)])
+      .map(([, words = '']) => words)
+    expect(named.length).toBeGreaterThan(20)
+    const isThere = (words: string): boolean =>
+      [...commands, ...groups].some((command) => words === command || words.startsWith(`${command} `))
+    expect(named.filter((words) => !isThere(words))).toEqual([])
   })
 
   test.each(pages)('%s says what it means, where to look, what to do and when it is over', (name) => {

@@ -166,7 +166,7 @@ export const STORIES: Readonly<Record<string, Story>> = {
   JobsUnsent: story({ ...at, topic: 'payments.run', code: 'view_not_fresh' }, times(3, unsent), { minutes: 5 }),
 
   EnvelopesForged: rise(forged, { class: 'payments', code: 'envelope_signature_invalid' }),
-  WorkParked: story({ class: 'payments' }, times(3, decided('parked', 'view_not_fresh')), {
+  WorkParked: story({ class: 'payments' }, times(3, decided('parked', 'view_stale')), {
     ordinary: times(20, decided('executed', 'allowed')),
     minutes: 4,
   }),
