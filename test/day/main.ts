@@ -126,12 +126,14 @@ async function play(site: Site, cast: Cast, options: DayOptions, kafka: DayKafka
     say(receipt.line)
     const receipts = await receiptsVerdict(log, rootKeys, await factsOf(site, log, revocations.told), receipt)
     say(`made again offline: ${[...madeAgain.kinds].map(([kind, count]) => `${count} ${kind}`).join(', ')}`)
+    const replay = await replayed(log, rootKeys, { seed: options.seed, least: site.workers.length })
     const verdicts = [
       ...verdictsOf(facts, terms),
       door.verdict(),
       watch.verdict(Date.now()),
       madeAgain.verdict,
       receipts,
+      replay,
     ]
     const seconds = Math.round((performance.now() - began) / 1000)
     const refusedAtGatewayMs = spread(door.refusedAfterMs)
