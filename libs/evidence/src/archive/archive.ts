@@ -14,7 +14,14 @@ import { archiveError } from './errors.ts'
 import { ArchiveFile, type Head, type LaneState } from './file.ts'
 import { type Definitions, type Gap, NOTES_TOPIC, type Note, noteBytes } from './notes.ts'
 import { packBody, type RowContent, RowHasher } from './row.ts'
-import { type Checkpoint, readStatement, type SignedStatement, type Statement, signStatement } from './statements.ts'
+import {
+  type Checkpoint,
+  readStatement,
+  type SignedStatement,
+  type Statement,
+  signStatement,
+  statementHash,
+} from './statements.ts'
 
 export interface ArchiveOptions {
   /** File, made where missing; its folder must exist. Not a network file system. */
@@ -109,8 +116,10 @@ export class Archive {
 
   /** What every statement begins with. Inside a transaction only, as the next. */
   about({ seq, hash }: Head, at: number): Omit<Statement, 'kind'> {
-    const last = this.file.get<{ n: number }>('SELECT max(n) AS n FROM statement')?.n ?? 0
-    return { archive: this.file.id, n: last + 1, at, seq, hash: Buffer.from(hash).toString('hex') }
+    const last = this.file.get<{ n: number; body: Uint8Array }>('SELECT n, body FROM statement ORDER BY n DESC LIMIT 1')
+    const previous = last ? statementHash(last.body) : null
+    const n = (last?.n ?? 0) + 1
+    return { archive: this.file.id, n, previous, at, seq, hash: Buffer.from(hash).toString('hex') }
   }
 
   state(statement: Statement, key: SigningKey): SignedStatement {

@@ -1,8 +1,9 @@
 /**
  * Signed statements of an archive: checkpoints, which say what the chain was up to a row, and cuts, which say what retention
- * took away from its head. JSON, so that one can be kept elsewhere and read by a person. Numbered without a gap, so that
- * none can be taken out.
+ * took away from its head. JSON, so that one can be kept elsewhere and read by a person. Each names the one before it by its
+ * hash: none can be taken out, and who has verified the last has verified all.
  */
+import { hash } from 'node:crypto'
 import { type KeyRing, type SigningKey, signRecord, verifyRecord } from '@countersign/envelope'
 import type { Note } from './notes.ts'
 
@@ -11,6 +12,8 @@ interface Stated {
   readonly archive: string
   /** From 1, rising by one. */
   readonly n: number
+  /** SHA-256 of the body of the statement before it, hexadecimal; null for the first. */
+  readonly previous: string | null
   /** When it was signed, epoch milliseconds. */
   readonly at: number
   /** The row it is about, and its hash, hexadecimal. */
@@ -61,6 +64,11 @@ const RECORD = 'AuditStatement'
 export function signStatement(statement: Statement, key: SigningKey): SignedStatement {
   const body = Buffer.from(JSON.stringify(statement))
   return { body, signature: signRecord(RECORD, body, key) }
+}
+
+/** What the next statement names this one by. */
+export function statementHash(body: Uint8Array): string {
+  return hash('sha256', body, 'hex')
 }
 
 /** @returns null for what is no statement. */

@@ -3,7 +3,7 @@ import { exampleCatalogue } from '@countersign/schemas'
 import type { SampleLog } from '../source/testing.ts'
 import { Archive } from './archive.ts'
 
-export async function archiveAll(path: string, { log }: SampleLog): Promise<Archive> {
+export async function archiveAll(path: string, { log }: Pick<SampleLog, 'log'>): Promise<Archive> {
   const archive = new Archive({ path, catalogue: exampleCatalogue, schemas: log.schemas })
   for (const { name: topic, partitions } of exampleCatalogue.entries) {
     for (let partition = 0; partition < partitions; partition++) {

@@ -98,6 +98,7 @@ it.each([
   ['what is behind it', `body = CAST(body || x'00' AS BLOB)`],
   ['its time', 'at = at + 1'],
   ['its place', 'offset = offset + 1000'],
+  ['its place to what cannot be', 'offset = 9007199254740993'],
   ['its hash', 'link = CAST(substr(link, 1, 32) || zeroblob(32) AS BLOB)'],
   ['what it follows', 'link = CAST(zeroblob(32) || substr(link, 33) AS BLOB)'],
   ['both', `link = x'00'`],
@@ -195,6 +196,28 @@ it('believes statements of nobody but the signer', () => {
   expect(
     touched((db) => db.exec('UPDATE statement SET body = CAST(replace(CAST(body AS TEXT), 1, 2) AS BLOB)')).ok,
   ).toBe(false)
+})
+
+it('misses a statement that was taken out', async () => {
+  const path = join(folder, 'statements.db')
+  const sample = await SampleLog.open(join(folder, 'statements-log.db'))
+  const archive = await archiveAll(path, sample)
+  for (let i = 0; i < 4; i++) {
+    const { partition, offset } = await sample.journey(i)
+    const place = { topic: 'countersign.journey.v1', partition, from: offset, to: offset + 1 }
+    for await (const chunk of sample.log.read(place)) archive.append(chunk)
+    archive.checkpoint(key, sample.clock.now(), 0)
+  }
+  expect(verifyArchive(archive.file, { auditKeys })).toMatchObject({ ok: true, statements: 4 })
+  archive.file.run('UPDATE statement SET n = 9 WHERE n = 2')
+  expect(verifyArchive(archive.file, { auditKeys }).ok).toBe(false)
+  archive.file.run('DELETE FROM statement WHERE n = 9')
+  expect(verifyArchive(archive.file, { auditKeys }).findings.map(tell)).toEqual([
+    'statement 2 is missing',
+    'statement 1 is not what the one after it follows',
+  ])
+  archive.close()
+  await sample.log.close()
 })
 
 it('misses, by a checkpoint kept elsewhere, what was cut off with all that told of it', () => {

@@ -7,7 +7,7 @@ import type { ArchiveFile } from './file.ts'
 import { explainMissing, explainSuspects, type Finding, type Hole, type Missing } from './findings.ts'
 import { NOTES_TOPIC, readNote } from './notes.ts'
 import { genesis, HASH_BYTES, hashOf, prevOf, type Row, RowHasher, unpackBody } from './row.ts'
-import { isSigned, readStatement, type SignedStatement, type Statement } from './statements.ts'
+import { isSigned, readStatement, type SignedStatement, type Statement, statementHash } from './statements.ts'
 
 export interface VerifyOptions {
   /** Public keys of the archive's signer, raw, given apart from the archive. */
@@ -46,7 +46,15 @@ const TELL_EVERY = 100_000
  * Without a key that counts, every statement is a finding: a chain that nobody signed proves nothing.
  */
 export function verifyArchive(file: ArchiveFile, options: VerifyOptions = {}): Verification {
-  return file.read(() => new Walk(file, options).result())
+  return file.read(() => {
+    const walk = new Walk(file, options)
+    try {
+      return walk.result()
+    } catch (error) {
+      if (!isOutOfRange(error)) throw error
+      return walk.broken()
+    }
+  })
 }
 
 interface LastOfLane {
@@ -98,10 +106,30 @@ class Walk {
     }
   }
 
+  /** Of a file with numbers that no row has, which cannot be walked: those rows alone. */
+  broken(): Verification {
+    const most = Number.MAX_SAFE_INTEGER
+    const sql = `SELECT seq FROM row WHERE max(offset, after, at, lane, seq) > ${most} OR min(offset, after, at, lane, seq) < -1`
+    const findings = this.#file
+      .all<{ seq: number }>(`${sql} ORDER BY seq LIMIT ${MOST}`)
+      .map(
+        ({ seq }): Finding => ({
+          kind: 'altered',
+          seq,
+          place: 'a place that cannot be',
+          how: 'it has a number no row has',
+        }),
+      )
+    const { first, last } = this.#file.ends()
+    const nothing = { rows: 0, gaps: 0, statements: 0, vouchedTo: 0, more: 0 }
+    return { archive: this.#file.id, ok: false, first, last, ...nothing, findings }
+  }
+
   /** Takes the statements that hold; the others are findings. */
   #statements(): void {
     const cut = this.#file.lastCut()
     let expected = cut?.statements_from ?? 1
+    const read: { readonly signed: SignedStatement; readonly statement: Statement }[] = []
     for (const signed of this.#file.statements()) {
       const statement = readStatement(signed.body)
       if (statement === null || statement.archive !== this.#file.id) {
@@ -113,8 +141,21 @@ class Walk {
         this.#findings.push({ kind: 'statement', n: expected, how: 'is missing' })
       }
       expected = statement.n + 1
-      if (this.#isSigned(signed, statement)) this.#signed.push(statement)
-      else this.#findings.push({ kind: 'statement', n: statement.n, how: 'was not signed by a key that counts' })
+      read.push({ signed, statement })
+    }
+    // From the last: what it names, and what that names, its signature covers as well.
+    let named: string | null = null
+    for (const { signed, statement } of read.reverse()) {
+      const isNamed = named === statementHash(signed.body)
+      if (!isNamed && !this.#isSigned(signed, statement)) {
+        this.#findings.push({ kind: 'statement', n: statement.n, how: 'was not signed by a key that counts' })
+        continue
+      }
+      if (!isNamed && named !== null) {
+        this.#findings.push({ kind: 'statement', n: statement.n, how: 'is not what the one after it follows' })
+      }
+      this.#signed.push(statement)
+      named = statement.previous
     }
     for (const anchor of this.#options.anchors ?? []) {
       const statement = readStatement(anchor.body)
@@ -220,6 +261,11 @@ class Walk {
       }
     }
   }
+}
+
+/** What node:sqlite throws of a number that JavaScript cannot hold. */
+function isOutOfRange(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ERR_OUT_OF_RANGE'
 }
 
 /** Written out: of thirty-two bytes, asking for a comparison costs more than making it. */

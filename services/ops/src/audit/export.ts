@@ -1,4 +1,5 @@
 /** `audit export`: rows as JSON Lines or CSV. Handles, ids and hashes; no payload, no address. */
+import { setImmediate as others } from 'node:timers/promises'
 import { CSV_HEAD, csvOf, type ExportedRow, type ExportOptions, exportRows, jsonOf } from '@countersign/evidence'
 import type { Clock } from '@countersign/kernel'
 import type { TopicRole } from '@countersign/schemas'
@@ -16,14 +17,15 @@ export interface AuditExportOptions extends Omit<ArchiveOptions, 'output'> {
   raw?: boolean
 }
 
+const PAUSE_AFTER = 1_000
 const ROLES: readonly TopicRole[] = ['journey', 'decisions', 'jobs', 'park', 'dead', 'signals', 'progress']
 
-export function auditExport(
+export async function auditExport(
   options: AuditExportOptions,
   terminal: Terminal,
   clock: Clock,
   signal: AbortSignal,
-): ExitCode {
+): Promise<ExitCode> {
   if (options.raw && options.format === 'csv') throw wrongArgument('--raw goes with --format jsonl')
   const wanted: ExportOptions = {
     from: timeOf('--from', options.from, clock, 0),
@@ -33,20 +35,21 @@ export function auditExport(
   }
   const file = openArchive({ ...options, output: 'json' })
   try {
+    const definitions = file.definitions()
+    const linesOf = (one: ExportedRow): Iterable<string> =>
+      options.format === 'csv' ? csvOf(one) : [jsonOf(one, wanted, (id) => definitions.schemaOf(id))]
+    if (options.format === 'csv') terminal.out(CSV_HEAD.join(','))
     let lines = 0
-    file.read(() => {
-      const definitions = file.definitions()
-      const linesOf = (one: ExportedRow): Iterable<string> =>
-        options.format === 'csv' ? csvOf(one) : [jsonOf(one, wanted, (id) => definitions.schemaOf(id))]
-      if (options.format === 'csv') terminal.out(CSV_HEAD.join(','))
-      for (const one of exportRows(file, wanted)) {
-        if (signal.aborted) break
-        for (const line of linesOf(one)) {
-          terminal.out(line)
-          lines++
-        }
+    let rows = 0
+    for (const one of exportRows(file, wanted)) {
+      if (signal.aborted) break
+      for (const line of linesOf(one)) {
+        terminal.out(line)
+        lines++
       }
-    })
+      // So that an interruption gets through.
+      if (++rows % PAUSE_AFTER === 0) await others()
+    }
     terminal.say(
       signal.aborted
         ? `Stopped after ${lines} lines.`

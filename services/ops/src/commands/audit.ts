@@ -44,7 +44,7 @@ export function auditCommands(program: Command, { env, terminal, clock, signal, 
       .option('--to <time>', 'end, -<duration> or an RFC 3339 time', 'end')
       .option('--only <roles>', 'only these: journey, decisions, jobs, park, dead, signals, progress')
       .option('--raw', 'also the bytes each hash is made of, so that others can verify')
-      .action((options) => end(auditExport(placed(options), terminal, clock, signal))),
+      .action(async (options) => end(await auditExport(placed(options), terminal, clock, signal))),
     [
       {
         run: 'audit export --data ./data --only journey,decisions --from -1d',
