@@ -256,6 +256,7 @@ export class Site {
       environment({
         ...this.#logEnvironment(),
         ROOT_KEY: this.rootKey,
+        ENVELOPE_KEY_ID: key,
         ENVELOPE_KEY_FILE: this.keyFile(key),
         ROUTES: JSON.stringify(this.#routes()),
         IDENTITY_URL: this.identity.address ?? '',
