@@ -1,8 +1,11 @@
 /** Decisions of a real enforcer, made again from what stands on the log, and what becomes of that when a byte changes. */
 
+import { join } from 'node:path'
 import { PermanentError } from '@countersign/enforcer'
 import type { EventLog, LogRecord } from '@countersign/event-log'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { archiveSource } from '../archive/index.ts'
+import { archiveAll } from '../archive/testing.ts'
 import { type EvidenceSource, logSource, placeName } from '../source/index.ts'
 import type { EventPlace } from './decided.ts'
 import { type ExplainOptions, type Explanation, explain } from './explain.ts'
@@ -100,6 +103,29 @@ describe('each way a decision can go is made again, bit for bit', () => {
       expect({ verdict, named, recomputed }).toEqual({ verdict: 'reproduced', named: [], recomputed: recorded })
     }
   })
+})
+
+it('says the same by an archive, which holds no payload', async () => {
+  const path = join(world.folder, 'archive.db')
+  await archiveAll(path, world)
+  const archive = archiveSource(path)
+  for (const name of ['done', 'stopped', 'denied', 'first']) {
+    const question = { name: placeName(jobs[name] as EventPlace) }
+    const { lines, decisions } = await asked(question, archive)
+    const { lines: onLog, decisions: ofLog } = await asked(question)
+    expect({ lines, decisions }).toEqual({ lines: onLog, decisions: ofLog })
+  }
+  await archive.close()
+})
+
+it('says what it cannot make again, and why', async () => {
+  const { progress: _, ...source } = logSource(world.log, world.catalogue)
+  const bare = { ...source, async *progress() {} }
+  const { decisions, lines } = await asked({ name: placeName(jobs.denied as EventPlace) }, bare)
+  const [{ verdict, recomputed, named } = { verdict: null, recomputed: null, named: [] }] = decisions
+  expect({ verdict, recomputed }).toEqual({ verdict: 'not_recomputable', recomputed: null })
+  expect(named).toEqual([expect.stringMatching(/^rules \w{32} of class export are neither registered nor given$/)])
+  expect(lines).toContainEqual(expect.stringMatching(/cannot be made again\.$/))
 })
 
 describe('in plain words', () => {

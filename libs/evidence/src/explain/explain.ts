@@ -3,13 +3,15 @@ import type { JobClassRules } from '@countersign/policy'
 import { type Catalogue, logNameOf } from '@countersign/schemas'
 import type { EvidenceSource } from '../source/index.ts'
 import { placeName } from '../source/index.ts'
-import type { Decided, EventPlace } from './decided.ts'
+import { bearerKeys, isRefusal, sessionKey } from './bearer.ts'
+import type { Decided } from './decided.ts'
+import type { ExplainedDecision } from './explained.ts'
 import { aboutName, type Gathered, gather, type Question } from './gather.ts'
 import { type Recomputation, Recomputer } from './recompute.ts'
 import { RulesByVersion } from './rules.ts'
 import { tell } from './tell.ts'
 import { type Stop, walk } from './walk.ts'
-import { bearerKeys, isRefusal, type SignalsByTarget, sessionKey } from './why.ts'
+import type { SignalsByTarget } from './why.ts'
 
 export interface ExplainOptions {
   readonly catalogue: Catalogue
@@ -21,24 +23,6 @@ export interface ExplainOptions {
   readonly epsilonMs?: number
   /** Ends the answer: with a deadline, it never hangs. */
   readonly signal?: AbortSignal
-}
-
-/** A decision, and what became of it when it was made again. */
-export interface ExplainedDecision extends Recomputation {
-  /** Of the event. */
-  readonly place: EventPlace
-  /** Of the decision record: `topic/partition/offset`. */
-  readonly record: string
-  readonly phase: 'admitted' | 'final'
-  /** Only observed: it did not bind. */
-  readonly observed: boolean
-  readonly jobClass: string
-  readonly ruleVersion: string
-  readonly consumer: string
-  /** When it was decided, or, of old records, written; epoch milliseconds. */
-  readonly at: number
-  /** How far the view had read its signals log. */
-  readonly view: { readonly log: string; readonly offset: number; readonly asOf: number; readonly ageMs: number | null }
 }
 
 export interface Explanation {
@@ -102,7 +86,7 @@ export async function explainDecided(
   const ends =
     question === null ? [] : catalogue.signalsLogs.map(({ name: log }) => ({ log, offset: Infinity, at() {} }))
   const { signals } = await walk(source, [...stops, ...ends], wanted, {
-    ...{ rootKeys, epsilonMs },
+    ...{ logs: catalogue.signalsLogs.map(({ name }) => name), rootKeys, epsilonMs },
     ...(signal && { signal }),
   })
   decisions.sort((a, b) => a.at - b.at || PHASES.indexOf(a.phase) - PHASES.indexOf(b.phase))

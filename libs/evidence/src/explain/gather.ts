@@ -10,8 +10,8 @@ import type {
   JourneyEvidence,
 } from '../source/index.ts'
 import { placeName } from '../source/index.ts'
+import { isRefusal } from './bearer.ts'
 import { allDecided, type Decided, decidedIn } from './decided.ts'
-import { isRefusal } from './why.ts'
 
 /** A name of anything that happened, an object that was acted upon, or the handle of a session. */
 export type Question = { readonly name: string } | { readonly object: string } | { readonly session: string }

@@ -1,4 +1,5 @@
 export { allDecided, type Decided, decidedIn, type EventPlace } from './decided.ts'
-export { type ExplainedDecision, type ExplainOptions, type Explanation, explain, explainDecided } from './explain.ts'
+export { type ExplainOptions, type Explanation, explain, explainDecided, type ToExplain } from './explain.ts'
+export type { ExplainedDecision } from './explained.ts'
 export { type Gathered, gather, type Question } from './gather.ts'
 export type { Field, Recomputation, VerdictInFull } from './recompute.ts'

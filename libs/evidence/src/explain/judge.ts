@@ -4,7 +4,6 @@
  */
 import {
   faultSettlement,
-  labelled,
   refusalSettlement,
   type Settlement,
   type WorkReason,
@@ -144,5 +143,3 @@ export function workOf({ reason, rule, detail }: Pick<Settlement, 'rule' | 'deta
   if (rules === undefined) return null
   return workSettlement(reason as WorkReason, rules.includes(rule) ? rule : (rules[0] as string), detail)
 }
-
-export { labelled }

@@ -1,12 +1,11 @@
 /** One recorded decision, made again offline, and compared with the record field by field. */
 import { createHash } from 'node:crypto'
-import type { Settlement } from '@countersign/enforcer'
+import { labelled, type Settlement } from '@countersign/enforcer'
 import { Opener } from '@countersign/envelope'
-
 import { type Catalogue, encodeDecisions, type Judgement, ORIGIN_HEADER } from '@countersign/schemas'
 import { type JobEvidence, placeName } from '../source/index.ts'
 import { type Decided, effectsOf } from './decided.ts'
-import { type Case, isAllowed, Judge, type Judged, labelled, workOf } from './judge.ts'
+import { type Case, isAllowed, Judge, type Judged, workOf } from './judge.ts'
 import type { KnownRules } from './rules.ts'
 import type { ViewThen } from './walk.ts'
 
@@ -74,7 +73,7 @@ export class Recomputer {
       const none = { recomputed: null, fields: [], given, allowedBy: null }
       return { ...none, verdict: 'not_recomputable', recorded, named: [...named, lacking] }
     }
-    const moment = momentOf(decided, then, given)
+    const moment = momentOf(decided, then, this.#epsilonMs, given)
     const of: Case = { job, rules: rules.rules, then, by: moment, closed: closedOf(moment, recorded) }
     const { recomputed, allowedBy } = this.#verdict(of, decided, recorded, given)
     const fields = [
@@ -193,14 +192,14 @@ function lackingRules({ evidence: { batch } }: Decided, altered: boolean): strin
 }
 
 /** The moment it was judged at, or, where the record does not say, that of the record. */
-function momentOf({ by, evidence }: Decided, then: ViewThen, given: string[]): Judgement {
+function momentOf({ by, evidence }: Decided, then: ViewThen, epsilonMs: number, given: string[]): Judgement {
   if (by !== null) return by
   const { view_offset, as_of, bundle_version, recorded_at: at } = evidence.batch
   if (evidence.version < FIRST_WITH_CONTENT_ID) {
     given.push(`the record is of version ${evidence.version}: it says when it was written, not when it was decided`)
   }
-  const age_ms = as_of === 0 ? Infinity : at - as_of
-  const store_unseen_ms = then.storeUnseenSince === null ? 0 : at - then.storeUnseenSince
+  const age_ms = as_of === 0 ? Infinity : at - as_of + epsilonMs
+  const store_unseen_ms = then.storeUnseenSince === null ? 0 : at - then.storeUnseenSince + epsilonMs
   return { view_offset, as_of, bundle_version, at, age_ms, store_unseen_ms }
 }
 

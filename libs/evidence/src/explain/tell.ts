@@ -3,19 +3,9 @@ import { peekEnvelope } from '@countersign/envelope'
 import { reasonOf } from '@countersign/revocation'
 import type { EnvelopeClaims, JourneyEvent } from '@countersign/schemas'
 import { type JobEvidence, placeName } from '../source/index.ts'
-import type { ExplainedDecision } from './explain.ts'
-import {
-  eventOf,
-  finals,
-  hitsOn,
-  isExecuted,
-  type LogSignal,
-  refusalsIn,
-  sessionKey,
-  type Telling,
-  whyItRan,
-  whyRefused,
-} from './why.ts'
+import { sessionKey } from './bearer.ts'
+import { type ExplainedDecision, eventOf, finals, isExecuted } from './explained.ts'
+import { hitsOn, type LogSignal, refusalsIn, type Telling, whyItRan, whyRefused } from './why.ts'
 import { durationWords, endingWords, outcomeWords, reasonWords, refusalWords, timeWords } from './words.ts'
 
 interface Line {

@@ -43,6 +43,8 @@ export interface Stop {
 }
 
 export interface WalkOptions {
+  /** Names of the logs there are; on another one nothing stands. */
+  readonly logs: readonly string[]
   readonly rootKeys: readonly Uint8Array[]
   readonly epsilonMs: number
   readonly signal?: AbortSignal
@@ -53,8 +55,14 @@ export interface Walked {
   readonly signals: ReadonlyMap<string, readonly (FoundSignal & { readonly log: string })[]>
 }
 
-// What a consumer meets on any log: claims that were lost, and what stood there before it was copied or renewed.
-const HARMLESS: readonly FollowerFault[] = ['claim_lost', 'claim_stale', 'checkpoint_fenced', 'signal_below_horizon']
+// What consumers meet on logs that are well: claims that were lost, records appended twice, what came too late to count.
+const HARMLESS: readonly FollowerFault[] = [
+  'claim_lost',
+  'claim_stale',
+  'checkpoint_duplicate',
+  'checkpoint_fenced',
+  'signal_below_horizon',
+]
 
 /**
  * Walks each log that is stopped on, once, to its end.
@@ -65,7 +73,7 @@ export async function walk(
   source: EvidenceSource,
   stops: readonly Stop[],
   wanted: ReadonlySet<string>,
-  { rootKeys, epsilonMs, signal }: WalkOptions,
+  { logs, rootKeys, epsilonMs, signal }: WalkOptions,
 ): Promise<Walked> {
   const signals = new Map<string, (FoundSignal & { readonly log: string })[]>()
   for (const [log, some] of Map.groupBy(stops, (stop) => stop.log)) {
@@ -96,7 +104,8 @@ export async function walk(
         stop.at(viewOf(follower ?? begin(0), log, [...faults]))
       }
     }
-    for await (const { record } of source.signals({ log, ...(signal && { signal }) })) {
+    const records = logs.includes(log) ? source.signals({ log, ...(signal && { signal }) }) : []
+    for await (const { record } of records) {
       follower ??= begin(record.offset)
       stopUpTo(record.offset)
       follower.fold(record, { monotonic: record.timestamp })

@@ -1,9 +1,10 @@
 /** The two questions that are asked most: why did this still run, and why was this refused. */
 import type { FoundSignal } from '@countersign/replica'
-import { affiliationTarget, reasonOf, targetKey, tenantTarget } from '@countersign/revocation'
+import { reasonOf } from '@countersign/revocation'
 import type { JourneyEvent } from '@countersign/schemas'
 import { type JobEvidence, type JourneyEvidence, placeName } from '../source/index.ts'
-import type { ExplainedDecision } from './explain.ts'
+import { bearerKeys, isRefusal } from './bearer.ts'
+import { type ExplainedDecision, eventOf, finals, isExecuted } from './explained.ts'
 import type { Gathered, Question } from './gather.ts'
 import { durationWords, endingWords, timeWords } from './words.ts'
 
@@ -65,26 +66,6 @@ export function whyRefused({ found, signals }: Telling): string[] {
   })
 }
 
-/** A step of the journey that refused a request whose bearer is known. */
-export function isRefusal({ event }: JourneyEvidence): boolean {
-  return event.action === 'enforcement' && event.outcome !== 'allowed' && event.sub !== null
-}
-
-/** Keys, in hexadecimal, of whatever could have ended what somebody came with. */
-export function bearerKeys({ sub, tenant, session, family, token, device, client }: JourneyEvent): string[] {
-  const named = { subject: sub, session, family, token, device, client } as const
-  const targets = Object.entries(named).flatMap(([kind, id]) =>
-    id === null ? [] : [{ kind: kind as keyof typeof named, tenant: '', id }],
-  )
-  const of = [...targets, ...(tenant === null ? [] : [tenantTarget(tenant)])]
-  const own = sub === null || tenant === null ? [] : [affiliationTarget(tenant, sub)]
-  return [...of, ...own].map((target) => targetKey(target).toString('hex'))
-}
-
-export function sessionKey(session: string): string {
-  return targetKey({ kind: 'session', tenant: '', id: session }).toString('hex')
-}
-
 /** Signals that took something from a job as a whole, in order. */
 export function hitsOn({ claims }: JobEvidence, signals: SignalsByTarget): LogSignal[] {
   const hits = (claims?.tctx.targets ?? []).flatMap(({ key, version }) =>
@@ -93,19 +74,6 @@ export function hitsOn({ claims }: JobEvidence, signals: SignalsByTarget): LogSi
     ),
   )
   return hits.sort((a, b) => a.timestamp - b.timestamp)
-}
-
-export function finals(decisions: readonly ExplainedDecision[]): readonly ExplainedDecision[] {
-  return decisions.filter(({ phase, observed }) => phase === 'final' && !observed)
-}
-
-export function isExecuted({ recorded }: ExplainedDecision): boolean {
-  return recorded.outcome === 'executed'
-}
-
-/** `topic/partition/offset` of the event. */
-export function eventOf({ place }: ExplainedDecision): string {
-  return placeName(place)
 }
 
 function wasEnded({ signal, facts }: LogSignal): string {
