@@ -35,7 +35,7 @@ export async function settledFacts(
   }
 }
 
-async function factsOf(site: Site, log: EventLog, told: readonly Told[]): Promise<Facts> {
+export async function factsOf(site: Site, log: EventLog, told: readonly Told[]): Promise<Facts> {
   const rings = await ringsOn(log, readFileSync(join(site.folder, 'keys/root.pub'), 'utf8'))
   const topics = await collect(log, exampleCatalogue, rings)
   const consumers = site.workers.flatMap(({ spec }) => historyOf(join(site.folder, `${spec.name}.history.jsonl`)))

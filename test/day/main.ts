@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { spread } from '../checker/exposure.ts'
 import { Cast } from './cast.ts'
+import { openConsole } from './console.ts'
 import { Door } from './door.ts'
 import { explained } from './explained.ts'
 import { factsOf, settledFacts, verdictsOf } from './judge.ts'
@@ -152,13 +153,17 @@ async function play(site: Site, cast: Cast, options: DayOptions, kafka: DayKafka
 
 async function stayUp(site: Site, cast: Cast): Promise<void> {
   const someone = cast.people[0]
+  const operations = await openConsole(site, cast)
   console.error(`
 Still running. Log in at ${site.gateway.url}/login
   as ${someone?.email} with the password "${someone?.password}" (or any person of ${site.folder}/seed.json),
 queue a slow job at ${site.gateway.url}/ , log out, and watch it stop.
+Operators see all of it at ${operations.service.url}/
+  as ${operations.email} with the password "${operations.password}".
 Stop with Ctrl-C. The next start begins anew and empties ${site.folder}.`)
   await new Promise<void>((resolve) => {
     process.once('SIGINT', resolve)
     process.once('SIGTERM', resolve)
   })
+  await operations.service.stop()
 }
