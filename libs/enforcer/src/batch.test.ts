@@ -72,6 +72,25 @@ describe('a batch', () => {
     ])
   })
 
+  it('says what each verdict went by: one run for each state of the view', async () => {
+    const s = stand({ whenNotFresh: 'park' })
+    await s.enforcer.eachBatch('export', ({ event }) => {
+      if (event.offset === 1) s.view.offset = 44
+      if (event.offset === 2)
+        s.view.fresh = { ...s.view.fresh, proven: false, closed: 'digest_differs', ageMs: Infinity }
+    })(new FakeBatch([sealedMessage(0), sealedMessage(1), sealedMessage(2), sealedMessage(3)]))
+    const by = { as_of: NOW, bundle_version: 1, at: s.clock.now(), age_ms: 300, store_unseen_ms: 0 }
+    const [admitted, final] = s.log.decisions()
+    expect(admitted?.judged).toEqual([{ first: 0, last: 3, since: by.at, by: { ...by, view_offset: 41 } }])
+    expect(final?.judged).toEqual([
+      { first: 0, last: 1, since: by.at, by: { ...by, view_offset: 41 } },
+      { first: 2, last: 2, since: by.at, by: { ...by, view_offset: 44 } },
+    ])
+    expect(final?.exceptions).toMatchObject([
+      { offset: 3, reason: 'view_closed', judged: { view_offset: 44, age_ms: Infinity } },
+    ])
+  })
+
   it('keeps gaps out of ranges', async () => {
     const s = stand()
     await s.enforcer.eachBatch('export', () => {})(
