@@ -47,8 +47,8 @@ export const PLANTED: readonly Planted[] = [
     name: 'go on when the log does not take a record',
     edits: edit(
       'durable.ts',
-      'if (!isCountersignError(error) || !error.retriable || late || giveUp?.aborted) throw error',
-      'if (!isCountersignError(error) || !error.retriable || late || giveUp?.aborted) return',
+      'if (!isRetriable(error) || late || giveUp?.aborted) throw error',
+      'if (!isRetriable(error) || late || giveUp?.aborted) return',
     ),
   },
   {

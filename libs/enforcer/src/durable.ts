@@ -1,12 +1,18 @@
 /** Appends that must be durable before anything else happens. */
-import type { NewRecord } from '@countersign/event-log'
-import { isCountersignError } from '@countersign/kernel'
-import type { Settings } from './options.ts'
+import type { EventLog, NewRecord } from '@countersign/event-log'
+import { type Clock, isCountersignError } from '@countersign/kernel'
+import type { Logger } from '@countersign/telemetry'
 
 export const FIRST_BACKOFF_MS = 50
 export const MAX_BACKOFF_MS = 2_000
 
-type Trying = Pick<Settings, 'clock' | 'recordWithinMs' | 'logger'>
+/** How long something is tried, and by which clock. */
+export interface Trying {
+  readonly clock: Clock
+  readonly logger: Logger
+  /** Milliseconds. */
+  readonly recordWithinMs: number
+}
 
 /**
  * Appends, trying again while the log is away. A try of unknown outcome is repeated: readers tell records
@@ -16,7 +22,7 @@ type Trying = Pick<Settings, 'clock' | 'recordWithinMs' | 'logger'>
  * @throws what the last try threw, when it is not retriable, or after `recordWithinMs`, or when `giveUp` aborts.
  */
 export async function appendDurably(
-  settings: Trying & Pick<Settings, 'log'>,
+  settings: Trying & { readonly log: Pick<EventLog, 'append'> },
   topic: string,
   records: readonly NewRecord[],
   giveUp?: AbortSignal,

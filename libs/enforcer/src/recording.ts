@@ -3,13 +3,12 @@
  * Invariants: what is kept in the spool goes to the log in order, and nothing of its classes overtakes it, so that an
  * admission never stands behind its own final; a full spool stops admissions, never the final of what was admitted.
  */
-import { assertSizes, type NewRecord } from '@countersign/event-log'
-import type { AuditRule } from '@countersign/policy'
+import { assertSizes, type EventLog, type NewRecord } from '@countersign/event-log'
+import type { AuditRule, JobClassRules } from '@countersign/policy'
 import type { DecisionPhase } from '@countersign/schemas'
 import type { Metrics } from '@countersign/telemetry'
-import { appendDurably, FIRST_BACKOFF_MS, isTooLarge, MAX_BACKOFF_MS, tried } from './durable.ts'
+import { appendDurably, FIRST_BACKOFF_MS, isTooLarge, MAX_BACKOFF_MS, type Trying, tried } from './durable.ts'
 import { spoolFull } from './errors.ts'
-import type { EnforcerOptions } from './options.ts'
 import type { Spool } from './spool.ts'
 
 /** Whether decisions are recorded, for readiness and for whoever watches. */
@@ -42,9 +41,11 @@ export interface Entry {
   readonly room: Room
 }
 
-type RecordingOptions = Pick<EnforcerOptions, 'log' | 'clock' | 'logger' | 'spool' | 'classes'> & {
-  readonly metrics?: Metrics | undefined
-  readonly recordWithinMs: number
+export interface RecordingOptions extends Trying {
+  readonly log: Pick<EventLog, 'append'>
+  readonly classes: readonly Pick<JobClassRules, 'name' | 'audit'>[]
+  readonly spool?: Spool
+  readonly metrics?: Metrics
 }
 
 // Who has not been tried for so long may be back: nobody knows.
@@ -53,7 +54,7 @@ const FORGOTTEN_MS = 60_000
 export class Recording {
   readonly #options: RecordingOptions
   readonly #topic: string
-  readonly #direct: Pick<EnforcerOptions['log'], 'append' | 'schemas'>
+  readonly #direct: Pick<EventLog, 'append'>
   readonly #stopping = new AbortController()
   #draining: Promise<void> | null = null
   #unrecordedSince: number | null = null
@@ -65,7 +66,7 @@ export class Recording {
   constructor(options: RecordingOptions, topic: string) {
     this.#options = options
     this.#topic = topic
-    this.#direct = { append: (to, records) => this.#append(to, records), schemas: options.log.schemas }
+    this.#direct = { append: (to, records) => this.#append(to, records) }
     const { metrics } = options
     metrics?.gaugeFrom('countersign_decisions_unrecorded_seconds', {}, () => this.state().unrecordedForMs / 1_000)
     if (!options.spool) return
@@ -203,7 +204,7 @@ export class Recording {
     }
   }
 
-  async #append(topic: string, records: readonly NewRecord[]): ReturnType<EnforcerOptions['log']['append']> {
+  async #append(topic: string, records: readonly NewRecord[]): ReturnType<EventLog['append']> {
     const { log, clock, logger } = this.#options
     try {
       const appended = await log.append(topic, records)
