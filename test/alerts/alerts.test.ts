@@ -41,6 +41,15 @@ describe('each alert', () => {
     },
   )
 
+  test.each(['StoreFailing', 'IdentityUnreachable', 'JobsUnsent', 'ArchiveFailing', 'ViewStale', 'NoNotary'])(
+    '%s lets one bad moment pass',
+    async (alert) => {
+      const [story, rule] = [STORIES[alert], rules.find((one) => one.alert === alert)]
+      if (!story || !rule) throw new Error('is not there')
+      expect((await tell({ ...story, minutes: 0.25 }, rule)).fired).toBeNull()
+    },
+  )
+
   test('that says that something is absent fires where nobody tells of it', () => {
     const rule = rules.find(({ alert }) => alert === 'NoNotary')
     expect(rule && evaluate(rule.expression, new SeriesStore(), 0)).toEqual([{ labels: {}, value: 1 }])

@@ -64,8 +64,8 @@ const upstream = (m: Metrics) =>
   m.counter('countersign_gateway_upstream_failures_total', { route: '/invoices', code: 'upstream_unavailable' })
 
 /** A counter that stands at nought until it rises. */
-const rise = (count: (metrics: Metrics) => { add(n: number): void }, labels: Labels, n = 1): Story =>
-  story(labels, times(n, count), { ordinary: times(0, count) })
+const rise = (count: (metrics: Metrics) => { add(n: number): void }, labels: Labels, minutes = 3): Story =>
+  story(labels, times(1, count), { ordinary: times(0, count), minutes })
 
 export const STORIES: Readonly<Record<string, Story>> = {
   TargetDown: story(here, 'down'),
@@ -136,7 +136,7 @@ export const STORIES: Readonly<Record<string, Story>> = {
     ordinary: times(10, logout('acknowledged')),
     minutes: 6,
   }),
-  StoreFailing: rise(failing, { ...at, kind: 'lookup' }),
+  StoreFailing: rise(failing, { ...at, kind: 'lookup' }, 5),
   LookupsSlow: story(at, (m) => m.observe('countersign_store_call_seconds', { kind: 'lookup' }, 0.8), {
     ordinary: (m) => m.observe('countersign_store_call_seconds', { kind: 'lookup' }, 0.002),
     minutes: 10,
@@ -155,7 +155,7 @@ export const STORIES: Readonly<Record<string, Story>> = {
 
   IdentityUnreachable: story(at, times(2, credential('sessions_unavailable')), {
     ordinary: times(20, credential('ok')),
-    minutes: 4,
+    minutes: 5,
   }),
   StaleCredentials: story(at, times(15, credential('credential_revoked')), {
     ordinary: times(20, credential('ok')),
@@ -197,8 +197,9 @@ export const STORIES: Readonly<Record<string, Story>> = {
     ordinary: (m) => m.gauge('countersign_archive_age_seconds', {}, 1),
   }),
   ArchiveGap: rise((m) => m.counter('countersign_archive_gaps_total', {}), here),
-  ArchiveFailing: rise((m) => m.counter('countersign_archive_failures_total', { during: 'store' }), {
-    ...at,
-    during: 'store',
-  }),
+  ArchiveFailing: rise(
+    (m) => m.counter('countersign_archive_failures_total', { during: 'store' }),
+    { ...at, during: 'store' },
+    5,
+  ),
 }
