@@ -3,7 +3,7 @@
 export { type Answer, answerOf, derivedId, idText, parseId, requestDigest } from './answers.ts'
 export { type Identity, type IdentityOptions, startIdentity } from './app.ts'
 export { Authority, type AuthorityOptions, type EndingRun } from './authority.ts'
-export { contradictions, type IdentityConfig, identityConfig } from './config.ts'
+export { contradictions, type IdentityConfig, identityConfig, sessionKinds } from './config.ts'
 export { ENDINGS, type EndingPath, type EndingRow, type RaisesOf } from './endings.ts'
 export { addKey, initKeys, type KeyOrder, readGrants, readRootPublicKey, readSigningKey } from './key-files.ts'
 export { type BundleSource, type BundleTerms, bundleSource } from './log/bundle.ts'
