@@ -1,7 +1,14 @@
 /** Decisions of the day, chosen by seed and made again offline from nothing but what stands on the log. */
 
 import type { EventLog } from '@countersign/event-log'
-import { allDecided, type Decided, type ExplainedDecision, explainDecided, logSource } from '@countersign/evidence'
+import {
+  allDecided,
+  type Decided,
+  type ExplainedDecision,
+  explain,
+  explainDecided,
+  logSource,
+} from '@countersign/evidence'
 import { SeededRandom } from '@countersign/kernel/testing'
 import { exampleCatalogue } from '@countersign/schemas'
 import type { Verdict } from '../checker/history.ts'
@@ -12,6 +19,8 @@ export interface Explained {
   readonly verdict: Verdict
   /** Of the decisions that were chosen: state and reason, and how many of them. */
   readonly kinds: ReadonlyMap<string, number>
+  /** One denial in plain words; empty when nothing was denied. */
+  readonly denial: readonly string[]
 }
 
 /** @param seed chooses; half of them, where there are as many, of work that was not executed. */
@@ -32,7 +41,11 @@ export async function explained(log: EventLog, rootKeys: readonly Uint8Array[], 
     const { topic, partition, offset } = job.place
     if (decided.has(`${topic}/${partition}/${offset}`)) jobs.push(job)
   }
-  const { decisions } = await explainDecided(source, { jobs, decided }, null, { catalogue: exampleCatalogue, rootKeys })
+  const options = { catalogue: exampleCatalogue, rootKeys }
+  const { decisions } = await explainDecided(source, { jobs, decided }, null, options)
+  const denied = decisions.find(({ recorded }) => recorded.reason.startsWith('revoked_'))?.place
+  const name = denied && `${denied.topic}/${denied.partition}/${denied.offset}`
+  const told = name === undefined ? null : await explain(source, { name }, options)
   const kinds = Map.groupBy(decisions, ({ recorded: { outcome, reason } }) => `${outcome} ${reason}`)
   const violations = [
     ...(decisions.length < CHOSEN ? [`${decisions.length} decisions of ${CHOSEN}`] : []),
@@ -41,6 +54,7 @@ export async function explained(log: EventLog, rootKeys: readonly Uint8Array[], 
   const promise = `${CHOSEN} decisions, chosen by seed ${seed}, come out the same when they are made again offline`
   return {
     verdict: { id: 'explained', promise, held: violations.length === 0, checked: decisions.length, violations },
+    denial: told?.lines ?? [],
     kinds: new Map([...kinds].map(([kind, of]) => [kind, of.length])),
   }
 }

@@ -132,13 +132,20 @@ async function play(site: Site, cast: Cast, options: DayOptions, kafka: DayKafka
       ...verdictsOf(facts, terms),
       door.verdict(),
       watch.verdict(Date.now()),
+      watch.cardinality(),
       madeAgain.verdict,
       receipts,
       replay,
     ]
     const seconds = Math.round((performance.now() - began) / 1000)
     const refusedAtGatewayMs = spread(door.refusedAfterMs)
-    const run = { outages: outages.happened, log: options.log, seconds, refusedAtGatewayMs }
+    const run = {
+      explained: madeAgain.denial,
+      outages: outages.happened,
+      log: options.log,
+      seconds,
+      refusedAtGatewayMs,
+    }
     const sentences = await sentencesOf(site, log)
     const summary = { ...summaryOf(facts, verdicts, run), sentence: figures(sentences) }
     const out = options.json ? console.error : console.log
