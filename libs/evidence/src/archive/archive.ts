@@ -45,14 +45,14 @@ export class Archive {
   readonly file: ArchiveFile
   readonly #options: ArchiveOptions
   readonly #hasher = new RowHasher()
-  #definitions: Definitions
+  /** What is noted already; null when that has to be read again. */
+  #definitions: Definitions | null = null
 
   /** @throws {EVIDENCE_ARCHIVE_UNAVAILABLE} @throws {EVIDENCE_ARCHIVE_UNKNOWN} @throws {EVIDENCE_ENGINE_UNSAFE} */
   constructor(options: ArchiveOptions) {
     this.#options = options
     const { path, random = systemRandom } = options
     this.file = new ArchiveFile({ path, newId: () => `arc_${random.bytes(16).toString('base64url')}` })
-    this.#definitions = this.file.definitions()
   }
 
   /** Offset wanted next of a partition; 0 before any. */
@@ -141,6 +141,7 @@ export class Archive {
   #transaction<T>(action: (chain: Chain) => T): T {
     try {
       return this.file.write(() => {
+        this.#definitions ??= this.file.definitions()
         const chain = new Chain(this.file, this.#hasher, this.#definitions)
         const result = action(chain)
         chain.settle()
@@ -148,7 +149,7 @@ export class Archive {
       })
     } catch (error) {
       // What was noted in a transaction that failed was not noted.
-      this.#definitions = this.file.definitions()
+      this.#definitions = null
       throw error
     }
   }

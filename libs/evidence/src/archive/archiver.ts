@@ -49,15 +49,17 @@ const AGAIN = seconds(1)
 const HOUR = seconds(3_600)
 const AT_ONCE = 8
 
-type Fault = 'log_away' | 'not_caught_up' | (string & {})
+/** What can fail, each until it goes well again. */
+type Step = 'store' | 'checkpoint' | 'retention' | 'log'
+const STEPS: readonly Step[] = ['store', 'checkpoint', 'retention', 'log']
 
 export class Archiver {
   readonly #options: ArchiverOptions
   readonly #everyMs: Millis
   readonly #maxLagMs: Millis
   readonly #stopping = new AbortController()
-  /** What went wrong last, by what was tried, until it goes well. */
-  readonly #failing = new Map<'store' | 'log', Fault>()
+  /** Codes, by what was tried. */
+  readonly #failing = new Map<Step, string>()
   #asOf = 0
   #behind = 0
   /** Partitions that were behind at the last look, with where they were. */
@@ -77,7 +79,7 @@ export class Archiver {
     )
     metrics.counter('countersign_archive_checkpoints_total', {})
     metrics.counter('countersign_archive_gaps_total', {})
-    for (const during of ['store', 'log'] as const) metrics.counter('countersign_archive_failures_total', { during })
+    for (const during of STEPS) metrics.counter('countersign_archive_failures_total', { during })
   }
 
   /** Begins. A log that is away is waited for. */
@@ -88,8 +90,9 @@ export class Archiver {
   /** Takes nothing more, signs what it has. */
   async stop(): Promise<void> {
     this.#stopping.abort()
-    await this.#consumer?.stop()
+    // First: whoever is joining now has joined then.
     await this.#running
+    await this.#consumer?.stop()
     this.#checkpoint()
   }
 
@@ -223,10 +226,10 @@ export class Archiver {
     const { archive, clock, key, metrics } = this.#options
     try {
       const signed = archive.checkpoint(key, clock.now(), this.#asOf)
-      this.#failing.delete('store')
+      this.#failing.delete('checkpoint')
       if (signed !== null) metrics.counter('countersign_archive_checkpoints_total', {}).add()
     } catch (error) {
-      this.#failed('store', error)
+      this.#failed('checkpoint', error)
     }
   }
 
@@ -236,13 +239,14 @@ export class Archiver {
     try {
       const { rows } = cutHead(archive, clock.now() - keepMs, clock.now(), key)
       this.#retainedAt = clock.monotonic()
+      this.#failing.delete('retention')
       if (rows > 0) logger.info({ rows }, 'cut the archive as its retention says')
     } catch (error) {
-      this.#failed('store', error)
+      this.#failed('retention', error)
     }
   }
 
-  #failed(during: 'store' | 'log', error: unknown): void {
+  #failed(during: Step, error: unknown): void {
     const { logger, metrics } = this.#options
     const code = isCountersignError(error) ? error.code : 'unexpected'
     metrics.counter('countersign_archive_failures_total', { during }).add()

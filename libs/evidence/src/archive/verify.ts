@@ -110,16 +110,14 @@ class Walk {
   broken(): Verification {
     const most = Number.MAX_SAFE_INTEGER
     const sql = `SELECT seq FROM row WHERE max(offset, after, at, lane, seq) > ${most} OR min(offset, after, at, lane, seq) < -1`
-    const findings = this.#file
-      .all<{ seq: number }>(`${sql} ORDER BY seq LIMIT ${MOST}`)
-      .map(
-        ({ seq }): Finding => ({
-          kind: 'altered',
-          seq,
-          place: 'a place that cannot be',
-          how: 'it has a number no row has',
-        }),
-      )
+    const findings = this.#file.all<{ seq: number }>(`${sql} ORDER BY seq LIMIT ${MOST}`).map(
+      ({ seq }): Finding => ({
+        kind: 'altered',
+        seq,
+        place: 'a place that cannot be',
+        how: 'it has a number no row has',
+      }),
+    )
     const { first, last } = this.#file.ends()
     const nothing = { rows: 0, gaps: 0, statements: 0, vouchedTo: 0, more: 0 }
     return { archive: this.#file.id, ok: false, first, last, ...nothing, findings }
