@@ -181,6 +181,14 @@ describe('what is watched exists', () => {
     expect(targets.sort()).toEqual(servers.map((one) => `${one[0]}:${port(one)}`).sort())
   })
 
+  test('Prometheus, where it is installed, takes its configuration', (context) => {
+    if (spawnSync('promtool', ['--version']).status !== 0) return context.skip()
+    const config = join(root, 'infra/docker/prometheus/prometheus.yml')
+    const { status, stderr } = spawnSync('promtool', ['check', 'config', config], { encoding: 'utf8' })
+    expect(stderr).toBe('')
+    expect(status).toBe(0)
+  })
+
   test('Grafana draws only metrics and labels there are', () => {
     const board = readFileSync(join(root, 'infra/docker/grafana/dashboards/countersign.json'), 'utf8')
     const names = [...board.matchAll(/countersign_[a-z_]+/g)].map(([name]) => name.replace(/_(bucket|sum|count)$/, ''))

@@ -131,7 +131,7 @@ async function play(site: Site, cast: Cast, options: DayOptions, kafka: DayKafka
     const verdicts = [
       ...verdictsOf(facts, terms),
       door.verdict(),
-      watch.verdict(Date.now()),
+      watch.verdict(),
       watch.cardinality(),
       madeAgain.verdict,
       receipts,

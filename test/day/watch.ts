@@ -10,6 +10,10 @@ import type { Service } from './processes.ts'
 
 const BOARD = join(import.meta.dirname, '../../infra/docker/grafana/dashboards/countersign.json')
 const RULES = join(import.meta.dirname, '../../infra/docker/prometheus/alerts.yml')
+/** Of one metric at one process; what is measured with histograms, buckets not counted. */
+const MOST_SERIES = 100
+/** Handles, addresses and ids: what tells one person, session or piece of work from another. */
+const PERSONAL = /@|^(ses|fam|dev|fac|tok|txn|cor|sub|usr|api)_[\w-]{12,}$|[0-9a-f]{8}-[0-9a-f]{4}|[0-9a-f]{32}/
 const EVERY_MS = 5_000
 const PATIENCE_MS = 2_000
 
@@ -33,6 +37,8 @@ export class Watch {
   readonly #watched: readonly Watched[] = readRules(RULES).map((rule) => new Watched(rule))
   readonly #fired = new Set<string>()
   #last: Promise<void> = Promise.resolve()
+  /** Epoch milliseconds. */
+  #scrapedAt = 0
 
   /** Begins at once. */
   constructor(services: readonly Service[]) {
@@ -53,8 +59,9 @@ export class Watch {
     return [...this.#fired].sort()
   }
 
-  /** @param at epoch milliseconds. */
-  verdict(at: number): Verdict {
+  /** As of the last scrape. */
+  verdict(): Verdict {
+    const at = this.#scrapedAt
     const queries = boardQueries()
     const violations = queries.flatMap(({ title, expr }) => {
       const value = evaluate(parse(expr), this.store, at)
@@ -72,11 +79,33 @@ export class Watch {
     }
   }
 
+  /** Labels are few, and tell of nobody. */
+  cardinality(): Verdict {
+    const counts = new Map<string, number>()
+    const violations = new Set<string>()
+    for (const { labels } of this.store.all()) {
+      const { __name__: name = '', instance = '', le = '+Inf', ...own } = labels
+      if (!name.startsWith('countersign_') || le !== '+Inf') continue
+      const place = `${name} at ${instance}`
+      counts.set(place, (counts.get(place) ?? 0) + 1)
+      for (const value of Object.values(own)) if (PERSONAL.test(value)) violations.add(`${place}: ${value}`)
+    }
+    for (const [place, count] of counts) if (count > MOST_SERIES) violations.add(`${place}: ${count} series`)
+    return {
+      id: 'metrics-stay-few',
+      promise: 'no metric has many series, and no label tells of anybody',
+      held: violations.size === 0,
+      checked: counts.size,
+      violations: [...violations],
+    }
+  }
+
   // One after the other: samples of a series are in order of time.
   #scrapeAfter(): void {
     this.#last = this.#last.then(async () => {
       const pages = await Promise.all(this.#services.map(pageOf))
       const at = Date.now()
+      this.#scrapedAt = at
       for (const [i, { spec }] of this.#services.entries())
         this.store.scrape({ job: 'countersign', instance: `${spec.name}:${spec.port}` }, pages[i] ?? null, at)
       for (const watched of this.#watched)
