@@ -133,7 +133,7 @@ async function play(site: Site, cast: Cast, options: DayOptions, kafka: DayKafka
       door.verdict(),
       watch.verdict(),
       watch.cardinality(),
-      madeAgain.verdict,
+      ...madeAgain.verdicts,
       receipts,
       replay,
     ]

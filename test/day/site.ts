@@ -27,6 +27,8 @@ export class Site {
   readonly gateway: Service
   readonly api: Service
   readonly workers: readonly Service[]
+  /** Of whoever follows the log. */
+  readonly logSettings: Readonly<Record<string, string>>
   readonly #address: LogAddress
 
   private constructor(folder: string, address: LogAddress, cast: Cast, ports: readonly number[]) {
@@ -38,6 +40,7 @@ export class Site {
       address === null
         ? { COUNTERSIGN_LOG_PATH: this.#logPath }
         : { COUNTERSIGN_KAFKA_BROKERS: address.brokers.join(','), COUNTERSIGN_REGISTRY_URL: address.registryUrl }
+    this.logSettings = { ...log, COUNTERSIGN_ROOT_KEY_FILE: join(keysDir, 'root.pub') }
     const rootKey = { COUNTERSIGN_ROOT_KEY_FILE: join(keysDir, 'root.pub') }
     const service = (
       name: string,
@@ -48,7 +51,7 @@ export class Site {
     ): Service =>
       new Service(
         { name, service: kind, port: at, env: { COUNTERSIGN_HTTP_PORT: String(at), ...log, ...env }, ...health },
-        join(folder, 'logs'),
+        this.logsFolder,
       )
     const identity = {
       COUNTERSIGN_LOG: address === null ? 'sqlite' : 'kafka',
@@ -168,6 +171,10 @@ export class Site {
     // Consumers first: what they are doing is recorded while the log and the notaries are there.
     await Promise.all(this.workers.map((worker) => worker.stop()))
     await Promise.all([this.gateway, this.api, this.identity, ...this.notaries].map((service) => service.stop()))
+  }
+
+  get logsFolder(): string {
+    return join(this.folder, 'logs')
   }
 
   get #logPath(): string {

@@ -66,7 +66,10 @@ function draw() {
       height: 240,
       scales: {
         x: { time: true, range: upToNow },
-        y: { range: (_, __, most) => [0, Math.max(data.least ?? 0, most * 1.1)] },
+        // Points are spans of time, which differ by orders of magnitude.
+        y: bars
+          ? { range: (_, __, most) => [0, Math.max(data.least, most * 1.1)] }
+          : { distr: 3, range: (_, __, most) => [1, Math.max(data.least, most * 2)] },
       },
       tzDate: (at) => uPlot.tzDate(new Date(at * 1000), 'Etc/UTC'),
       legend: { live: false },

@@ -76,7 +76,6 @@ describe.skipIf(found === undefined)('the console, in a browser', () => {
     await open('/decisions')
     const row = page.getByRole('row').filter({ hasText: 'revoked logout' })
     await row.waitFor()
-    await picture('decisions')
     await row.getByRole('link', { name: /^payments\.run/ }).click()
     await page.getByRole('heading', { name: 'What happened' }).waitFor()
     await page.getByText('the same, bit for bit').first().waitFor()
@@ -95,7 +94,6 @@ describe.skipIf(found === undefined)('the console, in a browser', () => {
       await page.getByLabel('Subject').fill('sub_eve')
       await page.keyboard.press('Enter')
       await page.getByRole('heading', { name: 'Sessions of sub_eve' }).waitFor()
-      await picture('sessions')
       await page.getByRole('button', { name: /^End session ses_/ }).click()
       await page.getByText('Open: 1 of 2 consumers has not said that it is applied.').waitFor()
       expect(await cell('worker-1', 'applied').count()).toBe(1)
@@ -150,7 +148,6 @@ describe.skipIf(found === undefined)('the console, in a browser', () => {
       await open(path)
       expect(await faults(), path).toEqual([])
       if (path === '/') await picture('overview')
-      if (path === '/topics') await picture('topics')
     }
     expect(complaints.splice(0)).toEqual([])
   }, 60_000)

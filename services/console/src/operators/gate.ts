@@ -80,7 +80,7 @@ export class Gate {
   }
 
   routes(app: FastifyInstance): void {
-    app.get('/signed-in', (request, reply) => this.#arrive(request, reply))
+    app.get('/signed-in', { exposeHeadRoute: false }, (request, reply) => this.#arrive(request, reply))
     app.get('/signed-out', (_request, reply) =>
       sendPage(
         reply,

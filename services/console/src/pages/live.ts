@@ -48,7 +48,9 @@ export class Pages {
 
   add(app: FastifyInstance, page: Page): void {
     app.get(page.path, (request, reply) => this.#show(page, request, reply))
-    app.get(`/live${page.path === '/' ? '/' : page.path}`, (request, reply) => this.#stream(page, request, reply))
+    // Not for HEAD: it would be a stream that nobody reads.
+    const stream = { exposeHeadRoute: false }
+    app.get(`/live${page.path}`, stream, (request, reply) => this.#stream(page, request, reply))
   }
 
   async #show(page: Page, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {

@@ -1,7 +1,7 @@
 /** The state of it all on one page: what a stolen credential is good for, who has taken what in how fast, how fresh that is. */
 import { type ConsumerExposure, type Instance, type Sentence, spoken } from '@countersign/evidence'
 import type { Freshness } from '@countersign/replica'
-import type { Progress } from '@countersign/schemas'
+import { logNameOf, type Progress } from '@countersign/schemas'
 import type { FastifyInstance } from 'fastify'
 import type { Known, Told } from '../system/known.ts'
 import type { Refusals } from '../system/refusals.ts'
@@ -75,8 +75,8 @@ ${
     : table(
         'After its revocation, by kind of credential and job class',
         ['Credential', 'Job class', 'At most', 'Measured p99', 'Revocations', 'Why at most'],
-        sentences.map(({ credential, jobClass, boundMs, p99Ms, revocations, arithmetic }) => [
-          credential.replaceAll('_', ' '),
+        alike(sentences).map(([{ jobClass, boundMs, p99Ms, revocations, arithmetic }, credentials]) => [
+          credentials.join(', ').replaceAll('_', ' '),
           jobClass,
           boundMs === null ? state('unbounded', 'bad') : spoken(boundMs),
           p99Ms === null ? 'not measured yet' : spoken(p99Ms),
@@ -86,6 +86,14 @@ ${
         [2, 3, 4],
       )
 }`
+}
+
+/** Kinds of credential of which the same is to be said are told of together. */
+function alike(sentences: readonly Sentence[]): readonly (readonly [Sentence, readonly string[]])[] {
+  const groups = Map.groupBy(sentences, ({ jobClass, boundMs, p99Ms, revocations }) =>
+    JSON.stringify([jobClass, boundMs, p99Ms, revocations]),
+  )
+  return [...groups.values()].map((of) => [of[0] as Sentence, of.map(({ credential }) => credential)])
 }
 
 const MOODS: Readonly<Record<string, Mood>> = {
@@ -109,7 +117,7 @@ ${
         'Who follows the log, and how fast revocations reached each',
         ['Consumer', 'State', 'View as of', 'Position', 'Vouched for', 'p50', 'p99', 'Longest', 'Revocations'],
         present.map((one) => {
-          const told = [...one.told.values()].map(({ last }) => last).sort((a, b) => a.as_of - b.as_of)
+          const told = toldOf(one)
           const ms = exposures
             .filter(({ instance }) => instance === one.instance)
             .map((exposure) => exposure.ms)
@@ -130,6 +138,15 @@ ${
 }`
 }
 
+/** Its last word on each log, the least fresh first. */
+function toldOf({ told }: Instance): readonly Progress[] {
+  const known = [...told.values()].filter(({ last }) => last.log_id !== '')
+  // A log that was replaced has the name of the one before.
+  const byLog = Map.groupBy(known, ({ last }) => logNameOf(last.log_id))
+  const last = [...byLog.values()].map((of) => of.reduce((a, b) => (b.lastAt > a.lastAt ? b : a)).last)
+  return last.sort((a, b) => a.as_of - b.as_of)
+}
+
 /** Who says nothing for longer than it may work on what it knew does nothing any more, whatever it said last. */
 function stateOf({ goodbyeAt, maxStalenessMs, epsilonMs }: Instance, told: Progress | undefined, now: number): string {
   if (goodbyeAt !== null) return 'goodbye'
@@ -147,7 +164,7 @@ function exposureChart(standing: Standing, since: number): Html {
   const each = [...byConsumer.values()]
   const times = [...new Set(each.flat().map(({ appendedAt }) => appendedAt))].sort((a, b) => a - b)
   const lines = each.map((list) => {
-    const byTime = new Map(list.map(({ appendedAt, ms }) => [appendedAt, ms]))
+    const byTime = new Map(list.map(({ appendedAt, ms }) => [appendedAt, Math.max(1, ms)]))
     return times.map((at) => byTime.get(at) ?? null)
   })
   const data = {

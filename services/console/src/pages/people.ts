@@ -5,7 +5,7 @@ import type { Gate } from '../operators/gate.ts'
 import type { ActIds } from '../system/act-ids.ts'
 import type { Audit } from '../system/audit.ts'
 import type { IdentityAdmin, LiveSession, Person, RevocationAnswer } from '../system/identity-admin.ts'
-import type { Known } from '../system/known.ts'
+import type { KnownByName } from '../system/known.ts'
 import { type Html, html, type Shown } from './html.ts'
 import type { Page, Pages } from './live.ts'
 import { asOf, handle, state, table, time } from './words.ts'
@@ -16,8 +16,8 @@ export interface PeopleOptions {
   readonly audit: Audit
   readonly pages: Pages
   readonly actIds: ActIds
-  /** What identity says of a person, remembered for a moment. */
-  readonly personOf: (sub: string) => Known<PersonNow>
+  /** By subject. */
+  readonly people: KnownByName<PersonNow>
 }
 
 /** A person and where they are logged in. */
@@ -34,7 +34,7 @@ const endAllBody = z.object({ id: actId })
 const findQuery = z.object({ sub: z.string().trim().min(1).max(200) })
 
 export function peoplePages(app: FastifyInstance, options: PeopleOptions): void {
-  const { identity, gate, audit, pages, actIds, personOf } = options
+  const { identity, gate, audit, pages, actIds, people } = options
 
   const find: Page = {
     path: '/people',
@@ -57,7 +57,7 @@ export function peoplePages(app: FastifyInstance, options: PeopleOptions): void 
     regions: {
       sessions: async (request) => {
         const sub = subOf(request)
-        const told = await personOf(sub).tell()
+        const told = await people.of(sub).tell()
         if (told.value === null) return asOf(told, 'Identity')
         const { person, sessions } = told.value
         if (person === null)
@@ -92,7 +92,7 @@ export function peoplePages(app: FastifyInstance, options: PeopleOptions): void 
 
   /** To the receipt where there will be one; back with the reason where there is none. */
   function answered(reply: FastifyReply, sub: string, answer: RevocationAnswer): FastifyReply {
-    personOf(sub).forget()
+    people.of(sub).forget()
     if (answer.state === 'acknowledged' || answer.state === 'pending')
       return reply.redirect(`/revocations/${answer.id}`, 303)
     const outcome = encodeURIComponent(outcomeOf(answer))
