@@ -4,7 +4,14 @@ import { FakeClock, SeededRandom } from '@countersign/kernel/testing'
 import { canonicalRules, defineJobClass, ruleVersionOf } from '@countersign/policy'
 import { instanceOf, PROGRESS_TOPIC, REGISTRATION_HOLDS_MS, Replica } from '@countersign/replica'
 import { MemoryLog, Scribe } from '@countersign/replica/testing'
-import { exampleCatalogue, frame, type Progress, progressCodec, SIGNATURE_HEADER } from '@countersign/schemas'
+import {
+  exampleCatalogue,
+  frame,
+  type Progress,
+  progressCodec,
+  registrationCodec,
+  SIGNATURE_HEADER,
+} from '@countersign/schemas'
 import { createMetrics, type Metrics, silentLogger } from '@countersign/telemetry'
 import { afterEach, expect, it } from 'vitest'
 import { logSource } from '../source/index.ts'
@@ -112,6 +119,25 @@ it('forgets the rules of who was killed once its registration stands no more', a
   await world.clock.advance(REGISTRATION_HOLDS_MS)
   world.scribe.checkpoint()
   expect((await world.session())?.boundMs).toBe(5_500)
+})
+
+it('is not upset by who registers what is no class', async () => {
+  const world = new World()
+  await world.consumer('worker-1')
+  const before = await world.session()
+  const key = generateEd25519(new SeededRandom(98))
+  const instance = instanceOf(key.publicKey)
+  for (const rules of ['{}', 'no JSON', '{"name":"export","stalenessBudgetMs":"9"}']) {
+    const body = registrationCodec.encode({
+      ...{ consumer: 'worker-9', instance, public_key: key.publicKey, voucher: Buffer.alloc(0), logs: ['main'] },
+      classes: [{ name: 'export', logical_topic: 'invoices.export', rule_version: ruleVersionOf(rules), rules }],
+      ...{ max_staleness_ms: 9, epsilon_ms: 250, at: world.clock.now() },
+    })
+    const signature = signRecord('Registration', body, ed25519Key(instance.toString('hex'), key.privateKeyPem))
+    const value = frame(world.log.schemas.idOf('countersign.Registration'), body)
+    await world.log.append(PROGRESS_TOPIC, [{ key: null, value, headers: [[SIGNATURE_HEADER, signature]] }])
+  }
+  expect(await world.session()).toEqual(before)
 })
 
 it('believes nobody who signs with another key than that of the instance', async () => {

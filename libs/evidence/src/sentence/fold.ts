@@ -1,5 +1,6 @@
 /** Gathers what sentences are made of from the signals logs and the progress topic, as it comes or from a source. */
 import { type KeyRing, verifyBundle } from '@countersign/envelope'
+import { days } from '@countersign/kernel'
 import { type JobClassRules, ruleVersionOf } from '@countersign/policy'
 import { REGISTRATION_HOLDS_MS, readRecord } from '@countersign/replica'
 import {
@@ -28,6 +29,9 @@ export interface SentenceOptions {
   /** Gets the gauges `countersign_sentence_*`, of every class that is registered. @defaultValue nowhere */
   readonly metrics?: Metrics
 }
+
+/** The topic keeps as long. */
+const FORGOTTEN_MS = days(1)
 
 /** What one signals log has told. */
 interface FollowedLog {
@@ -126,12 +130,22 @@ export class SentenceFold {
 
   #registered({ consumer, instance, classes, epsilon_ms: epsilonMs }: Registration, registeredAt: number): void {
     const id = hex(instance)
+    this.#forget(registeredAt - FORGOTTEN_MS)
     // An instance at a time bears a name: the one before it is gone, whether it said so or not.
     for (const [key, one] of this.#consumers)
       if (one.consumer === consumer && key !== id) this.#consumers.set(key, { ...one, gone: true })
     const rules = classes.flatMap((one) => rulesOf(one) ?? [])
     this.#consumers.set(id, { consumer, instance, classes: rules, epsilonMs, gone: false, registeredAt })
     for (const { name } of rules) this.#gauge(name)
+  }
+
+  #forget(before: number): void {
+    this.#told.forget(before)
+    for (const [id, { instance, registeredAt }] of this.#consumers) {
+      if (registeredAt >= before) continue
+      this.#consumers.delete(id)
+      this.#exposures.forget(instance)
+    }
   }
 
   #progressed(progress: Progress): void {
@@ -164,9 +178,32 @@ export class SentenceFold {
   }
 }
 
-function rulesOf({ rules, rule_version: version }: RegisteredClass): JobClassRules | null {
+/** Anybody who can write to the topic can register: what is no class is nobody's. One of a later version may have more rules. */
+function rulesOf({ name, rules, rule_version: version }: RegisteredClass): JobClassRules | null {
   if (ruleVersionOf(rules) !== version) return null
-  return JSON.parse(rules) as JobClassRules
+  try {
+    const read: unknown = JSON.parse(rules)
+    return isRules(read) && read.name === name ? read : null
+  } catch {
+    return null
+  }
+}
+
+type Unknown<T> = { readonly [K in keyof T]?: unknown }
+
+function isRules(value: unknown): value is JobClassRules {
+  if (typeof value !== 'object' || value === null) return false
+  const { stalenessBudgetMs, observe, effect, timeoutMs, principals, inFlight } = value as Unknown<JobClassRules>
+  const { queued } = (inFlight ?? {}) as Unknown<JobClassRules['inFlight']>
+  return (
+    Number.isSafeInteger(stalenessBudgetMs) &&
+    typeof observe === 'boolean' &&
+    (effect === 'any' || effect === 'rechecked') &&
+    (timeoutMs === null || Number.isSafeInteger(timeoutMs)) &&
+    (principals === null || Array.isArray(principals)) &&
+    typeof queued === 'object' &&
+    queued !== null
+  )
 }
 
 function hex(bytes: Uint8Array): string {

@@ -88,6 +88,11 @@ export class Exposures {
     known.unlisted = known.unlisted.filter(({ below }) => below > oldest)
   }
 
+  /** What an instance has said counts no more. */
+  forget(instance: Uint8Array): void {
+    for (const logId of this.#revocations.keys()) this.#applied.delete(placeOf(instance, logId))
+  }
+
   /**
    * @param instances consumers that count. One that was down or cut off has no part in a revocation before it has it.
    * @param hit kinds of target that count.
