@@ -49,6 +49,17 @@ async function until(s: Stand, holds: () => boolean, stepMs = 100): Promise<void
   expect(holds()).toBe(true)
 }
 
+/** Lets time go by until the batch is given back. @returns why. */
+async function givenBack(s: Stand, batch: Promise<void>): Promise<unknown> {
+  let why: unknown = null
+  const end = batch.catch((error: unknown) => {
+    why = error
+  })
+  await until(s, () => why !== null, 50)
+  await end
+  return why
+}
+
 describe('a class that requires its decisions', () => {
   it('starts nothing while they cannot be recorded, says so, and goes on when they can', async () => {
     const metrics = createMetrics()
@@ -57,12 +68,7 @@ describe('a class that requires its decisions', () => {
     let ran = 0
     const handle = s.enforcer.eachBatch('export', () => void ran++)
     const batch = new FakeBatch(messages(2))
-    let failed = false
-    const given = handle(batch).catch(() => {
-      failed = true
-    })
-    await until(s, () => failed)
-    await given
+    await givenBack(s, handle(batch))
     expect([ran, batch.resolved, s.log.records]).toEqual([0, [], []])
     const { stopped, unrecordedForMs } = s.enforcer.recording()
     expect(stopped).toEqual(['export'])
@@ -79,14 +85,7 @@ describe('a class that requires its decisions', () => {
     const spool = spoolAt()
     const s = stand({}, { recordWithinMs: 500, spool })
     away(s.log)
-    let failed = false
-    const given = s.enforcer
-      .eachBatch('export', () => {})(new FakeBatch(messages(1)))
-      .catch(() => {
-        failed = true
-      })
-    await until(s, () => failed)
-    await given
+    await givenBack(s, s.enforcer.eachBatch('export', () => {})(new FakeBatch(messages(1))))
     expect([spool.count, s.log.records]).toEqual([0, []])
   })
 
@@ -94,31 +93,14 @@ describe('a class that requires its decisions', () => {
     const spool = spoolAt()
     const s = stand({}, { recordWithinMs: 500, spool })
     const batch = new FakeBatch(messages(1))
-    let failed = false
-    const given = s.enforcer
-      .eachBatch(
-        'export',
-        () => void away(s.log),
-      )(batch)
-      .catch(() => {
-        failed = true
-      })
-    await until(s, () => failed)
-    await given
+    await givenBack(s, s.enforcer.eachBatch('export', () => void away(s.log))(batch))
     expect([spool.count, batch.resolved, s.log.decisions().length]).toEqual([0, [], 1])
   })
 
   it('is not said to be stopped for ever by a try that nobody repeats', async () => {
     const s = stand({}, { recordWithinMs: 500 })
     away(s.log)
-    let failed = false
-    const given = s.enforcer
-      .eachBatch('export', () => {})(new FakeBatch(messages(1)))
-      .catch(() => {
-        failed = true
-      })
-    await until(s, () => failed)
-    await given
+    await givenBack(s, s.enforcer.eachBatch('export', () => {})(new FakeBatch(messages(1))))
     await s.clock.advance(60_000)
     expect(s.enforcer.recording()).toMatchObject({ unrecordedForMs: 0, stopped: [] })
   })
@@ -243,13 +225,7 @@ describe('a class whose decisions may be spooled', () => {
     })
     s.log.fault = (topic) => (topic === DECISIONS ? logAway() : null)
     const batch = new FakeBatch(messages(400))
-    let failed: { code?: string } | null = null
-    const given = handle(batch).catch((error: { code?: string }) => {
-      failed = error
-    })
-    await until(s, () => failed !== null, 50)
-    await given
-    expect(failed).toMatchObject({ code: 'ENFORCER_SPOOL_FULL' })
+    expect(await givenBack(s, handle(batch))).toMatchObject({ code: 'ENFORCER_SPOOL_FULL' })
     expect(s.enforcer.recording().stopped).toEqual(['export'])
     expect(spool.bytes).toBeLessThanOrEqual(spool.maxBytes)
     // Whatever ran has its state, and none is left admitted without.
@@ -292,14 +268,7 @@ describe('a class whose decisions may be spooled', () => {
     s.view.fresh = { proven: true, closed: null, asOf: 0, ageMs: 60_000, storeUnseenForMs: 0 }
     s.log.fault = () => logAway()
     const batch = new FakeBatch(messages(1))
-    let failed = false
-    const given = s.enforcer
-      .eachBatch('export', () => {})(batch)
-      .catch(() => {
-        failed = true
-      })
-    await until(s, () => failed)
-    await given
+    await givenBack(s, s.enforcer.eachBatch('export', () => {})(batch))
     expect([batch.resolved, spool.count]).toEqual([[], 0])
   })
 
@@ -316,17 +285,7 @@ describe('a class whose decisions may be spooled', () => {
     const s = stand({ audit: 'spooled' }, { spool: broken, recordWithinMs: 500 })
     away(s.log)
     let ran = 0
-    let failed = false
-    const given = s.enforcer
-      .eachBatch(
-        'export',
-        () => void ran++,
-      )(new FakeBatch(messages(1)))
-      .catch(() => {
-        failed = true
-      })
-    await until(s, () => failed)
-    await given
+    await givenBack(s, s.enforcer.eachBatch('export', () => void ran++)(new FakeBatch(messages(1))))
     expect([ran, s.enforcer.recording().stopped]).toEqual([0, ['export']])
   })
 
