@@ -1,7 +1,15 @@
 /** The signals log of the day, read afresh: whether every consumer holds what it makes, and whether one that lacked a signal would show. */
 import type { EventLog, LogRecord } from '@countersign/event-log'
-import { type Comparison, compareConsumers, type Folded, SignalsReading, withheldFrom } from '@countersign/evidence'
+import {
+  type Comparison,
+  compareConsumers,
+  type Folded,
+  readingOf,
+  type VerifiedLog,
+  withheldFrom,
+} from '@countersign/evidence'
 import { SeededRandom } from '@countersign/kernel/testing'
+import type { FoundSignal } from '@countersign/replica'
 import { exampleCatalogue } from '@countersign/schemas'
 import type { Verdict } from '../checker/history.ts'
 
@@ -15,14 +23,9 @@ export async function replayed(
 ): Promise<Verdict> {
   const [signalsLog] = exampleCatalogue.signalsLogs
   if (!signalsLog) throw new Error('the catalogue has no signals log')
-  const found = await compareConsumers({
-    log,
-    catalogue: exampleCatalogue,
-    signalsLog,
-    rootKeys,
-    epsilonMs: EPSILON_MS,
-  })
-  const violations = [...complaintsAbout(found, least), ...(await withheld(log, signalsLog.topic, rootKeys, seed))]
+  const verified = { log, catalogue: exampleCatalogue, signalsLog, rootKeys, epsilonMs: EPSILON_MS }
+  const found = await compareConsumers(verified)
+  const violations = [...complaintsAbout(found, least), ...(await withheld(verified, seed))]
   return {
     id: 'replayed',
     promise: 'The log read afresh makes the view of every consumer, and names a signal that is withheld',
@@ -42,25 +45,20 @@ function complaintsAbout({ consumers, checkpoints }: Comparison, least: number):
   ]
 }
 
-async function withheld(
-  log: EventLog,
-  topic: string,
-  rootKeys: readonly Uint8Array[],
-  seed: number,
-): Promise<string[]> {
+async function withheld(verified: VerifiedLog, seed: number): Promise<string[]> {
   const records: LogRecord[] = []
-  const { start, end } = await log.bounds(topic)
-  for await (const chunk of log.read({ topic, from: start, to: end })) records.push(...chunk)
+  const { topic } = verified.signalsLog
+  const { start, end } = await verified.log.bounds(topic)
+  for await (const chunk of verified.log.read({ topic, from: start, to: end })) records.push(...chunk)
   const signals: Folded[] = []
-  const whole = read(records, log, rootKeys, (folded) => signals.push(folded))
+  const onSignal = ({ offset, signal: { id }, facts }: FoundSignal): void => void signals.push({ offset, id, ...facts })
+  const whole = readingOf(verified, start, { onSignal })
+  for (const record of records) whole.fold(record)
   const random = new SeededRandom(seed)
   for (let tried = 0; tried < 20; tried++) {
     const lost = signals[random.below(signals.length)] as Folded
-    const partial = read(
-      records.filter(({ offset }) => offset !== lost.offset),
-      log,
-      rootKeys,
-    )
+    const partial = readingOf(verified, start)
+    for (const record of records) if (record.offset !== lost.offset) partial.fold(record)
     const digest = partial.follower.view.digest()
     // Below the two highest floors of its target nobody misses it.
     if (digest.equals(whole.follower.view.digest())) continue
@@ -68,21 +66,4 @@ async function withheld(
     return named.some(({ offset }) => offset === lost.offset) ? [] : [`the signal at ${lost.offset} is not named`]
   }
   return ['no signal of the day makes a difference']
-}
-
-function read(
-  records: readonly LogRecord[],
-  log: EventLog,
-  rootKeys: readonly Uint8Array[],
-  onSignal?: (folded: Folded) => void,
-): SignalsReading {
-  const reading = new SignalsReading({
-    schemas: log.schemas,
-    rootKeys,
-    epsilonMs: EPSILON_MS,
-    complete: records[0]?.offset === 0,
-    ...(onSignal && { onSignal: ({ offset, signal: { id }, facts }) => onSignal({ offset, id, ...facts }) }),
-  })
-  for (const record of records) reading.fold(record)
-  return reading
 }

@@ -1,6 +1,6 @@
 /** `export`: the deny view of a signals log for programs in other languages, as JSON of the `bloom-filters` package or as floors. */
 import { renameSync, writeFileSync } from 'node:fs'
-import { SignalsReading } from '@countersign/evidence'
+import { readingOf } from '@countersign/evidence'
 import { type Clock, systemRandom } from '@countersign/kernel'
 import { createBloomFilter, type View } from '@countersign/revocation'
 import { interrupted, wrongArgument } from './errors.ts'
@@ -22,10 +22,10 @@ export async function exportView(
   signal: AbortSignal,
 ): Promise<ExitCode> {
   const opened = await openForReplay({ ...options, output: 'json' }, clock)
-  const { log, signalsLog, rootKeys, epsilonMs } = opened
+  const { log, signalsLog } = opened
   try {
     const { start, end } = await log.bounds(signalsLog.topic)
-    const reading = new SignalsReading({ schemas: log.schemas, rootKeys, epsilonMs, complete: start === 0 })
+    const reading = readingOf(opened, start)
     const bar = progress(terminal, clock, { work: 'Reading', total: end - start, unit: 'records' })
     let asOf = 0
     for await (const chunk of log.read({ topic: signalsLog.topic, from: start, to: end })) {

@@ -96,7 +96,10 @@ function build(context: CommandContext): Command {
     .configureOutput({
       writeOut: (text) => terminal.out(text.trimEnd()),
       writeErr: (text) => terminal.say(text.trim().replaceAll('\n', ' ')),
-      outputError: (text, write) => write(text.replace(/^error: /, 'countersign: ')),
+      outputError: (text, write) => {
+        const line = text.trimEnd().replace(/^error: /, 'countersign: ')
+        write(line.includes('--help') ? line : `${line} (see --help)`)
+      },
     })
     .helpCommand(false)
   for (const declare of COMMANDS) declare(program, context)

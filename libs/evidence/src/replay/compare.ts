@@ -2,7 +2,7 @@
  * Live consumers against the log: each tells the digest its view had at a checkpoint, and the log, read afresh, says what it
  * must be. Where they differ, the one signal whose absence explains it is named.
  */
-import type { EventLog, LogRecord } from '@countersign/event-log'
+import type { Bounds } from '@countersign/event-log'
 import {
   type Catalogue,
   type ConsumerState,
@@ -10,9 +10,8 @@ import {
   type Progress,
   readTold,
   type Signal,
-  type SignalsLog,
 } from '@countersign/schemas'
-import { SignalsReading } from './reading.ts'
+import { readingOf, type SignalsReading, type VerifiedLog } from './reading.ts'
 import { type Folded, withheldFrom } from './withheld.ts'
 
 /**
@@ -55,12 +54,8 @@ export interface Comparison {
   readonly consumers: readonly ComparedConsumer[]
 }
 
-export interface CompareOptions {
-  readonly log: EventLog
+export interface CompareOptions extends VerifiedLog {
   readonly catalogue: Catalogue
-  readonly signalsLog: SignalsLog
-  readonly rootKeys: readonly Uint8Array[]
-  readonly epsilonMs: number
   /** Told of records read, of the total; for progress. */
   readonly onRead?: (read: number, total: number) => void
   /** Ends it early; what is returned then is of what was read. */
@@ -103,22 +98,18 @@ async function lastTold({ log, catalogue, signalsLog }: CompareOptions): Promise
 }
 
 async function read(
-  { log, signalsLog, rootKeys, epsilonMs, onRead, signal, catalogue }: CompareOptions,
-  { start, end }: { start: number; end: number },
+  options: CompareOptions,
+  { start, end }: Bounds,
   onSignal?: (folded: Folded & { signal: Signal }) => void,
 ): Promise<SignalsReading> {
-  const reading = new SignalsReading({
-    schemas: log.schemas,
-    rootKeys,
-    epsilonMs,
-    complete: start === 0,
-    ...(catalogue.signalsLogs.length > 1 && { logName: signalsLog.name }),
+  const { log, signalsLog, onRead, signal } = options
+  const reading = readingOf(options, start, {
     ...(onSignal && {
       onSignal: ({ offset, signal: found, facts }) => onSignal({ offset, id: found.id, ...facts, signal: found }),
     }),
   })
   for await (const chunk of log.read({ topic: signalsLog.topic, from: start, to: end })) {
-    for (const record of chunk as readonly LogRecord[]) reading.fold(record)
+    for (const record of chunk) reading.fold(record)
     onRead?.(reading.records, end - start)
     if (signal?.aborted) break
   }
@@ -155,7 +146,7 @@ function judge(progress: Progress, reading: SignalsReading, start: number): Comp
 /** Reads again up to where the digest was noted, keeping every signal: only of a view that differs are they needed. */
 async function missing(
   options: CompareOptions,
-  { start, end }: { start: number; end: number },
+  { start, end }: Bounds,
   upTo: number,
   digest: Uint8Array,
 ): Promise<readonly WithheldSignal[]> {

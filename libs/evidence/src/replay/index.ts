@@ -16,5 +16,5 @@ export {
   type ReEmission,
   type ReEmissionOptions,
 } from './re-emission.ts'
-export { type NotedAt, type ReadingOptions, SignalsReading } from './reading.ts'
+export { type NotedAt, type ReadingOptions, readingOf, SignalsReading, type VerifiedLog } from './reading.ts'
 export { type Folded, withheldFrom } from './withheld.ts'

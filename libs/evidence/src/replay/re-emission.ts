@@ -4,18 +4,14 @@
  * stopped, by whoever and from wherever, and one that was done finds nothing left to do.
  */
 import { createHash } from 'node:crypto'
-import type { Bounds, EventLog, LogRecord } from '@countersign/event-log'
+import type { Bounds, LogRecord } from '@countersign/event-log'
 import type { Clock } from '@countersign/kernel'
 import type { View } from '@countersign/revocation'
-import { ORIGIN_HEADER, REPLAY_HEADER, type Signal, type SignalsLog } from '@countersign/schemas'
+import { ORIGIN_HEADER, REPLAY_HEADER, type Signal } from '@countersign/schemas'
 import { filterOf, type Range, type SignalFilter, sideOf } from './range.ts'
-import { SignalsReading } from './reading.ts'
+import { readingOf, type SignalsReading, type VerifiedLog } from './reading.ts'
 
-export interface ReEmissionOptions {
-  readonly log: EventLog
-  readonly signalsLog: SignalsLog
-  readonly rootKeys: readonly Uint8Array[]
-  readonly epsilonMs: number
+export interface ReEmissionOptions extends VerifiedLog {
   readonly range: Range
   readonly filter: SignalFilter
   /** Name of a replay to take up. @defaultValue a name made of the log and the signals meant */
@@ -153,13 +149,8 @@ class Watched {
 
   constructor(options: ReEmissionOptions, { start }: Bounds) {
     this.#options = options
-    const { log, rootKeys, epsilonMs, filter } = options
-    this.#passes = filterOf(filter)
-    this.reading = new SignalsReading({
-      schemas: log.schemas,
-      rootKeys,
-      epsilonMs,
-      complete: start === 0,
+    this.#passes = filterOf(options.filter)
+    this.reading = readingOf(options, start, {
       onSignal: ({ signal, facts }) => {
         const record = this.#current as LogRecord
         const copy = copyOf(record)

@@ -2,7 +2,7 @@
  * A signals log read into a fresh view from where it begins, everything on it verified under the bundle in force at its
  * place: what any honest consumer must hold. Changes nothing anywhere.
  */
-import type { LogRecord, SchemaIds } from '@countersign/event-log'
+import type { EventLog, LogRecord, SchemaIds } from '@countersign/event-log'
 import {
   encodeState,
   Follower,
@@ -12,6 +12,7 @@ import {
   type SignalsRecordKind,
 } from '@countersign/replica'
 import { View } from '@countersign/revocation'
+import type { Catalogue, SignalsLog } from '@countersign/schemas'
 
 export interface ReadingOptions {
   readonly schemas: SchemaIds
@@ -25,6 +26,27 @@ export interface ReadingOptions {
   /** Offset of the last checkpoint to read; a snapshot can be had there. Default: none. */
   readonly until?: number
   readonly onSignal?: (found: FoundSignal) => void
+}
+
+/** A signals log, and what it is verified by. */
+export interface VerifiedLog {
+  readonly log: EventLog
+  readonly catalogue: Pick<Catalogue, 'signalsLogs'>
+  readonly signalsLog: SignalsLog
+  /** Raw Ed25519 public keys, 32 bytes each. */
+  readonly rootKeys: readonly Uint8Array[]
+  /** Skew tolerance, milliseconds. */
+  readonly epsilonMs: number
+}
+
+/** @param start where the log begins now. @returns a reading of it that nothing was folded into yet. */
+export function readingOf(
+  { log, catalogue, signalsLog, rootKeys, epsilonMs }: VerifiedLog,
+  start: number,
+  more: Pick<ReadingOptions, 'until' | 'onSignal'> = {},
+): SignalsReading {
+  const named = catalogue.signalsLogs.length > 1 && { logName: signalsLog.name }
+  return new SignalsReading({ schemas: log.schemas, rootKeys, epsilonMs, complete: start === 0, ...named, ...more })
 }
 
 /** A view at one place, as checkpoints state it. */

@@ -1,9 +1,8 @@
 /** What every replay begins with: one signals log, opened, and keys to verify it by. */
-import type { EventLog } from '@countersign/event-log'
-import type { Range, SignalFilter } from '@countersign/evidence'
+import type { Range, SignalFilter, VerifiedLog } from '@countersign/evidence'
 import type { Clock } from '@countersign/kernel'
 import { isEffect, REASONS, reasonEffect } from '@countersign/revocation'
-import type { Catalogue, SignalsLog } from '@countersign/schemas'
+import type { Catalogue } from '@countersign/schemas'
 import { rangeOf } from '../bounds.ts'
 import {
   catalogueOf,
@@ -35,12 +34,8 @@ export interface FilterOptions {
   scope?: string[]
 }
 
-export interface Opened {
-  readonly log: EventLog
+export interface Opened extends VerifiedLog {
   readonly catalogue: Catalogue
-  readonly signalsLog: SignalsLog
-  readonly rootKeys: readonly Buffer[]
-  readonly epsilonMs: number
   readonly range: Range
   /** Ends it where this is not the log that was meant. @throws {OPS_LOG_UNKNOWN} {OPS_LOG_OTHER} */
   assertId(logId: string | null): string

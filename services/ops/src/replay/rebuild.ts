@@ -1,7 +1,7 @@
 /** `replay rebuild`: the view a signals log makes, from nothing; and, where asked for, a snapshot a consumer can start from. */
 
 import type { Bounds, LogRecord } from '@countersign/event-log'
-import { kindOfEffect, SignalsReading, sideOf } from '@countersign/evidence'
+import { kindOfEffect, readingOf, type SignalsReading, sideOf } from '@countersign/evidence'
 import type { Clock } from '@countersign/kernel'
 import { fileSnapshots, readRecord } from '@countersign/replica'
 import { signalCodec } from '@countersign/schemas'
@@ -98,18 +98,11 @@ async function execute(
   clock: Clock,
   signal: AbortSignal,
 ): Promise<ExitCode> {
-  const { log, catalogue, signalsLog, rootKeys, epsilonMs, range } = opened
+  const { log, signalsLog, range } = opened
   const { start } = plan.bounds
   // A snapshot stands at a checkpoint; what comes after the last one is no part of it.
   const end = options.out === undefined ? plan.end : plan.lastCheckpoint + 1
-  const reading = new SignalsReading({
-    schemas: log.schemas,
-    rootKeys,
-    epsilonMs,
-    complete: start === 0,
-    until: plan.lastCheckpoint,
-    ...(catalogue.signalsLogs.length > 1 && { logName: signalsLog.name }),
-  })
+  const reading = readingOf(opened, start, { until: plan.lastCheckpoint })
   const bar = progress(terminal, clock, { work: 'Rebuilding', total: end - start, unit: 'records' })
   let before = noted(reading)
   for await (const chunk of log.read({ topic: signalsLog.topic, from: start, to: end })) {
