@@ -8,7 +8,8 @@ import { finals } from '../checker/evidence.ts'
 import type { Facts, RevocationFact, Verdict } from '../checker/history.ts'
 import { check } from '../checker/promises.ts'
 import { type Befallen, Chaos } from './chaos.ts'
-import { SimProcess } from './process.ts'
+import { EPOCH, SimProcess } from './process.ts'
+import { RunReceipts } from './receipts.ts'
 import { CLASSES, EPSILON_MS, Site, TOPICS } from './site.ts'
 import { type Asked, Workload } from './workload.ts'
 
@@ -35,7 +36,9 @@ export async function run(seed: number): Promise<Result> {
   const { schemas } = site.log(new SimProcess('auditor', site.scheduler))
   // What ever stood on the signals log, whatever became of it there.
   const ledger = new SignalsLedger(schemas, () => rings)
+  const receipts = new RunReceipts(schemas, site.rootKeys, EPSILON_MS)
   site.broker.onAppend = (record) => {
+    receipts.take(record)
     if (record.topic !== SIGNALS_TOPIC) return
     const read = readRecord(record, schemas)
     if (read?.kind === 'TrustBundle') {
@@ -56,7 +59,8 @@ export async function run(seed: number): Promise<Result> {
     chaos.plan(4_000, TRAFFIC_MS)
     await site.scheduler.run(TRAFFIC_MS + SETTLE_MS)
     const facts = await factsOf(site, workload, chaos, ledger, rings)
-    const verdicts = check(facts)
+    const whole = chaos.logHarmedAt === Number.POSITIVE_INFINITY
+    const verdicts = [...check(facts), receipts.verdict(facts, EPOCH + site.scheduler.now, whole)]
     const states = [...finals(facts).values()]
     const count = (outcome: string): number => states.filter((d) => d.outcome === outcome).length
     return {

@@ -25,7 +25,7 @@ import {
 } from '@countersign/identity'
 import { journeyLog } from '@countersign/journey'
 import { defineJobClass, type JobClassRules } from '@countersign/policy'
-import { Replica } from '@countersign/replica'
+import { Replica, type ReplicaOptions } from '@countersign/replica'
 import { catalogue, type KeyGrant, type KeyUse, signalCodec } from '@countersign/schemas'
 import type { SessionStore } from '@countersign/session-store'
 import { createMetrics, silentLogger } from '@countersign/telemetry'
@@ -259,7 +259,7 @@ export class Site {
   }
 
   async startConsumer(name: string): Promise<void> {
-    const { process, replica, log } = this.#follower(name)
+    const { process, replica, log } = this.#follower(name, { progress: { everyMs: 2_000, maxStalenessMs: 0 } })
     const { clock, random } = process
     const enforcer = createEnforcer({
       replica,
@@ -323,7 +323,10 @@ export class Site {
     }
   }
 
-  #follower(name: string): { process: SimProcess; replica: Replica; log: SimLog } {
+  #follower(
+    name: string,
+    more: Pick<ReplicaOptions, 'progress'> = {},
+  ): { process: SimProcess; replica: Replica; log: SimLog } {
     const process = new SimProcess(name, this.scheduler)
     const log = this.log(process)
     const replica = new Replica({
@@ -335,6 +338,7 @@ export class Site {
       consumer: name,
       epsilonMs: EPSILON_MS,
       expectedEntries: 64,
+      ...more,
     })
     return { process, replica, log }
   }

@@ -138,9 +138,13 @@ test('closes with the time of the one at work and the bounds of the silent ones,
   expect(said.join('\n')).toMatch(/worker-1 applied after \d+ ms[\s\S]*silent: could act until/)
 
   const of = (name: string) => closed.consumers.find(({ consumer }) => consumer === name)
-  const applied = (of('worker-1')?.appliedAt ?? 0) - appendedAt
-  expect(exposures(facts).get('worker-1')).toEqual([applied])
-  expect(of('worker-1')).toMatchObject({ exact: true, contradicted: false })
+  const applied = of('worker-1')
+  const [own = Number.NaN, ...others] = exposures(facts).get('worker-1') ?? []
+  expect(others).toEqual([])
+  // On a machine so busy that telling takes long, the receipt goes by the log's clock, which is later.
+  const toldLate = applied?.exact === false && applied.couldActUntil - appendedAt >= own
+  expect(toldLate || applied?.appliedAt === appendedAt + own).toBe(true)
+  expect(applied?.contradicted).toBe(false)
   for (const name of ['worker-2', 'worker-3']) expect(of(name)).toMatchObject({ couldActUntil: bound, exact: false })
 
   // The stopped one goes on, and knows better than to start anything before it has read on.

@@ -36,7 +36,7 @@ export interface Instance {
   readonly registeredAt: readonly number[]
   /** What it said of each log, by log id. */
   readonly told: ReadonlyMap<string, ToldOfLog>
-  /** When it said goodbye, epoch milliseconds; null while it has not. */
+  /** When its goodbye stood on the topic, epoch milliseconds; null while it does not. */
   readonly goodbyeAt: number | null
 }
 
@@ -46,16 +46,18 @@ export interface ToldOfLog {
   readonly last: Progress
   /** When it was on the topic, epoch milliseconds. */
   readonly lastAt: number
-  /** When it had read at least so far, by its own clock; in order of what it told. */
+  /** How far it had read, and when; in order of what it told. */
   readonly reached: readonly Reached[]
 }
 
 export interface Reached {
   readonly offset: number
-  /** Epoch milliseconds. */
+  /** By its own clock, where that can be right, else when it stood on the topic; epoch milliseconds. */
   readonly at: number
-  /** It named this very signal; else it had merely read past it by then. */
+  /** It named this very signal and its time; else it had read so far by then. */
   readonly exact: boolean
+  /** When the record stood on the topic. */
+  readonly toldAt: number
 }
 
 interface Known extends Instance {
@@ -130,13 +132,18 @@ export class Consumers {
     if (known === undefined || !isSigned(told, record, known.publicKey)) return null
     const before = known.told.get(progress.log_id)
     const reached = before?.reached ?? []
-    for (const { offset, at } of progress.applied) reached.push({ offset, at, exact: true })
-    const { offset, at } = progress
+    const { timestamp: toldAt } = record
+    // A clock that is this far from the log's may have stepped: then the log's counts, which is later than what it tells of.
+    const isRight = Math.abs(toldAt - progress.at) <= 2 * known.epsilonMs
+    for (const { offset, at } of progress.applied)
+      reached.push({ offset, at: isRight ? at : toldAt, exact: isRight, toldAt })
+    const { offset } = progress
     // What it had read already says nothing new of any signal.
-    if (offset > (before?.last.offset ?? -1)) reached.push({ offset, at, exact: false })
+    if (offset > (before?.last.offset ?? -1))
+      reached.push({ offset, at: isRight ? progress.at : toldAt, exact: false, toldAt })
     if (reached.length > MAX_STATEMENTS) reached.splice(0, reached.length - MAX_STATEMENTS)
-    known.told.set(progress.log_id, { last: progress, lastAt: record.timestamp, reached })
-    if (progress.state === 'goodbye') known.goodbyeAt ??= at
+    known.told.set(progress.log_id, { last: progress, lastAt: toldAt, reached })
+    if (progress.state === 'goodbye') known.goodbyeAt ??= toldAt
     return told
   }
 

@@ -14,13 +14,17 @@ export class LastDecisions {
   /** By consumer and log, by view offset. */
   readonly #byConsumer = new Map<string, Map<number, Last>>()
 
-  take(batch: DecisionBatch): void {
+  /** @param appendedAt when the record stood on the topic, epoch ms: what it tells of was before, whatever its clock says. */
+  take(batch: DecisionBatch, appendedAt: number): void {
     const { consumer, log_id, judged, effects, allowed, phase, view_offset, recorded_at } = batch
-    for (const { by } of judged) this.#note(consumer, log_id, by.view_offset, { decisionAt: by.at, effectAt: 0 })
+    const before = (at: number): number => Math.min(at, appendedAt)
+    for (const { by } of judged)
+      this.#note(consumer, log_id, by.view_offset, { decisionAt: before(by.at), effectAt: 0 })
     // Before its third version the record says only what held when it was written.
     if (judged.length === 0 && allowed.length > 0 && phase === 'admitted')
-      this.#note(consumer, log_id, view_offset, { decisionAt: recorded_at, effectAt: 0 })
-    for (const one of effects) this.#note(consumer, log_id, one.view_offset, { decisionAt: 0, effectAt: one.at })
+      this.#note(consumer, log_id, view_offset, { decisionAt: before(recorded_at), effectAt: 0 })
+    for (const one of effects)
+      this.#note(consumer, log_id, one.view_offset, { decisionAt: 0, effectAt: before(one.at) })
   }
 
   /**

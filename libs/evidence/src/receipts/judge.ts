@@ -51,13 +51,17 @@ export function counts(instance: Instance, { log, at }: Pick<StandingSignal, 'lo
 
 /** When the instance had the signal in its view; null when it has not said so. */
 export function appliedAt(
-  { told }: Instance,
-  { logId, offset }: Pick<StandingSignal, 'logId' | 'offset'>,
+  { told, epsilonMs }: Instance,
+  { logId, offset, at }: Pick<StandingSignal, 'logId' | 'offset' | 'at'>,
 ): Reached | null {
   let found: Reached | null = null
   for (const one of told.get(logId)?.reached ?? []) {
-    if (one.exact && one.offset === offset) return one
-    if (one.offset >= offset && (found === null || one.at < found.at)) found = { ...one, exact: false }
+    if (one.offset < offset) continue
+    // Nobody has it before it stands there.
+    const isRight = one.at >= at - epsilonMs
+    if (isRight && one.exact && one.offset === offset) return one
+    const by = { ...one, at: isRight ? one.at : one.toldAt, exact: false }
+    if (found === null || by.at < found.at) found = by
   }
   return found
 }

@@ -27,7 +27,11 @@ function named(consumers: readonly ReceiptConsumer[], appendedAt: number): strin
   const sorted = [...consumers].sort(
     (a, b) => ORDER.indexOf(a.state) - ORDER.indexOf(b.state) || b.couldActUntil - a.couldActUntil,
   )
-  const parts = sorted.slice(0, MAX_NAMED).map((one) => `${one.consumer} ${stateOf(one, appendedAt)}`)
+  const nameOf = (one: ReceiptConsumer): string => {
+    const starts = consumers.filter(({ consumer }) => consumer === one.consumer).length
+    return starts > 1 ? `${one.consumer} (${one.instance.slice(0, 8)})` : one.consumer
+  }
+  const parts = sorted.slice(0, MAX_NAMED).map((one) => `${nameOf(one)} ${stateOf(one, appendedAt)}`)
   const rest = sorted.slice(MAX_NAMED)
   // Sorted by what it means: those left out come last, and are the best off of their state.
   if (rest.length > 0) parts.push(`${rest.length} more ${[...new Set(rest.map(({ state }) => state))].join(' or ')}`)

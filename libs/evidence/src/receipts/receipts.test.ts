@@ -257,15 +257,31 @@ describe('a receipt', () => {
     const { id, record } = w.revoke()
     w.decide('one', record.offset - 1)
     const at = w.clock.now()
-    const effect = { offset: 0, count: 1, view_offset: record.offset - 1, as_of: at, not_after: at, at: at + 5 }
+    const effect = { offset: 0, count: 1, view_offset: record.offset - 1, as_of: at, not_after: at, at }
     w.decide('one', record.offset - 1, { phase: 'final', allowed: [], effects: [effect] })
     await w.pass(1_000)
     w.decide('one', record.offset)
     w.decide('two', record.offset - 1)
     const receipt = await w.receipt(id)
-    expect(of(receipt, 'one')).toMatchObject({ lastDecisionAt: at, lastEffectAt: at + 5, contradicted: false })
+    expect(of(receipt, 'one')).toMatchObject({ lastDecisionAt: at, lastEffectAt: at, contradicted: false })
     expect(of(receipt, 'two')).toMatchObject({ lastDecisionAt: at + 1_000, contradicted: true })
     expect(receipt?.line).toContain('CONTRADICTED by what it recorded: two')
+  })
+
+  test.each([
+    ['behind', -3_000],
+    ['ahead', 3_000],
+  ])('goes by the clock of the log where that of a consumer is %s', async (_name, skew) => {
+    const w = new World()
+    const { clock } = w
+    const { monotonic, sleep, after } = clock
+    const bound = { monotonic: monotonic.bind(clock), sleep: sleep.bind(clock), after: after.bind(clock) }
+    await w.consumer('one', { clock: { ...bound, now: () => clock.now() + skew } })
+    const { id, record } = w.revoke()
+    await w.pass(1_000)
+    const { timestamp } = w.lastTold().record
+    expect(timestamp).toBeGreaterThan(record.timestamp)
+    expect(of(await w.receipt(id), 'one')).toMatchObject({ state: 'applied', appliedAt: timestamp, exact: false })
   })
 
   test('says who nobody vouched for', async () => {

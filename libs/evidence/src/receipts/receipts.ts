@@ -59,7 +59,7 @@ export class Receipts {
   }
 
   take(evidence: ReceiptEvidence): void {
-    if (evidence.kind === 'decisions') this.#decided.take(evidence.batch)
+    if (evidence.kind === 'decisions') this.#decided.take(evidence.batch, evidence.place.at)
     else if (evidence.kind === 'progress') this.#consumers.take(evidence.record)
     else if (this.#signals.take(evidence) !== null) {
       const oldest = this.#signals.all[0]?.at ?? evidence.place.at
