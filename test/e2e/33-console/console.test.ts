@@ -224,6 +224,6 @@ describe.skipIf(found === undefined)('the console, in a browser', () => {
   async function picture(name: string): Promise<void> {
     if (process.env.PICTURES === undefined) return
     mkdirSync(PICTURES, { recursive: true })
-    await page.screenshot({ path: join(PICTURES, `${name}.png`), fullPage: true })
+    await page.screenshot({ path: join(PICTURES, `${name}.png`) })
   }
 })
