@@ -12,11 +12,12 @@ import {
 import { SeededRandom } from '@countersign/kernel/testing'
 import { exampleCatalogue } from '@countersign/schemas'
 import type { Verdict } from '../checker/history.ts'
+import { aboutName, nameOf, unnoticed } from './altered.ts'
 
 const CHOSEN = 20
 
 export interface Explained {
-  readonly verdict: Verdict
+  readonly verdicts: readonly Verdict[]
   /** Of the decisions that were chosen: state and reason, and how many of them. */
   readonly kinds: ReadonlyMap<string, number>
   /** One denial in plain words; empty when nothing was denied. */
@@ -32,28 +33,32 @@ export async function explained(log: EventLog, rootKeys: readonly Uint8Array[], 
   const refused = all.filter(({ exception }) => exception !== null)
   const chosen = new Set(choose(refused, CHOSEN / 2, random))
   for (const one of choose(all, CHOSEN, random)) if (chosen.size < CHOSEN) chosen.add(one)
-  const decided = Map.groupBy(
-    chosen,
-    ({ evidence: { batch }, offset }) => `${batch.topic}/${batch.partition}/${offset}`,
-  )
+  const decided = Map.groupBy(chosen, aboutName)
   const jobs = []
-  for await (const job of source.jobs()) {
-    const { topic, partition, offset } = job.place
-    if (decided.has(`${topic}/${partition}/${offset}`)) jobs.push(job)
-  }
+  for await (const job of source.jobs()) if (decided.has(nameOf(job.place))) jobs.push(job)
   const options = { catalogue: exampleCatalogue, rootKeys }
   const { decisions } = await explainDecided(source, { jobs, decided }, null, options)
   const denied = decisions.find(({ recorded }) => recorded.reason.startsWith('revoked_'))?.place
-  const name = denied && `${denied.topic}/${denied.partition}/${denied.offset}`
+  const name = denied && nameOf(denied)
   const told = name === undefined ? null : await explain(source, { name }, options)
   const kinds = Map.groupBy(decisions, ({ recorded: { outcome, reason } }) => `${outcome} ${reason}`)
   const violations = [
     ...(decisions.length < CHOSEN ? [`${decisions.length} decisions of ${CHOSEN}`] : []),
     ...decisions.flatMap(complaintsAbout),
   ]
-  const promise = `${CHOSEN} decisions, chosen by seed ${seed}, come out the same when they are made again offline`
+  const missed = await unnoticed(log, rootKeys, chosen, random)
+  const judged = (id: string, promise: string, complaints: readonly string[]): Verdict => ({
+    ...{ id, promise, held: complaints.length === 0, checked: decisions.length, violations: [...complaints] },
+  })
   return {
-    verdict: { id: 'explained', promise, held: violations.length === 0, checked: decisions.length, violations },
+    verdicts: [
+      judged(
+        'explained',
+        `${CHOSEN} decisions, chosen by seed ${seed}, come out the same when made again offline`,
+        violations,
+      ),
+      judged('altered-noticed', 'a byte of what they rest on, altered, changes the verdict or is named', missed),
+    ],
     denial: told?.lines ?? [],
     kinds: new Map([...kinds].map(([kind, of]) => [kind, of.length])),
   }
@@ -71,7 +76,7 @@ function choose<T>(from: readonly T[], count: number, random: SeededRandom): T[]
 }
 
 function complaintsAbout({ record, place, verdict, fields, named }: ExplainedDecision): string[] {
-  const what = `${record} about ${place.topic}/${place.partition}/${place.offset}`
+  const what = `${record} about ${nameOf(place)}`
   const differing = fields.filter(({ same }) => !same)
   return [
     ...(verdict === 'reproduced' ? [] : [`${what}: ${verdict}`]),

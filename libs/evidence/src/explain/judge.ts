@@ -9,7 +9,7 @@ import {
   type WorkReason,
   workSettlement,
 } from '@countersign/enforcer'
-import { headerOf, type OpenedEnvelope, type Opener } from '@countersign/envelope'
+import { type EnvelopeFault, headerOf, type OpenedEnvelope, type Opener } from '@countersign/envelope'
 import { decide, type JobClassRules, notFresh, type Phase, type ViewFreshness } from '@countersign/policy'
 import type { Judgement } from '@countersign/schemas'
 import { type Catalogue, logByTenant, logNameOf } from '@countersign/schemas'
@@ -82,6 +82,14 @@ export class Judge {
   opened(of: Case): OpenedEnvelope | null {
     const result = this.#open(of, true)
     return result?.ok ? result.envelope : null
+  }
+
+  /** What is wrong with its envelope at that moment, its end apart; null for nothing. */
+  fault(of: Case): EnvelopeFault | null {
+    const found = headerOf(of.job.headers)
+    if (!found.ok) return found.code
+    const result = this.#open(of, true)
+    return result === null || result.ok || result.code === 'envelope_expired' ? null : result.code
   }
 
   #decided(of: Case, phase: Phase, openedBefore: boolean): Judged {

@@ -76,6 +76,9 @@ export class Recomputer {
     const moment = momentOf(decided, then, this.#epsilonMs, given)
     const of: Case = { job, rules: rules.rules, then, by: moment, closed: closedOf(moment, recorded) }
     const { recomputed, allowedBy } = this.#verdict(of, decided, recorded, given)
+    // What was set aside before it was opened rests on its envelope all the same, once it is taken up again.
+    const fault = recorded.rule === 'envelope' || rules.rules.observe ? null : this.#judge.fault(of)
+    if (fault !== null) named.push(`job ${placeName(job.place)}: ${fault}`)
     const fields = [
       ...FIELDS.map((name) => field(name, recorded[name], recomputed[name])),
       ...this.#facts(of, decided, rules),
