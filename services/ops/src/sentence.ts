@@ -1,6 +1,6 @@
 /** `sentence`: what a stolen credential is still good for, from what is configured and what was measured. */
 import { type CredentialLife, logSource, readLives, type Sentence, SentenceFold, spoken } from '@countersign/evidence'
-import type { Clock } from '@countersign/kernel'
+import { type Clock, type CountersignError, isCountersignError } from '@countersign/kernel'
 import { catalogueOf, countOf, durationOf, type LogOptions, openPlace, placeOf, rootKeysOf } from './connection.ts'
 import { OpsError } from './errors.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
@@ -32,18 +32,30 @@ export async function sentence(
   const asking = livesOf(options.identity, deadline, terminal)
   const log = await openPlace(place, catalogue)
   try {
-    if (rootKeys.length === 0) terminal.say('No root key was given: nothing is measured, since no bundle is believed.')
+    if (rootKeys.length === 0) terminal.say('No root key was given: the window of the trust bundle is left out.')
     const source = logSource(log, catalogue)
     const fold = new SentenceFold({ schemas: source.schemas, rootKeys, keep })
-    await fold.read(source, { signal: deadline })
+    const cut = await fold.read(source, { signal: deadline }).then(() => null, cutShort)
     const all = fold.sentences(await asking)
     const rows = options.class === undefined ? all : all.filter(({ jobClass }) => jobClass === options.class)
-    if (rows.length === 0) throw unknown(options.class)
+    if (rows.length === 0) throw cut ?? unknown(options.class)
     report(rows, Math.min(fold.asOf, clock.now()), options, terminal)
-    return EXIT.ok
+    if (cut === null) return EXIT.ok
+    terminal.say(`countersign: ${cut.publicMessage}; what is measured is of what was read by then`)
+    return EXIT.failed
   } finally {
     await log.close()
   }
+}
+
+/** How long it is asked: without it the sentence is as good. */
+const IDENTITY_MS = 5_000
+const CUT_SHORT: readonly string[] = ['EVIDENCE_INTERRUPTED', 'EVIDENCE_UNAVAILABLE', 'OPS_LOG_SILENT']
+
+/** @returns why not all was read. @throws what is wrong otherwise. */
+function cutShort(error: unknown): CountersignError {
+  if (isCountersignError(error) && CUT_SHORT.includes(error.code)) return error
+  throw error
 }
 
 async function livesOf(
@@ -56,7 +68,8 @@ async function livesOf(
     terminal.say(`Identity was not named (--identity <url>): ${unasked}.`)
     return []
   }
-  const lives = await fetch(new URL('/v1/lives', url), { redirect: 'error', signal }).then(
+  const patience = AbortSignal.any([signal, AbortSignal.timeout(IDENTITY_MS)])
+  const lives = await fetch(new URL('/v1/lives', url), { redirect: 'error', signal: patience }).then(
     async (response) => (response.ok ? readLives(await response.json()) : null),
     () => null,
   )

@@ -85,6 +85,19 @@ test('in words it can be quoted, class by class', async () => {
   expect(talk).toMatch(/As of 20/)
 })
 
+test('cut short it tells what it has read, and that it is not all', async () => {
+  const { code, out, talk } = await sentence('--timeout', '1ms')
+  expect(code).toBe(1)
+  expect([out, talk].join()).toMatch(/not complete|by then/)
+})
+
+test('beside an identity that does not answer it leaves out what only that knows', async () => {
+  const { code, out, talk } = await sentence('--class', 'payment', '--words', '--identity', 'http://127.0.0.1:9')
+  expect(code).toBe(0)
+  expect(out).not.toContain('browser session')
+  expect(talk).toContain('Identity does not say it at http://127.0.0.1:9')
+})
+
 test('of a class that nobody has it says so', async () => {
   const { code, talk } = await sentence('--class', 'nobody')
   expect(code).toBe(1)

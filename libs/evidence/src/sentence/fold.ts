@@ -78,9 +78,9 @@ export class SentenceFold {
 
   /** Takes all that a source holds. @throws what the source throws. */
   async read(source: EvidenceSource, asked: Asked = {}): Promise<void> {
-    // Bundles first: they say who vouches for consumers.
-    for await (const evidence of source.signals(asked)) this.take(evidence)
+    // Consumers first: cut short, it still knows what they are bound by.
     for await (const evidence of source.progress(asked)) this.take(evidence)
+    for await (const evidence of source.signals(asked)) this.take(evidence)
   }
 
   /** @param lives as identity tells them; empty when it was not asked. @returns see {@link sentencesOf}. */

@@ -66,7 +66,11 @@ export function logSource(log: EventLog, catalogue: Catalogue, options: LogSourc
 
   /** Waits no longer than it may: a log that is away is waited for by its own tails for ever. */
   async function answered<T>(answer: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-    if (signal?.aborted) throw interrupted(signal.reason)
+    if (signal?.aborted) {
+      // Nobody listens any more: what becomes of it must not end the process.
+      answer.catch(() => {})
+      throw interrupted(signal.reason)
+    }
     let settle = (): void => {}
     const late = new Promise<never>((_resolve, reject) => {
       const cancel = clock.after(silenceMs, () => reject(unavailable(`the log said nothing for ${silenceMs} ms`)))

@@ -18,7 +18,7 @@ export function sentenceCommand(program: Command, { env, terminal, clock, signal
       .option('--last <n>', 'over how many revocations it is measured', '1000')
       .option('--words', 'whole sentences, one a line, in place of the table')
       .addOption(identityOption(env))
-      .option('--timeout <duration>', 'how long to read and to ask', '30s')
+      .option('--timeout <duration>', 'how long to read; what was read by then is told', '30s')
       .action(async (options) => end(await sentence(placed(options), terminal, clock, signal))),
     [
       { run: 'sentence --data ./data', shows: 'what each kind of credential is good for, by job class' },
