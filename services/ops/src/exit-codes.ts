@@ -2,11 +2,11 @@
 export const EXIT = {
   /** Done; nothing differs; the revocation is acknowledged. */
   ok: 0,
-  /** It could not be done: nothing answered, or an unexpected failure. */
+  /** It could not be done: nothing answered within the deadline, it was interrupted, or an unexpected failure. */
   failed: 1,
   /** Wrong arguments; nothing was tried. */
   usage: 2,
-  /** Something differs from the catalogue, a check or a case failed, or a recorded decision would turn. */
+  /** Something differs from the catalogue, a check or a case failed, a recorded decision would turn, or a consumer differs. */
   differs: 3,
   /** The revocation is durable in the store and will be delivered. */
   pending: 4,
@@ -21,9 +21,10 @@ export type ExitCode = (typeof EXIT)[keyof typeof EXIT]
 export const EXIT_HELP: string = `
 Exit codes:
   0  done; nothing differs; acknowledged
-  1  it could not be done
+  1  it could not be done: nothing answered in time, or interrupted
   2  wrong arguments
-  3  something differs from the catalogue, a check or a case failed, or a decision would turn
+  3  something differs from the catalogue, a check or a case failed, a decision would turn,
+     or a consumer differs
   4  revocation pending: durable in the store, will be delivered
   5  outcome unknown: ask again with the printed id
   6  refused, nothing was changed`

@@ -1,4 +1,5 @@
 /** The command line as a whole. What each command is called and takes is under `commands/`; what it does, in its own file. */
+import { readFileSync } from 'node:fs'
 import { type Clock, isCountersignError } from '@countersign/kernel'
 import { Command, CommanderError } from 'commander'
 import {
@@ -91,6 +92,7 @@ function build(context: CommandContext): Command {
   const { terminal } = context
   const program = asGroup(new Command('countersign'))
     .description('Watch and steer revocations.')
+    .version(version())
     .addHelpText('after', EXIT_HELP)
     .exitOverride()
     .configureOutput({
@@ -104,4 +106,10 @@ function build(context: CommandContext): Command {
     .helpCommand(false)
   for (const declare of COMMANDS) declare(program, context)
   return program
+}
+
+/** Beside the sources and beside the build alike. */
+function version(): string {
+  const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
+  return manifest.version
 }
