@@ -42,7 +42,16 @@ export interface RedriveOptions extends SelectionOptions {
   execute?: boolean
 }
 
-export const PARKED_STATES = ['waiting', 'redriven', 'executed', 'denied', 'parked', 'dead_lettered', 'all'] as const
+export const PARKED_STATES = [
+  'waiting',
+  'redriven',
+  'undecided',
+  'executed',
+  'denied',
+  'parked',
+  'dead_lettered',
+  'all',
+] as const
 
 /** Lists what was set aside. */
 export async function parked(

@@ -18,10 +18,14 @@ import { correlationOf } from '@countersign/telemetry'
 import { logSource } from '../source/index.ts'
 import type { Asked, EvidenceSource, JobEvidence, Place } from '../source/port.ts'
 
-/** `waiting`: nobody has looked at it since. `redriven`: a consumer has it, or will. Else its state where it was decided last. */
-export type WorkState = 'waiting' | 'redriven' | Outcome
+/**
+ * `waiting`: nobody has looked at it since. `redriven`: a consumer has it, or will. `undecided`: its copy is there, and no
+ * record that it was set aside; its consumer was interrupted, and will get it again by itself. Else its state where it was
+ * decided last.
+ */
+export type WorkState = 'waiting' | 'redriven' | 'undecided' | Outcome
 
-/** One copy. Who and what it is for is what its envelope says, unverified; null without one that can be read. */
+/** One piece of work, by its first copy: a consumer that is interrupted may set it aside again. Who and what it is for is what its envelope says, unverified; null without one that can be read. */
 export interface ParkedWork {
   /** Of the copy. */
   readonly place: Place
@@ -103,11 +107,10 @@ export async function parkedWork(
   const lookedTo = await endsOf(log, topics)
   const asOf = await source.asOf(asked)
   const copies: Copy[] = []
-  for (const [logical, names] of topics) {
-    for await (const copy of source.jobs({ ...asked, logical, roles: ['park', 'dead'] }))
-      copies.push(copyOf(copy, names))
+  for (const logical of topics.keys()) {
+    for await (const copy of source.jobs({ ...asked, logical, roles: ['park', 'dead'] })) copies.push(copyOf(copy))
   }
-  const found = copies.filter((copy) => isMeant(copy, selection))
+  const found = firstCopies(copies).filter((copy) => isMeant(copy, selection))
   const since = found.reduce((first, { place }) => Math.min(first, place.at), Number.POSITIVE_INFINITY)
   if (found.length > 0) await follow(found, source, topics, { ...asked, from: since })
   const { states } = selection
@@ -135,9 +138,14 @@ export function headerText(headers: JobEvidence['headers'], name: string): strin
 }
 
 /** Being found out about. */
-type Copy = { -readonly [K in keyof ParkedWork]: ParkedWork[K] } & { readonly jobTopic: string }
+type Copy = { -readonly [K in keyof ParkedWork]: ParkedWork[K] } & {
+  /** `topic/partition/offset` of this copy and of later ones of the same work. */
+  readonly copies: string[]
+  /** Whether a record says that it was set aside. */
+  isRecorded: boolean
+}
 
-function copyOf({ place, role, logical, headers, claims, valueSha256 }: JobEvidence, names: JobTopicNames): Copy {
+function copyOf({ place, role, logical, headers, claims, valueSha256 }: JobEvidence): Copy {
   const parkedAt = Number(headerText(headers, PARKED_AT_HEADER) ?? Number.NaN)
   return {
     place,
@@ -157,16 +165,30 @@ function copyOf({ place, role, logical, headers, claims, valueSha256 }: JobEvide
     state: 'waiting',
     decided: null,
     redriven: null,
-    jobTopic: names.name,
+    copies: [placeText(place)],
+    isRecorded: false,
   }
 }
 
-function shown({ jobTopic: _, ...work }: Copy): ParkedWork {
+/** A consumer killed between a copy and its record makes another. @returns the first of each, which knows the others. */
+function firstCopies(copies: readonly Copy[]): Copy[] {
+  const first = new Map<string, Copy>()
+  for (const copy of copies) {
+    const { origin, jobClass, place } = copy
+    const work = origin === null ? placeText(place) : JSON.stringify([origin, jobClass])
+    const known = first.get(work)
+    if (known) known.copies.push(...copy.copies)
+    else first.set(work, copy)
+  }
+  return [...first.values()]
+}
+
+function shown({ copies: _, isRecorded: _r, ...work }: Copy): ParkedWork {
   return work
 }
 
 function isMeant(copy: Copy, { kinds, classes, reasons, from = 0, to = Infinity, eventIds, places }: ParkedSelection) {
-  const { kind, jobClass, reason, parkedAt, eventId, place } = copy
+  const { kind, jobClass, reason, parkedAt, eventId, copies } = copy
   return (
     (kinds?.includes(kind) ?? true) &&
     (classes === undefined || (jobClass !== null && classes.includes(jobClass))) &&
@@ -174,7 +196,7 @@ function isMeant(copy: Copy, { kinds, classes, reasons, from = 0, to = Infinity,
     parkedAt >= from &&
     parkedAt < to &&
     (eventIds === undefined || (eventId !== null && eventIds.includes(eventId))) &&
-    (places?.includes(placeText(place)) ?? true)
+    (places === undefined || copies.some((one) => places.includes(one)))
   )
 }
 
@@ -196,7 +218,7 @@ async function follow(
   topics: ReadonlyMap<string, JobTopicNames>,
   asked: Asked & { readonly from: number },
 ): Promise<void> {
-  const byCopy = new Map(copies.map((copy) => [placeText(copy.place), copy]))
+  const byCopy = new Map(copies.flatMap((copy) => copy.copies.map((place) => [place, copy] as const)))
   for (const logical of topics.keys()) {
     for await (const { headers, place } of source.jobs({ ...asked, logical, roles: ['jobs'] })) {
       const copy = byCopy.get(headerText(headers, REDRIVEN_HEADER) ?? '')
@@ -209,35 +231,57 @@ async function follow(
   const wanted = new Wanted(copies)
   for await (const { batch, place } of source.decisions(asked))
     if (batch.phase === 'final') wanted.take(batch, place.at)
+  for (const copy of copies)
+    if (!copy.isRecorded && copy.origin !== null && copy.state === 'waiting') copy.state = 'undecided'
 }
 
-/** Copies by where a decision would be about them. */
+/** A place where a decision would be about a copy: where its job stood first, or where it, or the copy, stands now. */
+interface WantedPlace {
+  readonly copy: Copy
+  readonly isOrigin: boolean
+}
+
+/** Copies by where decisions would be about them. */
 class Wanted {
-  readonly #lanes = new Map<string, Map<number, Copy>>()
+  readonly #lanes = new Map<string, Map<number, WantedPlace[]>>()
 
   constructor(copies: readonly Copy[]) {
     for (const copy of copies) {
-      const { topic, partition, offset } = copy.redriven ?? copy.place
-      const lane = this.#lanes.get(`${topic}/${partition}`) ?? new Map<number, Copy>()
-      this.#lanes.set(`${topic}/${partition}`, lane.set(offset, copy))
+      const now = copy.redriven === null ? copy.copies : [placeText(copy.redriven)]
+      for (const place of now) this.#add(place, { copy, isOrigin: false })
+      if (copy.origin !== null) this.#add(copy.origin, { copy, isOrigin: true })
     }
   }
 
   take({ topic, partition, job_class, allowed, exceptions }: DecisionBatch, at: number): void {
     const lane = this.#lanes.get(`${topic}/${partition}`)
     if (lane === undefined) return
-    for (const { offset, outcome, reason, observed } of exceptions)
-      if (!observed) decide(lane.get(offset), job_class, outcome, reason, at)
+    for (const { offset, outcome, reason, observed } of exceptions) {
+      if (observed) continue
+      for (const wanted of lane.get(offset) ?? []) decide(wanted, job_class, outcome, reason, at)
+    }
     for (const { first, last } of allowed)
-      for (const [offset, copy] of lane)
-        if (offset >= first && offset <= last) decide(copy, job_class, 'executed', 'allowed', at)
+      for (const [offset, some] of lane)
+        if (offset >= first && offset <= last)
+          for (const wanted of some) decide(wanted, job_class, 'executed', 'allowed', at)
+  }
+
+  #add(text: string, wanted: WantedPlace): void {
+    const [topic, partition, offset] = text.split('/')
+    const lane = this.#lanes.get(`${topic}/${partition}`) ?? new Map<number, WantedPlace[]>()
+    this.#lanes.set(`${topic}/${partition}`, lane)
+    lane.set(Number(offset), [...(lane.get(Number(offset)) ?? []), wanted])
   }
 }
 
-/** The first final record counts. */
-function decide(copy: Copy | undefined, jobClass: string, state: Outcome, reason: string, at: number): void {
-  if (copy === undefined || copy.decided !== null) return
+/** The first final record of a place counts. One of the origin that says anything but set aside makes the copy moot. */
+function decide({ copy, isOrigin }: WantedPlace, jobClass: string, state: Outcome, reason: string, at: number): void {
   if (copy.jobClass !== null && copy.jobClass !== jobClass) return
+  if (isOrigin) {
+    if (copy.isRecorded) return
+    copy.isRecorded = true
+    if (state === 'parked' || state === 'dead_lettered' || copy.redriven !== null) return
+  } else if (copy.decided !== null) return
   copy.state = state
   copy.decided = { reason, at }
 }

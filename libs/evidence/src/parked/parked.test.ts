@@ -5,14 +5,15 @@ import { join } from 'node:path'
 import { createEnforcer, type Enforcer, type SuccessorAnswer } from '@countersign/enforcer'
 import { FakeBatch, FakeView, type MessageChange, sealedMessage } from '@countersign/enforcer/testing'
 import { NOW } from '@countersign/envelope/testing'
-import { type EventLog, type LogRecord, toHeaderPairs } from '@countersign/event-log'
+import { type EventLog, EventLogError, type LogRecord, type NewRecord, toHeaderPairs } from '@countersign/event-log'
 import { openSqliteLog } from '@countersign/event-log/sqlite'
 import { FakeClock, SeededRandom } from '@countersign/kernel/testing'
 import { defineJobClass } from '@countersign/policy'
 import {
   CLASS_HEADER,
+  catalogue,
   ENVELOPE_HEADER,
-  exampleCatalogue,
+  exampleJobTopics,
   ORIGIN_HEADER,
   REASON_HEADER,
   REDRIVEN_HEADER,
@@ -23,7 +24,7 @@ import { type ParkedSelection, parkedWork, planRedrive, type Redriven, type Redr
 
 const TOPIC = 'invoices.export.v1'
 const PARK = 'invoices.export.park.v1'
-const CATALOGUE = exampleCatalogue
+const CATALOGUE = catalogue(exampleJobTopics.filter(({ logical }) => logical === 'invoices.export'))
 const STALE = { proven: true, closed: null, asOf: NOW - 60_000, ageMs: 60_000, storeUnseenForMs: 0 } as const
 
 let folder: string
@@ -47,7 +48,8 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-function enforcerOf(...names: string[]): Enforcer {
+/** @param on a log in front of the log. */
+function enforcerWith(on: EventLog, ...names: string[]): Enforcer {
   const base = {
     topic: 'invoices.export',
     action: 'export',
@@ -56,13 +58,30 @@ function enforcerOf(...names: string[]): Enforcer {
   } as const
   return createEnforcer({
     replica: view,
-    log,
+    log: on,
     catalogue: CATALOGUE,
     clock,
     random: new SeededRandom(1),
     consumer: 'worker-1',
     classes: names.map((name) => defineJobClass({ ...base, name })),
     logger: silentLogger,
+  })
+}
+
+const enforcerOf = (...names: string[]): Enforcer => enforcerWith(log, ...names)
+
+/** The log, with an append that may fail. */
+function failing(fault: (topic: string, records: readonly NewRecord[]) => boolean): EventLog {
+  const error = { code: 'EVENT_LOG_RECORD_TOO_LARGE', retriable: false, outcome: 'none', publicMessage: 'no' } as const
+  return new Proxy(log, {
+    get(target, name) {
+      const value = Reflect.get(target, name, target)
+      if (name !== 'append') return typeof value === 'function' ? value.bind(target) : value
+      return async (topic: string, records: readonly NewRecord[]) => {
+        if (fault(topic, records)) throw new EventLogError(error)
+        return target.append(topic, records)
+      }
+    },
   })
 }
 
@@ -260,16 +279,51 @@ it('selects by topic, kind, class, reason, time, event and place', async () => {
 })
 
 it('takes the job itself where the copy has no body, as long as it is there', async () => {
+  view.fresh = STALE
+  const small = failing((topic, records) => topic === PARK && records.some(({ value }) => value !== null))
   await send(4, 7)
-  const own = (origin: string) => ({
-    key: null,
-    value: null,
-    headers: [[ORIGIN_HEADER, Buffer.from(origin)] as const, [CLASS_HEADER, Buffer.from('export')] as const],
-  })
-  await log.append(PARK, [own(`${TOPIC}/4/0`), own(`${TOPIC}/4/9`), own('elsewhere.v1/0/0')])
-  expect((await list()).map(({ isWhole }) => isWhole)).toEqual([false, false, false])
-  expect(await run()).toMatchObject({ counts: { redriven: 1, gone: 2 } })
+  await consume(enforcerWith(small, 'export'), 'export')
+  expect(await list()).toMatchObject([{ isWhole: false, state: 'waiting', eventId: idOf(7) }])
+  const plan = await planned()
+  const options = { catalogue: CATALOGUE, clock, perSecond: 1e6 }
+  const large = failing((topic) => topic === TOPIC)
+  expect(await redrive(plan, { ...options, log: large })).toMatchObject({ counts: { too_large: 1 } })
+  const none = { append: log.append.bind(log), read: log.read.bind(log), bounds: async () => ({ start: 9, end: 9 }) }
+  expect(await redrive(plan, { ...options, log: none })).toMatchObject({ counts: { gone: 1 } })
+  expect(await redrive(plan, { ...options, log })).toMatchObject({ counts: { redriven: 1 } })
   const [original, again] = await on(TOPIC)
   expect(again?.value).toEqual(original?.value)
   expect(text(again, ENVELOPE_HEADER)).toBe(text(original, ENVELOPE_HEADER))
+})
+
+/** Consumes as if it were killed between the copies and their record. */
+async function killed(): Promise<void> {
+  const on = failing((topic) => topic === 'countersign.decisions.v1')
+  await consume(enforcerWith(on, 'export'), 'export').catch(() => {})
+  read.clear()
+}
+
+it('counts work once that a consumer set aside twice', async () => {
+  view.fresh = STALE
+  for (const n of [0, 1]) await send(5, n)
+  await killed()
+  expect(await on(PARK)).toHaveLength(2)
+  expect(await states()).toEqual(['undecided', 'undecided'])
+  expect((await planned()).steps).toEqual([])
+  await consume(enforcerOf('export'), 'export')
+  expect(await on(PARK)).toHaveLength(4)
+  expect(await states()).toEqual(['waiting', 'waiting'])
+  expect(await run({}, { places: [`${PARK}/0/2`] })).toMatchObject({ counts: { redriven: 1 } })
+  expect(await states()).toEqual(['redriven', 'waiting'])
+})
+
+it('leaves alone what was set aside by a consumer that was killed, and executed by the next', async () => {
+  view.fresh = STALE
+  await send(5, 0)
+  await killed()
+  view.fresh = { ...STALE, asOf: NOW, ageMs: 300 }
+  await consume(enforcerOf('export'), 'export')
+  expect(ran.export).toEqual([idOf(0)])
+  expect(await states()).toEqual(['executed allowed'])
+  expect((await planned()).counts).toEqual({ redrive: 0, renew: 0, expire: 0, done: 1 })
 })

@@ -13,7 +13,7 @@ export interface RedriveStep {
 export interface RedrivePlan {
   /** In the order they are done. */
   readonly steps: readonly RedriveStep[]
-  /** How many, by what becomes of them. `done`: redriven before, or decided since; nothing is to do. */
+  /** How many, by what becomes of them. `done`: redriven before, decided since, or still its consumer's. */
   readonly counts: Readonly<Record<RedriveStep['does'] | 'done', number>>
   /** How many are left to do, by logical topic, class and reason. */
   readonly groups: readonly RedriveGroup[]
