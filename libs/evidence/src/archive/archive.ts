@@ -40,13 +40,15 @@ interface Lane {
   seq: number
 }
 
-/** An archive open for writing. Several processes may: each transaction begins with what the others wrote. */
+/** An archive open for writing, by one process: rows that another added are not gone on from. */
 export class Archive {
   readonly file: ArchiveFile
   readonly #options: ArchiveOptions
   readonly #hasher = new RowHasher()
   /** What is noted already; null when that has to be read again. */
   #definitions: Definitions | null = null
+  /** The end of the chain as this process left it; null before it wrote. */
+  #head: Head | null = null
 
   /** @throws {EVIDENCE_ARCHIVE_UNAVAILABLE} @throws {EVIDENCE_ARCHIVE_UNKNOWN} @throws {EVIDENCE_ENGINE_UNSAFE} */
   constructor(options: ArchiveOptions) {
@@ -64,6 +66,7 @@ export class Archive {
    * Appends what is not yet there of one partition, durable when it returns.
    * @param records in offset order.
    * @returns how many were new.
+   * @throws {EVIDENCE_ARCHIVE_TOUCHED} when the chain does not end as this process left it.
    * @throws {EVIDENCE_LOG_REPLACED} when one that is there already was appended at another time: it is another log.
    */
   append(records: readonly LogRecord[]): number {
@@ -95,7 +98,7 @@ export class Archive {
   /** Signs what the chain is now. @param asOf see `Checkpoint`. @returns the statement, or null when nothing was to be said. */
   checkpoint(key: SigningKey, at: number, asOf: number): SignedStatement | null {
     return this.file.write(() => {
-      const head = this.file.head()
+      const head = this.#untouched()
       const last = this.lastCheckpoint()
       if (head.seq === 0 || (last?.seq === head.seq && last.as_of >= asOf)) return null
       return this.state({ kind: 'checkpoint', ...this.about(head, at), as_of: Math.max(asOf, last?.as_of ?? 0) }, key)
@@ -138,15 +141,25 @@ export class Archive {
     return this.file.get<LaneState>('SELECT * FROM lane WHERE topic = ? AND partition = ?', topic, partition)
   }
 
+  /** Signing goes on from what this process knows: what somebody added in between would be vouched for. */
+  #untouched(): Head {
+    const head = this.file.head()
+    const known = this.#head
+    if (known === null || (known.seq === head.seq && Buffer.compare(known.hash, head.hash) === 0)) return head
+    throw archiveError('EVIDENCE_ARCHIVE_TOUCHED', `somebody wrote to the archive behind row ${known.seq}: verify it`)
+  }
+
   #transaction<T>(action: (chain: Chain) => T): T {
     try {
-      return this.file.write(() => {
+      const [result, head] = this.file.write(() => {
         this.#definitions ??= this.file.definitions()
-        const chain = new Chain(this.file, this.#hasher, this.#definitions)
+        const chain = new Chain(this.file, this.#hasher, this.#definitions, this.#untouched())
         const result = action(chain)
         chain.settle()
-        return result
+        return [result, chain.head] as const
       })
+      this.#head = head
+      return result
     } catch (error) {
       // What was noted in a transaction that failed was not noted.
       this.#definitions = null
@@ -204,12 +217,16 @@ class Chain {
   readonly #touched = new Set<Lane>()
   #head: Head
 
-  constructor(file: ArchiveFile, hasher: RowHasher, definitions: Definitions) {
+  constructor(file: ArchiveFile, hasher: RowHasher, definitions: Definitions, head: Head) {
     this.#file = file
     this.#hasher = hasher
     this.#definitions = definitions
-    this.#head = file.head()
+    this.#head = head
     if (this.#head.seq === 0) this.note({ archive: file.id })
+  }
+
+  get head(): Head {
+    return this.#head
   }
 
   lane(topic: string, partition: number): Lane {

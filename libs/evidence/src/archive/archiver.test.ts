@@ -125,6 +125,18 @@ it('holds up while the file is gone, and begins no other in its place', async ()
   expect(offsets()).toEqual(upTo(20))
 })
 
+it('signs nothing behind rows that somebody added', async () => {
+  await jobs(10)
+  start()
+  await caughtUp()
+  const head = archive.file.head()
+  const sql = `INSERT INTO row (seq, lane, offset, after, at, body, link) VALUES (?, 1, 999, 0, 0, x'00', zeroblob(64))`
+  archive.file.run(sql, head.seq + 1)
+  await jobs(1)
+  await vi.waitUntil(() => archiver.state().faults.includes('EVIDENCE_ARCHIVE_TOUCHED'), { timeout: 15_000 })
+  expect(archive.lastCheckpoint()?.seq).toBeLessThanOrEqual(head.seq)
+})
+
 /** A log of one partition that holds [start, end), and gives what it holds to whoever joins. */
 function stub(start: number, end: number, timestamp = 1): EventLog {
   const record = (offset: number): LogRecord => {

@@ -111,12 +111,11 @@ export function unpackBody(body: Uint8Array): Reduced {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
   let at = 0
   const take = (): Buffer | null => {
-    if (at + 4 > bytes.length) return null
-    const length = bytes.readUInt32BE(at)
-    at += 4
-    if (length === NULL) return null
-    at += length
-    return bytes.subarray(at - length, at)
+    const from = at + 4
+    const length = from > bytes.length ? NULL : bytes.readUInt32BE(at)
+    // What is cut short ends here: nothing behind it is believed.
+    at = length === NULL ? Math.min(from, bytes.length) : Math.min(from + length, bytes.length)
+    return length === NULL ? null : bytes.subarray(from, at)
   }
   const key = take()
   const value = take()
