@@ -13,7 +13,12 @@ export function backupCommands(program: Command, { terminal, clock, end }: Comma
       .requiredOption('--to <folder>', 'folder for the copies; made where missing, private')
       .addOption(outputOption())
       .action(async (files, options) => end(await makeBackup(files, options, terminal, clock))),
-    [{ run: 'backup make ./data/log.db --to ./backup', shows: 'a copy of the log, and its sums' }],
+    [
+      {
+        run: 'backup make ./data/archive.db ./data/log.db --to ./backup',
+        shows: 'copies of archive and log, and their sums',
+      },
+    ],
   )
   withExamples(
     backup
