@@ -28,7 +28,7 @@ export interface HttpEnforcerOptions {
   readonly replica: ConsumerView
   readonly clock: Clock
   readonly logger: Logger
-  /** From `defineJobClass`; names distinct. `topic`, waits and attempts say nothing here. */
+  /** From `defineJobClass`; names distinct. `topic`, waits, attempts and `audit` say nothing here. */
   readonly classes: readonly JobClassRules[]
   readonly txnTokens: TxnTokenRules
   readonly metrics?: Metrics
