@@ -25,7 +25,8 @@ interface Plan {
   readonly kinds: Readonly<Record<string, number>>
   readonly effects: Readonly<Record<string, number>>
   readonly histogram: readonly Bucket[]
-  /** Where the range ends, and its last checkpoint; -1 for none. */
+  /** Offsets of the range, [begin, end), and its last checkpoint; -1 for none. */
+  readonly begin: number
   readonly end: number
   readonly lastCheckpoint: number
 }
@@ -65,6 +66,7 @@ async function survey(
   const effects: Record<string, number> = {}
   const times: number[] = []
   let records = 0
+  let begin = bounds.start
   let end = bounds.start
   let lastCheckpoint = -1
   const bar = progress(terminal, clock, { work: 'Looking', total: bounds.end - bounds.start, unit: 'records' })
@@ -74,7 +76,10 @@ async function survey(
     end = record.offset + 1
     const read = readRecord(record, log.schemas)
     if (read?.kind === 'Checkpoint') lastCheckpoint = record.offset
-    if (side === 'before') return
+    if (side === 'before') {
+      begin = end
+      return
+    }
     records++
     count(kinds, read?.kind ?? 'unreadable')
     if (read?.kind !== 'Signal') return
@@ -87,7 +92,7 @@ async function survey(
     if (signal.aborted) break
   }
   bar.end()
-  return { bounds, records, kinds, effects, histogram: histogramOf(times), end, lastCheckpoint }
+  return { bounds, records, kinds, effects, histogram: histogramOf(times), begin, end, lastCheckpoint }
 }
 
 async function execute(
@@ -143,8 +148,8 @@ function noted({ follower }: SignalsReading): { offset: number; count: number; d
 }
 
 function tell(plan: Plan, { output, execute = false }: RebuildOptions, terminal: Terminal, result: object = {}): void {
-  const { bounds, records, kinds, effects, histogram, end } = plan
-  const facts = { executed: execute, from: bounds.start, to: end, records, kinds, effects, ...result }
+  const { begin, end, records, kinds, effects, histogram } = plan
+  const facts = { executed: execute, from: begin, to: end, records, kinds, effects, ...result }
   printWithHistogram(terminal, output, facts, histogram)
 }
 
