@@ -123,6 +123,18 @@ export const PLANTED: readonly Planted[] = [
     find: "await this.#setAside('parked', this.#parts.topic.park, settled)",
     replace: '',
   },
+  {
+    name: 'say of signals that they are in the view before they are read',
+    file: 'libs/replica/src/progress.ts',
+    find: 'offset: follower.position,',
+    replace: 'offset: follower.position + 20,',
+  },
+  {
+    name: 'close a receipt without waiting for whoever is silent',
+    file: 'libs/evidence/src/receipts/judge.ts',
+    find: 'return at + maxStalenessMs + epsilonMs',
+    replace: 'return at + 0 * (maxStalenessMs + epsilonMs)',
+  },
 ]
 
 /** @returns the source with the edit. @throws {Error} unless the place is there exactly once. */
