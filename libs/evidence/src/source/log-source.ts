@@ -92,7 +92,8 @@ export function logSource(log: EventLog, catalogue: Catalogue, options: LogSourc
     schemas: log.schemas,
     async asOf({ signal } = {}) {
       const now = clock.now()
-      await answered(new Lane(log, { entry: ofRole('signals')[0] as TopicEntry, partition: 0 }).bounds, signal)
+      // Whether it answers at all.
+      await answered(log.bounds((ofRole('signals')[0] as TopicEntry).name).catch(refused), signal)
       return now
     },
     journey: (asked = {}) => evidence<'journey'>(ofRole('journey'), asked),
@@ -133,7 +134,6 @@ function lanesOf(entry: TopicEntry, only: number | undefined): LaneName[] {
 /** One partition, its first chunk under way from the start. */
 class Lane {
   readonly name: LaneName
-  readonly bounds: Promise<{ readonly start: number; readonly end: number }>
   readonly #chunks: AsyncIterator<readonly LogRecord[]>
   #first: Promise<IteratorResult<readonly LogRecord[]>> | null
   #ended = false
@@ -142,10 +142,8 @@ class Lane {
     this.name = name
     const { entry, partition } = name
     const place = { topic: entry.name, partition }
-    this.bounds = log.bounds(place.topic, partition).catch(refused)
-    const { bounds } = this
     this.#chunks = (async function* () {
-      const { start: from, end: to } = await bounds
+      const { start: from, end: to } = await log.bounds(place.topic, partition)
       if (from < to) yield* log.read({ ...place, from, to })
     })()
     this.#first = this.#chunks.next()
