@@ -27,6 +27,22 @@ export function progress(
     : asBar(terminal.drawing, work, total, unit)
 }
 
+/** As `progress`, where the total is known only once the work has begun. */
+export function progressOnceKnown(
+  terminal: Terminal,
+  clock: Clock,
+  { work, unit }: { readonly work: string; readonly unit: string },
+): { at(done: number, total: number): void; end(): void } {
+  let begun: Progress | null = null
+  return {
+    at(done, total) {
+      begun ??= progress(terminal, clock, { work, total, unit })
+      begun.at(done)
+    },
+    end: () => begun?.end(),
+  }
+}
+
 function asBar(stream: NodeJS.WritableStream, work: string, total: number, unit: string): Progress {
   const bar = new cliProgress.SingleBar({
     stream,

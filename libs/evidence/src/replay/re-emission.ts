@@ -18,6 +18,8 @@ export interface ReEmissionOptions extends VerifiedLog {
   readonly replay?: string
   /** Told of records read, of the total. */
   readonly onRead?: (read: number, total: number) => void
+  /** Ends the planning early; the plan is of what was read then. */
+  readonly signal?: AbortSignal
 }
 
 export interface MeantSignal {
@@ -67,7 +69,7 @@ export async function planReEmission(options: ReEmissionOptions): Promise<ReEmis
   const { log, signalsLog } = options
   const bounds = await log.bounds(signalsLog.topic)
   const watched = new Watched(options, bounds)
-  await watched.read(bounds.start, bounds.end)
+  await watched.read(bounds.start, bounds.end, options.signal)
   return new ReEmission(options, watched, bounds.end)
 }
 
@@ -165,11 +167,12 @@ class Watched {
     return { offset: position, count: view.count, digest: view.digest().toString('hex') }
   }
 
-  async read(from: number, to: number): Promise<void> {
+  async read(from: number, to: number, signal?: AbortSignal): Promise<void> {
     const { log, signalsLog, onRead } = this.#options
     for await (const records of log.read({ topic: signalsLog.topic, from, to })) {
       for (const record of records) this.#fold(record)
       onRead?.(this.reading.records, to)
+      if (signal?.aborted) return
     }
   }
 

@@ -1,8 +1,9 @@
 /** `replay compare`: what live consumers say they hold, against what the log makes. Writes nothing. */
 import { type ComparedConsumer, type ConsumerVerdict, compareConsumers } from '@countersign/evidence'
 import type { Clock } from '@countersign/kernel'
+import { interrupted } from '../errors.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
-import { type Progress, progress } from '../progress.ts'
+import { progressOnceKnown } from '../progress.ts'
 import { print, type Terminal } from '../terminal.ts'
 import { openForReplay, type ReplayOptions } from './opened.ts'
 
@@ -27,16 +28,10 @@ export async function compare(
 ): Promise<ExitCode> {
   const opened = await openForReplay(options, clock)
   try {
-    let bar: Progress | null = null
-    const found = await compareConsumers({
-      ...opened,
-      signal,
-      onRead: (read, total) => {
-        bar ??= progress(terminal, clock, { work: 'Reading', total, unit: 'records' })
-        bar.at(read)
-      },
-    })
-    ;(bar as Progress | null)?.end()
+    const bar = progressOnceKnown(terminal, clock, { work: 'Reading', unit: 'records' })
+    const found = await compareConsumers({ ...opened, signal, onRead: bar.at })
+    bar.end()
+    if (signal.aborted) throw interrupted('interrupted: nothing was compared')
     const logId = opened.assertId(found.logId)
     const { consumers, checkpoints, end } = found
     const json = { log_id: logId, end, checkpoints, consumers: consumers.map(plain) }

@@ -13,7 +13,7 @@ import { interrupted, wrongArgument } from '../errors.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { histogramOf, printWithHistogram } from '../histogram.ts'
 import { askReplay, type IdentityOptions } from '../identity-client.ts'
-import { progress } from '../progress.ts'
+import { progress, progressOnceKnown } from '../progress.ts'
 import { type IdentityFlags, identityOf } from '../revoke.ts'
 import type { Terminal } from '../terminal.ts'
 import { type FilterOptions, filterOptions, openForReplay, type ReplayOptions } from './opened.ts'
@@ -42,17 +42,11 @@ export async function reEmit(
   const identity = options.execute ? identityOf(options, env) : null
   const opened = await openForReplay(options, clock)
   try {
-    let bar: ReturnType<typeof progress> | null = null
-    const plan = await planReEmission({
-      ...opened,
-      filter,
-      ...(replayId !== undefined && { replay: replayId }),
-      onRead: (read, total) => {
-        bar ??= progress(terminal, clock, { work: 'Reading', total, unit: 'records' })
-        bar.at(read)
-      },
-    })
-    ;(bar as ReturnType<typeof progress> | null)?.end()
+    const bar = progressOnceKnown(terminal, clock, { work: 'Reading', unit: 'records' })
+    const named = replayId !== undefined && { replay: replayId }
+    const plan = await planReEmission({ ...opened, filter, ...named, onRead: bar.at, signal })
+    bar.end()
+    if (signal.aborted) throw interrupted('interrupted: nothing was put on the log')
     const logId = opened.assertId(plan.logId)
     if (identity === null) return show(plan, logId, options, terminal)
     return await execute({ plan, logId, identity, perSecond, options, terminal, clock, signal })
