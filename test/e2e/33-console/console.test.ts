@@ -8,7 +8,7 @@ import { exampleCatalogue as catalogue } from '@countersign/schemas'
 import axe from 'axe-core'
 import { type BrowserContext, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { becomes, until } from '../site.ts'
+import { becomes, CLIENT_SECRET, OPERATOR_SECRET, PASSWORD, until } from '../site.ts'
 import { fallSilent, type Operations, Operator, PICTURES, startOperations } from './operations.ts'
 
 const found = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) =>
@@ -184,6 +184,17 @@ describe.skipIf(found === undefined)('the console, in a browser', () => {
     expect(await faults()).toEqual([])
     expect(complaints.splice(0)).toEqual([])
   }, 60_000)
+
+  test('what it logs holds no secret', async () => {
+    const held = [
+      CLIENT_SECRET,
+      OPERATOR_SECRET,
+      PASSWORD,
+      ...(await page.context().cookies()).map(({ value }) => value),
+    ]
+    expect(held.length).toBeGreaterThan(4)
+    for (const secret of held) expect(operations.lines.join('\n')).not.toContain(secret)
+  })
 
   /** The last act of the console on the journey. */
   async function told(): Promise<object> {

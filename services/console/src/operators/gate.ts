@@ -194,7 +194,6 @@ export class Gate {
 const FAULTS: Readonly<Record<SignInFault | 'not_permitted', { readonly status: number; readonly says: string }>> = {
   refused: { status: 403, says: 'Identity did not confirm the login.' },
   not_strong: { status: 403, says: 'The console asks for more than a password. Set up a factor at identity first.' },
-  not_recent: { status: 403, says: 'The login is too long ago.' },
   not_permitted: { status: 403, says: 'The console is for administrators of the tenant that operates this system.' },
   unavailable: { status: 503, says: 'Identity did not answer in time.' },
 }

@@ -31,7 +31,7 @@ export interface Leaving {
   readonly onward: string
 }
 
-export type SignInFault = 'refused' | 'not_strong' | 'not_recent' | 'unavailable'
+export type SignInFault = 'refused' | 'not_strong' | 'unavailable'
 
 export interface SignInOptions {
   readonly issuer: string

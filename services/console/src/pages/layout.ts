@@ -59,41 +59,36 @@ export interface LayoutOptions {
 }
 
 export function layout({ title, place, operator, charts = false }: LayoutOptions, main: Shown): Html {
-  return html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${title} · Countersign</title>
-<link rel="icon" href="/files/icon.svg">
-${
-  charts &&
-  html`<link rel="stylesheet" href="/files/uplot.css">
-<script src="/files/uplot.js" defer></script>`
-}
-<link rel="stylesheet" href="/files/console.css">
-<script src="/files/console.js" defer></script>
-</head>
-<body>
+  const files = html`${
+    charts &&
+    html`<link rel="stylesheet" href="/files/uplot.css">
+<script src="/files/uplot.js" defer></script>
+`
+  }<script src="/files/console.js" defer></script>`
+  return documentOf(
+    title,
+    files,
+    html`<body>
 <a class="skip" href="#main">To the content</a>
 <header>
 <p class="name">Countersign</p>
 <nav aria-label="Console"><ul>${PLACES.map(
-    ([path, name]) => html`<li><a href="${path}"${path === place && html` aria-current="page"`}>${name}</a></li>`,
-  )}</ul></nav>
+      ([path, name]) => html`<li><a href="${path}"${path === place && html` aria-current="page"`}>${name}</a></li>`,
+    )}</ul></nav>
 <form method="post" action="/sign-out"><span class="who">${operator}</span> <button type="submit" class="quiet">Sign out</button></form>
 </header>
-<main id="main" tabindex="-1">
-<h1>${title}</h1>
-${main}
-</main>
+${mainOf(title, main)}
 <footer><p id="live-state" role="status"></p></footer>
-</body>
-</html>`
+</body>`,
+  )
 }
 
 /** For who is not signed in. */
 export function bareLayout(title: string, main: Shown): Html {
+  return documentOf(title, null, html`<body class="bare">${mainOf(title, main)}</body>`)
+}
+
+function documentOf(title: string, files: Shown, body: Html): Html {
   return html`<!doctype html>
 <html lang="en">
 <head>
@@ -102,12 +97,15 @@ export function bareLayout(title: string, main: Shown): Html {
 <title>${title} · Countersign</title>
 <link rel="icon" href="/files/icon.svg">
 <link rel="stylesheet" href="/files/console.css">
+${files}
 </head>
-<body class="bare">
-<main id="main">
+${body}
+</html>`
+}
+
+function mainOf(title: string, main: Shown): Html {
+  return html`<main id="main" tabindex="-1">
 <h1>${title}</h1>
 ${main}
-</main>
-</body>
-</html>`
+</main>`
 }
