@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import type { EventLog, LogRecord } from '@countersign/event-log'
 import { openKafkaLog, provisionKafka } from '@countersign/event-log/kafka'
 import { openSqliteLog } from '@countersign/event-log/sqlite'
+import { allDecided, type Decided, explainDecided, type JobEvidence, logSource } from '@countersign/evidence'
 import { systemClock } from '@countersign/kernel'
 import { runProgram } from '@countersign/ops'
 import { readRecord } from '@countersign/replica'
@@ -17,11 +18,10 @@ import {
   type DecisionBatch,
   exampleJobTopics,
   logNameOf,
-  progressCodec,
   readDecisions,
+  readTold,
   type Signal,
   signalCodec,
-  unframe,
 } from '@countersign/schemas'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { down, up } from '../../../infra/stack/index.ts'
@@ -143,8 +143,9 @@ describe.each([embedded(), ...(kafka() === null ? [] : [onKafka()])])('two logs 
 
   test('each log has its progress, and its metrics', async () => {
     const told = (): Promise<string[]> =>
-      recordsOf('countersign.progress.v1', ({ value }) => {
-        return logNameOf(progressCodec.decode(unframe(value)?.body ?? Buffer.alloc(0)).log_id)
+      recordsOf('countersign.progress.v1', ({ value }, ids) => {
+        const one = readTold(value, ids)
+        return one?.kind === 'Progress' ? logNameOf(one.progress.log_id) : null
       })
     await until('progress on both', async () => [...new Set(await told())].sort().join() === 'eu,main')
     const text = await (await fetch(`${site.worker.address}/metrics`)).text()
@@ -215,6 +216,23 @@ describe.each([embedded(), ...(kafka() === null ? [] : [onKafka()])])('two logs 
     await until('eu fresh at the door', async () => (await asks(dora, 'globex')).status === 202)
     await becomes(await pays(dora, 'globex'), { state: 'executed' })
   }, 90_000)
+
+  test('every decision comes out the same when it is made again, by the log it was made by', async () => {
+    const log = await place.open()
+    const source = logSource(log, ALL)
+    const decided: Decided[] = []
+    for await (const one of source.decisions()) decided.push(...allDecided(one))
+    const jobs: JobEvidence[] = []
+    for await (const job of source.jobs()) jobs.push(job)
+    const rootKeys = [Buffer.from(site.rootKey, 'base64')]
+    const found = { jobs, decided: new Map([['all', decided]]) }
+    const { decisions: again } = await explainDecided(source, found, null, { catalogue: ALL, rootKeys })
+    await log.close()
+    const differ = again.filter(({ verdict, named }) => verdict !== 'reproduced' || named.length > 0)
+    expect(differ).toEqual([])
+    expect(again.length).toBe(decided.length)
+    expect(new Set(again.map(({ view }) => view.log))).toEqual(new Set(['main', 'eu']))
+  })
 })
 
 async function login(name: string, tenant: string): Promise<string> {
