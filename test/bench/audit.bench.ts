@@ -16,6 +16,7 @@ export default async function audit({ quick }: { readonly quick: boolean }): Pro
     figure('audit.verify.whole', whole.wallS, 's', atMost(15)),
     figure('audit.verify.whole.cpu', whole.cpuS, 'CPU-s'),
     figure('audit.verify.touched', touched.wallS, 's', atMost(15)),
+    figure('audit.verify.touched.cpu', touched.cpuS, 'CPU-s'),
     figure('audit.archive.records-per-second', rows / archiving.wallS, '/s'),
     figure('audit.archive.bytes-per-row', bytes / rows, 'B'),
   ]
