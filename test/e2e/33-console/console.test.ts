@@ -161,7 +161,7 @@ describe.skipIf(found === undefined)('the console, in a browser', () => {
     await page.getByText(/^The log does not answer now. This is as of/).waitFor()
     expect(await page.getByRole('row').filter({ hasText: 'payments.run.v1' }).count()).toBe(1)
     await open('/people/sub_eve')
-    await page.getByRole('button', { name: /^End session ses_/ }).click()
+    await page.getByRole('button', { name: 'End all sessions' }).click()
     await page.getByText('Identity has it and delivers it as soon as the log can be reached.').waitFor()
     expect(await faults()).toEqual([])
     await open('/')

@@ -190,5 +190,6 @@ test('without identity says so at once; who is in stays in while the log can be 
 test('signs out', async () => {
   await signIn()
   expect((await ask('POST', '/sign-out')).headers.location).toBe('/signed-out')
+  expect(noted.at(-1)).toMatchObject({ outcome: 'signed_out', actor: 'olga' })
   expect((await ask('GET', '/page')).statusCode).toBe(303)
 })

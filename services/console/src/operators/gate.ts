@@ -93,7 +93,14 @@ export class Gate {
     )
     app.post('/sign-out', async (request, reply) => {
       if (isCrossSite(request)) return problem(reply, 'cross_site')
-      this.#options.operators.end(request.cookies[this.#cookies.session] ?? '')
+      const { operators, audit } = this.#options
+      const secret = request.cookies[this.#cookies.session]
+      const judged = operators.judge(secret)
+      if (judged.ok) {
+        const { sub, tenant } = judged.operator
+        audit.note(request, { actor: sub, sub, tenant, outcome: 'signed_out', cause: 'console_sign_out' })
+      }
+      operators.end(secret ?? '')
       return reply.clearCookie(this.#cookies.session, this.#attributes()).redirect('/signed-out', 303)
     })
   }
