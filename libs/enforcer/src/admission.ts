@@ -19,6 +19,7 @@ import {
   type JobClassRules,
   notFresh,
   type Phase,
+  type ViewFreshness,
 } from '@countersign/policy'
 import { type Codec, type JobTopicNames, unframe } from '@countersign/schemas'
 import { type ConsumerView, viewOfTenant } from './consumer-view.ts'
@@ -90,7 +91,11 @@ export class Admission {
     }
     // Its key may be one that a log has and this consumer does not know yet.
     const behind = logs.views.find((view) => view.ring() === null || notFresh(this.rules, view.freshness()) !== null)
-    if (behind) return this.#notFresh(behind, 'view_not_proven')
+    if (behind) {
+      noteJudged(item, behind, behind.freshness(), now)
+      item.viewOffset = behind.position().offset
+      return this.#notFresh(behind, 'view_not_proven')
+    }
     return refused ?? { wait: false, settlement: faultSettlement('envelope_key_unknown') }
   }
 
@@ -99,9 +104,7 @@ export class Admission {
     const freshness = view.freshness()
     const { offset } = view.position()
     const ring = view.ring()
-    item.freshness = freshness
-    item.judgedAt = now
-    item.bundleVersion = ring?.bundle.version ?? 0
+    noteJudged(item, view, freshness, now)
     if (item.allowedBy === view.view && item.viewOffset === offset && item.ring === ring && this.#stillAllowed(item)) {
       return null
     }
@@ -217,4 +220,11 @@ export class Admission {
     const object = (item.value as Record<string, unknown>)[field]
     return typeof object === 'string' ? object.slice(0, 256) : typeof object === 'number' ? String(object) : null
   }
+}
+
+function noteJudged(item: Item, view: ConsumerView, freshness: ViewFreshness, now: number): void {
+  item.judgedBy = view
+  item.freshness = freshness
+  item.judgedAt = now
+  item.bundleVersion = view.ring()?.bundle.version ?? 0
 }

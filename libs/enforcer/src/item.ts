@@ -33,6 +33,8 @@ export class Item {
   freshness: ViewFreshness | null = null
   viewOffset = -1
   bundleVersion = 0
+  /** The view its last judgement went by: that of the log that owns its tenant, or the one that could not tell yet. */
+  judgedBy: ConsumerView | null = null
   /** When it was judged last, epoch milliseconds. */
   judgedAt = 0
   /** The view object that allowed it at `viewOffset`. */

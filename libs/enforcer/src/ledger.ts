@@ -99,7 +99,9 @@ export class Ledger {
     const [first] = items
     const isOne = items.every((item) => item.originPartition === first?.originPartition)
     const byOrigin = isOne ? [items] : [...Map.groupBy(items, (item) => item.originPartition).values()]
-    const byLog = (group: readonly Item[]): readonly Item[][] => [...Map.groupBy(group, (item) => item.view).values()]
+    const byLog = (group: readonly Item[]): readonly Item[][] => [
+      ...Map.groupBy(group, (item) => item.judgedBy).values(),
+    ]
     const groups = settings.replica.byTenant ? byOrigin.flatMap(byLog) : byOrigin
     const records = groups.map((group) => recorder.record(phase, group))
     try {

@@ -40,7 +40,7 @@ export class Recorder {
     const { rules } = this.#admission
     const first = items[0] as Item
     const ran = phase === 'admitted' ? items : items.filter((item) => item.settlement?.outcome === 'executed')
-    const view = first.view ?? replica.byTenant?.views[0] ?? replica
+    const view = first.judgedBy ?? replica.byTenant?.views[0] ?? replica
     const { log_id, offset } = view.position()
     const body = encodeDecisions({
       consumer,
