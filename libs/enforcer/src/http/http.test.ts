@@ -312,6 +312,23 @@ describe.each(Object.keys(frameworks))('%s', (name) => {
     expect(await w.metrics.text()).toMatch(/effects_total\{[^}]*result="committed"[^}]*\} 1/)
   })
 
+  test('a key that was given up ends what is under way for its tokens, and lets in no more', async () => {
+    const w = world()
+    const server = await start(w.http)
+    const told: string[] = []
+    server.handler = async ({ signal }) => {
+      w.view.raise(authority.ring.key('env-1')?.target.key as Uint8Array, 'reason:compromise', NOW - 3_600_000)
+      await new Promise((resolve) => setImmediate(resolve))
+      told.push((signal.reason as { code: string }).code)
+    }
+    expect((await post(server, shown(token()))).status).toBe(200)
+    expect(told).toEqual(['ENFORCER_WORK_REVOKED'])
+    expect((await post(server, shown(token()))).status).toBe(401)
+    await expect
+      .poll(() => w.steps.map(({ outcome }) => outcome))
+      .toEqual(['revoked_while_running', 'revoked_compromise'])
+  })
+
   test('a commit that a stale view cannot vouch for answers 503', async () => {
     const w = world({ effect: 'rechecked' })
     const server = await start(w.http)
