@@ -7,6 +7,7 @@ import { readRecord, SIGNALS_TOPIC } from '@countersign/replica'
 import { signerTarget } from '@countersign/revocation'
 import { exampleCatalogue, type TrustBundle, trustBundleCodec } from '@countersign/schemas'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { OAuthWorld } from './oauth/testing.ts'
 import { type Client, until, World } from './testing.ts'
 
 const ORDERS = ['api', 'gateway'].map((name) => ({ name, use: 'envelope', tenants: ['*'], topics: ['*'] }) as const)
@@ -80,9 +81,9 @@ it('gives up a key of a boundary: a signal on it, and a bundle without it, whate
 })
 
 it('keeps it out of every later bundle, though its grant is in the file and the notary is another', async () => {
+  const version = (await bundles()).at(-1)?.version ?? 0
   await client.close()
   client = await world.start({ COUNTERSIGN_CHECKPOINT_KEY: 'checkpoint-2', COUNTERSIGN_NOTARY_ID: 'other' })
-  const version = (await bundles()).at(-1)?.version ?? 0
   await until(async () => ((await bundles()).at(-1)?.version ?? 0) > version)
   const last = (await bundles()).at(-1) as TrustBundle
   expect(last.keys.map(({ key_id }) => key_id)).not.toContain('api')
@@ -111,10 +112,16 @@ it('refuses the last key of a use that nothing works without', async () => {
 it('gives up a key of tokens: it verifies nothing any more, and another signs at once', async () => {
   const published = async (): Promise<string[]> =>
     (await client.get('/jwks.json')).json.keys.map(({ kid }: { kid: string }) => kid)
+  const oauth = await OAuthWorld.at(client)
+  const issued = async (): Promise<string> => (await oauth.tokens('ann')).access_token
+  const before = await issued()
+  expect((await oauth.introspect(before)).json).toMatchObject({ active: true })
   const [kid = ''] = await published()
   expect((await giveUp(kid)).json).toMatchObject({ state: 'acknowledged', key: { use: 'token' }, withdrawn: true })
   expect((await world.signals()).at(-1)?.signal.target).toEqual({ kind: 'client', tenant: '', id: `key:${kid}` })
   const left = await published()
   expect(left).toHaveLength(1)
   expect(left).not.toContain(kid)
+  expect((await oauth.introspect(before)).json).toEqual({ active: false })
+  expect((await oauth.introspect(await issued())).json.active).toBe(true)
 })
