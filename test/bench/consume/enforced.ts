@@ -20,16 +20,17 @@ export async function enforced({ run, brokers, registryUrl, logical, rootKey }: 
   const metrics = createMetrics()
   const consumer = 'bench-1'
   const replica = new Replica({ log: signalsOn(log, `${run}.signals`), rootKeys: [rootKey], clock, logger, consumer })
-  await replica.start()
-  if (!(await replica.waitUntil(() => replica.freshness().proven, PROVEN_WITHIN_MS))) {
-    throw new Error(`the view was not proven: ${JSON.stringify(replica.freshness())}`)
-  }
   const enforcer = createEnforcer({
     ...{ replica, log, catalogue, clock, random: systemRandom, consumer, logger, metrics },
     classes: logical.map((topic) =>
       defineJobClass({ name: topic, topic, action: ACTION, object: 'invoice_id', scopes: [SCOPE] }),
     ),
   })
+  // Afterwards, so that it is proven once it is also on record.
+  await replica.start()
+  if (!(await replica.waitUntil(() => replica.freshness().proven, PROVEN_WITHIN_MS))) {
+    throw new Error(`the view was not proven: ${JSON.stringify(replica.freshness())}`)
+  }
   return {
     eachBatch: (topic, handle) =>
       enforcer.eachBatch<Export>(topic, ({ value, event }) => handle(value, String(event.offset))),

@@ -40,10 +40,12 @@ class Consumer {
     const logger = createLogger({ name, level: 'info', destination: { write: () => {} } })
     const metrics = createMetrics()
     const replica = new Replica({ log, rootKeys: [rootKey], clock: systemClock, logger, metrics, consumer: name })
+    // First, so that it is proven once it is also on record.
+    const consumer = new Consumer(name, log, replica, logger, metrics)
     await replica.start()
     const proven = await replica.waitUntil(() => replica.freshness().proven, PROVEN_WITHIN_MS)
     correct(proven, `the view of ${name} was not proven: ${JSON.stringify(replica.freshness())}`)
-    return new Consumer(name, log, replica, logger, metrics)
+    return consumer
   }
 
   private constructor(
