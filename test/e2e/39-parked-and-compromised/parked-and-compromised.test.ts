@@ -122,7 +122,6 @@ test('the drill: a key is stolen, and one command ends all that it has signed an
     }
     return !outcomes.has('admitted') && !outcomes.has('nothing')
   })
-  expect([...outcomes.keys()].sort()).toEqual(expect.arrayContaining(['denied revoked_compromise', 'executed']))
   expect(outcomes.get('denied revoked_compromise')).toBeGreaterThan(50)
   for (const outcome of outcomes.keys())
     expect(['executed', 'denied revoked_compromise', 'denied revoked_while_running']).toContain(outcome)
