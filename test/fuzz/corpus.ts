@@ -1,5 +1,13 @@
 /** Valid envelopes of every shape with the one context in which each opens, and where their fields are. */
-import { bindEvent, derive, type OpenContext, type OpenedEnvelope, Opener, seal } from '@countersign/envelope'
+import {
+  type BoundEvent,
+  bindEvent,
+  derive,
+  type OpenContext,
+  type OpenedEnvelope,
+  Opener,
+  seal,
+} from '@countersign/envelope'
 import {
   NOW,
   type TestAuthority,
@@ -11,9 +19,12 @@ import {
 } from '@countersign/envelope/testing'
 import type { Field } from './mutate.ts'
 
+/** A context that has the event itself, not its sums. */
+export type EventContext = OpenContext & BoundEvent
+
 export interface Specimen {
   readonly header: Buffer
-  readonly context: OpenContext
+  readonly context: EventContext
   readonly fields: readonly Field[]
 }
 
@@ -56,7 +67,7 @@ export function corpus(): readonly Specimen[] {
   return out
 }
 
-function add(out: Specimen[], header: Buffer, context: OpenContext): void {
+function add(out: Specimen[], header: Buffer, context: EventContext): void {
   out.push({ header, context, fields: fieldsOf(header) })
 }
 

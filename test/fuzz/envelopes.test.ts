@@ -1,10 +1,10 @@
-import { headerOf, type OpenContext, Opener } from '@countersign/envelope'
+import { headerOf, Opener } from '@countersign/envelope'
 import { claimsBody, sealBodies } from '@countersign/envelope/testing'
 import type { SeededRandom } from '@countersign/kernel/testing'
 import { envelopeClaimsV1Codec } from '@countersign/schemas'
 import { expect, test } from 'vitest'
 import { type Attempt, campaign, type Tally } from './campaign.ts'
-import { authority, corpus, type Specimen } from './corpus.ts'
+import { authority, corpus, type EventContext, type Specimen } from './corpus.ts'
 import { blind, structured } from './mutate.ts'
 
 const specimens = corpus()
@@ -81,7 +81,7 @@ function mutated(header: Buffer, other: Specimen, random: SeededRandom): Buffer 
     : structured(header, own.fields, other.header, other.fields, random)
 }
 
-function judge(by: Opener, bytes: Buffer, context: OpenContext): string {
+function judge(by: Opener, bytes: Buffer, context: EventContext): string {
   const found = headerOf([[NAME, bytes]])
   if (!found.ok) return found.code
   const result = by.open(found.bytes, context)
@@ -92,7 +92,7 @@ function judge(by: Opener, bytes: Buffer, context: OpenContext): string {
 function misplaced(random: SeededRandom): Attempt | null {
   const { header, context } = pick(random)
   const other = pick(random)
-  const changes: Partial<OpenContext>[] = [
+  const changes: Partial<EventContext>[] = [
     { topic: random.below(2) === 0 ? `${context.topic}.park.v1` : '__proto__' },
     { key: context.key === null ? Buffer.alloc(0) : null },
     { key: blind(context.key === null ? Buffer.alloc(1) : Buffer.from(context.key), random) },
@@ -103,8 +103,8 @@ function misplaced(random: SeededRandom): Attempt | null {
     { now: context.now - 1500 - random.below(2 ** 40) },
     { now: context.now + 3_600_000 + random.below(2 ** 40) },
   ]
-  const over = changes[random.below(changes.length)] as Partial<OpenContext>
-  if (Object.entries(over).every(([name, value]) => same(value, context[name as keyof OpenContext]))) return null
+  const over = changes[random.below(changes.length)] as Partial<EventContext>
+  if (Object.entries(over).every(([name, value]) => same(value, context[name as keyof EventContext]))) return null
   if (random.below(4) > 0) return { input: header, run: () => judge(opener, header, { ...context, ...over }) }
   const doubled =
     random.below(2) === 0 ? [[NAME, header] as const, [NAME, header] as const] : { [NAME]: [header, other.header] }

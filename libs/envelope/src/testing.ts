@@ -3,7 +3,7 @@ import { SeededRandom } from '@countersign/kernel/testing'
 import { targetKey } from '@countersign/revocation'
 import type { EnvelopeClaims, EventBinding, KeyGrant, TargetVersion, TrustBundle } from '@countersign/schemas'
 import { type ClaimsVersion, completed, type NewClaims, writeClaims } from './claims-writer.ts'
-import { bindEvent } from './event-binding.ts'
+import { type BoundEvent, bindEvent } from './event-binding.ts'
 import { KeyRing } from './key-ring.ts'
 import { ed25519Key, generateEd25519, type SigningKey } from './keys.ts'
 import type { OpenContext } from './open.ts'
@@ -131,7 +131,11 @@ export function testClaims(over: Partial<EnvelopeClaims> = {}): EnvelopeClaims {
 }
 
 /** Context in which `testClaims(…)` of the same index open. */
-export function testContext(ring: KeyRing, over: Partial<OpenContext> = {}, index = 0): OpenContext {
+export function testContext(
+  ring: KeyRing,
+  over: Partial<OpenContext & BoundEvent> = {},
+  index = 0,
+): OpenContext & BoundEvent {
   return {
     ring,
     now: NOW + 1000,

@@ -57,8 +57,8 @@ class Drill {
 
   async suspended(name: string): Promise<number> {
     const answer = await this.site.operate('POST', `/v1/subjects/sub_${name}/suspend`, {})
-    const asked = (): Promise<{ state?: unknown }> => this.site.operate('GET', `/v1/revocations/${answer.id}`)
-    await until(`${name} is suspended`, async () => (await asked()).state === 'acknowledged')
+    const asked = (): Promise<Record<string, unknown>> => this.site.operate('GET', `/v1/revocations/${answer.id}`)
+    await until(`${name} is suspended`, async () => (await asked())['state'] === 'acknowledged')
     return answer.seq as number
   }
 
@@ -119,8 +119,8 @@ test.concurrent('both are lost: nobody knows what was ended since, so everybody 
   for (const id of ['acme', 'globex', 'doctor']) {
     const target = { kind: 'tenant', tenant: id }
     const request = { id: crypto.randomUUID(), target, reason: 'compromise', cause: 'restore' }
-    const asked = (): Promise<{ state?: unknown }> => at.site.operate('POST', '/v1/revocations', request)
-    await until(`${id} is ended`, async () => (await asked()).state === 'acknowledged')
+    const asked = (): Promise<Record<string, unknown>> => at.site.operate('POST', '/v1/revocations', request)
+    await until(`${id} is ended`, async () => (await asked())['state'] === 'acknowledged')
   }
   await until('ann is out', async () => !(await at.mayPay(ann)))
   expect(await at.mayPay(three)).toBe(false)
