@@ -73,8 +73,11 @@ export class Issuers {
       const read = this.#read(result.claims, entry.config)
       const { maxAgeS, skewS = 5 } = entry.config
       if (!read.ok) return read
-      const identity = signedBy(result.keyId, entry.config, read.identity)
-      return { ...read, identity, until: result.claims.issuedAt + (maxAgeS + skewS) * 1000 }
+      const until = result.claims.issuedAt + (maxAgeS + skewS) * 1000
+      if (entry.config.identifiers !== 'own') return { ...read, until }
+      // Identity names its key in each. Whoever took one could leave the name out, and with it what ends its tokens.
+      if (result.keyId === null) return denied('credential_invalid', 'token_key_unknown')
+      return { ...read, identity: signedBy(result.keyId, read.identity), until }
     }
     if (result.code === 'token_keys_unavailable') return denied('sessions_unavailable', result.code)
     return denied(result.code === 'token_expired' ? 'credential_expired' : 'credential_invalid', result.code)
@@ -82,8 +85,7 @@ export class Issuers {
 }
 
 /** What comes of identity's token ends with the key that signed it. Other issuers' names of keys may be names of several. */
-function signedBy(keyId: string | null, { identifiers }: IssuerConfig, identity: ResolvedIdentity): ResolvedIdentity {
-  if (identifiers !== 'own' || keyId === null) return identity
+function signedBy(keyId: string, identity: ResolvedIdentity): ResolvedIdentity {
   return { ...identity, targets: [...identity.targets, { ...signerTarget(keyId), version: SIGNER_VERSION }] }
 }
 

@@ -77,6 +77,12 @@ test('a floor of the key that signed it hits it, whatever times it says', async 
   expect(await codeOf(OWN_CLAIMS, f)).toBe('credential_revoked')
 })
 
+test('a token that does not name its key is refused: nothing would end it with that key', async () => {
+  const f = stand({ issuers: [CONFIG] })
+  expect(await codeOf(OWN_CLAIMS, f)).toBe('ok')
+  expect(await codeOf(OWN_CLAIMS, f, { kid: undefined })).toBe('credential_invalid')
+})
+
 test('a token exchanged within a transaction goes on with it, and ends with it', async () => {
   const f = stand({ issuers: [CONFIG] })
   const claims = withTarget('transaction', '', 'txn_1', NOW - 1_000)

@@ -83,9 +83,10 @@ describe('an enforcer of requests', () => {
   test('takes those of identity by its keys, where it issues some', async () => {
     const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
     const encoded = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')
-    const byIdentity = (over: object = {}): string => {
+    const byIdentity = (over: object = {}, header: object = {}): string => {
       const claims = { ...CLAIMS, iss: 'https://identity.example', position: undefined, ...over }
-      const input = `${encoded({ alg: 'ES256', kid: 'identity-1', typ: 'txntoken+jwt' })}.${encoded(claims)}`
+      const named = { alg: 'ES256', kid: 'identity-1', typ: 'txntoken+jwt', ...header }
+      const input = `${encoded(named)}.${encoded(claims)}`
       const signature = sign('sha256', Buffer.from(input), { key: privateKey, dsaEncoding: 'ieee-p1363' })
       return `${input}.${signature.toString('base64url')}`
     }
@@ -108,6 +109,8 @@ describe('an enforcer of requests', () => {
     expect(await judged(byIdentity({ iss: 'https://elsewhere.example' }))).toMatch(/^txn_token_/)
     expect(await judged(byIdentity({ aud: 'api' }))).toBe('token_audience_mismatch')
     expect(await judged(byIdentity({ targets: [] }))).toBe('txn_token_claims_malformed')
+    // Without the name of its key, nothing would end it with that key.
+    expect(await judged(byIdentity({}, { kid: undefined }))).toBe('token_key_unknown')
     w.view.raise(SESSION, 'reason:logout', NOW + 5_000)
     expect(await judged(byIdentity())).toBe('revoked_logout')
     // Identity names no position: that is on no other log than the one that owns the tenant.

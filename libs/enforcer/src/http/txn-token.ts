@@ -83,8 +83,9 @@ export class TxnTokens {
     const result = await this.#verifiers.get(issuer)?.verify(token)
     if (result === undefined) return { ok: false, code: 'txn_token_key_unknown' }
     if (!result.ok) return result
-    const signers = result.keyId === null ? [] : [signedBy(result.keyId)]
-    const opened = this.#read(result.claims.all, issuer, signers)
+    // Issuers name their key in each. Whoever took one could leave the name out, and with it what ends its tokens.
+    if (result.keyId === null) return { ok: false, code: 'token_key_unknown' }
+    const opened = this.#read(result.claims.all, issuer, [signedBy(result.keyId)])
     return opened ? { ok: true, opened } : MALFORMED
   }
 

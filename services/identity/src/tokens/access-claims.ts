@@ -94,8 +94,7 @@ export function tokenOf(claims: Readonly<Record<string, unknown>>): AccessToken 
 }
 
 /** What comes of a token ends with the key that signed it. */
-export function signedBy(keyId: string | null, token: AccessToken): AccessToken {
-  if (keyId === null) return token
+export function signedBy(keyId: string, token: AccessToken): AccessToken {
   return { ...token, targets: [...token.targets, { ...signerTarget(keyId), version: SIGNER_VERSION }] }
 }
 

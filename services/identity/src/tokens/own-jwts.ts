@@ -1,6 +1,6 @@
 /** Verifies JWTs of our own, of one type: pinned to our issuer and our keys. */
 import type { Clock, Millis } from '@countersign/kernel'
-import { createLocalVerifier, type LocalVerifier, type VerifyResult } from '@countersign/tokens'
+import { createLocalVerifier, type LocalVerifier, type TokenFault, type VerifyResult } from '@countersign/tokens'
 import type { TokenKeys } from './token-keys.ts'
 
 export interface OwnJwtsOptions {
@@ -16,6 +16,8 @@ export interface OwnJwtsOptions {
   readonly clock: Clock
 }
 
+type Verified = Extract<VerifyResult, { readonly ok: true }> & { readonly keyId: string }
+
 export class OwnJwts {
   readonly #options: OwnJwtsOptions
   #verifier: LocalVerifier | null = null
@@ -25,11 +27,15 @@ export class OwnJwts {
   }
 
   /** Never throws on any text. Cost: one signature check. */
-  async verify(text: string): Promise<VerifyResult> {
+  async verify(text: string): Promise<Verified | { readonly ok: false; readonly code: TokenFault }> {
     const result = this.#judge(text)
     // Another instance may have begun to sign with a key of its own a moment ago.
     const again = !result.ok && result.code === 'token_key_unknown' && (await this.#options.keys.learn())
-    return again ? this.#judge(text) : result
+    const judged = again ? this.#judge(text) : result
+    if (!judged.ok) return judged
+    const { keyId } = judged
+    // We name our key in each. Whoever took one could leave the name out, and with it what ends its tokens.
+    return keyId === null ? { ok: false, code: 'token_key_unknown' } : { ...judged, keyId }
   }
 
   #judge(text: string): VerifyResult {

