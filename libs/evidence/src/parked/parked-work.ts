@@ -107,8 +107,8 @@ export async function parkedWork(
   const lookedTo = await endsOf(log, topics)
   const asOf = await source.asOf(asked)
   const copies: Copy[] = []
-  for (const logical of topics.keys()) {
-    for await (const copy of source.jobs({ ...asked, logical, roles: ['park', 'dead'] })) copies.push(copyOf(copy))
+  for (const [logical, job] of topics) {
+    for await (const copy of source.jobs({ ...asked, logical, roles: ['park', 'dead'] })) copies.push(copyOf(copy, job))
   }
   const found = firstCopies(copies).filter((copy) => isMeant(copy, selection))
   const since = found.reduce((first, { place }) => Math.min(first, place.at), Number.POSITIVE_INFINITY)
@@ -137,6 +137,15 @@ export function headerText(headers: JobEvidence['headers'], name: string): strin
   return value === undefined || value.length > 512 ? null : Buffer.from(value).toString()
 }
 
+/** Last moment a `Date` can hold. */
+const LATEST_TIME = 8.64e15
+
+/** Whether something could have stood there: a place the topic does not have is nobody's. */
+function isOrigin(text: string, { name, partitions }: JobTopicNames): boolean {
+  const found = /^([\w.-]{1,249})\/(\d{1,9})\/(\d{1,15})$/.exec(text)
+  return found?.[1] === name && Number(found[2]) < partitions
+}
+
 /** Being found out about. */
 type Copy = { -readonly [K in keyof ParkedWork]: ParkedWork[K] } & {
   /** `topic/partition/offset` of this copy and of later ones of the same work. */
@@ -145,16 +154,18 @@ type Copy = { -readonly [K in keyof ParkedWork]: ParkedWork[K] } & {
   isRecorded: boolean
 }
 
-function copyOf({ place, role, logical, headers, claims, valueSha256 }: JobEvidence): Copy {
+function copyOf({ place, role, logical, headers, claims, valueSha256 }: JobEvidence, job: JobTopicNames): Copy {
   const parkedAt = Number(headerText(headers, PARKED_AT_HEADER) ?? Number.NaN)
+  const origin = headerText(headers, ORIGIN_HEADER)
   return {
     place,
     kind: role === 'park' ? 'parked' : 'dead_lettered',
     logical,
     jobClass: headerText(headers, CLASS_HEADER),
     reason: headerText(headers, REASON_HEADER) ?? 'unknown',
-    origin: headerText(headers, ORIGIN_HEADER),
-    parkedAt: Number.isSafeInteger(parkedAt) ? parkedAt : place.at,
+    // Headers are anybody's who writes the topic: what can be no place, or no time, says nothing.
+    origin: origin !== null && isOrigin(origin, job) ? origin : null,
+    parkedAt: parkedAt >= 0 && parkedAt <= LATEST_TIME ? parkedAt : place.at,
     eventId: claims && Buffer.from(claims.event.id).toString('hex'),
     tenant: claims?.tctx.tenant ?? null,
     sub: claims?.sub ?? null,

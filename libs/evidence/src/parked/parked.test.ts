@@ -15,6 +15,7 @@ import {
   ENVELOPE_HEADER,
   exampleJobTopics,
   ORIGIN_HEADER,
+  PARKED_AT_HEADER,
   REASON_HEADER,
   REDRIVEN_HEADER,
 } from '@countersign/schemas'
@@ -326,4 +327,27 @@ it('leaves alone what was set aside by a consumer that was killed, and executed 
   expect(ran.export).toEqual([idOf(0)])
   expect(await states()).toEqual(['executed allowed'])
   expect((await planned()).counts).toEqual({ redrive: 0, renew: 0, expire: 0, done: 1 })
+})
+
+it('is not held up by copies that say impossible things', async () => {
+  const headers = (origin: string, parkedAt: string) =>
+    Object.entries({ [ORIGIN_HEADER]: origin, [REASON_HEADER]: 'x', [PARKED_AT_HEADER]: parkedAt }).map(
+      ([name, value]) => [name, Buffer.from(value)] as const,
+    )
+  const origins = ['/-1/0', '/1.5/0', '/99/0', '/x/0', '//', '/1/-7', '/1/1e999', '/1/99999999999999999999', '/+1/0']
+  for (const origin of origins) {
+    for (const value of [null, Buffer.from('x')])
+      await log.append(PARK, [{ key: null, value, headers: headers(TOPIC + origin, `${2 ** 53 - 1}`), partition: 0 }])
+  }
+  view.fresh = STALE
+  await send(2, 0)
+  await consume(enforcerOf('export'), 'export')
+  const work = await list()
+  for (const { parkedAt } of work) expect(() => new Date(parkedAt).toISOString()).not.toThrow()
+  const { counts, left } = await run()
+  expect(left).toBe(0)
+  expect(counts).toMatchObject({ redriven: origins.length + 1, gone: origins.length })
+  view.fresh = { ...STALE, asOf: NOW, ageMs: 300 }
+  await consume(enforcerOf('export'), 'export')
+  expect(ran.export).toContain(idOf(0))
 })
