@@ -6,6 +6,7 @@ import { type KeyRing, verifyRecord } from '@countersign/envelope'
 import type { LogRecord, SchemaIds } from '@countersign/event-log'
 import { instanceOf, vouched } from '@countersign/replica'
 import {
+  logNameOf,
   type Progress,
   type RegisteredClass,
   type Registration,
@@ -27,16 +28,20 @@ export interface Instance {
   readonly logs: readonly string[]
   /** By class name, those of the last registration. */
   readonly classes: readonly RegisteredClass[]
-  /** Id of the bundle key that vouched for it; null when none in a bundle known here did. */
-  readonly vouchedBy: string | null
+  /** Id of the bundle key that vouched for it, by name it decides under; none where no bundle known here has one that did. */
+  readonly vouchers: ReadonlyMap<string, string>
   /** Largest of any of its registrations, milliseconds. */
   readonly maxStalenessMs: number
   readonly epsilonMs: number
   /** Append times of its registrations, epoch milliseconds, oldest first. */
   readonly registeredAt: readonly number[]
+  /** When its largest budget rose, and to what, oldest first: before then it worked within the one before. */
+  readonly budgets: readonly { readonly at: number; readonly maxStalenessMs: number; readonly epsilonMs: number }[]
   /** What it said of each log, by log id. */
   readonly told: ReadonlyMap<string, ToldOfLog>
-  /** When its goodbye stood on the topic, epoch milliseconds; null while it does not. */
+  /** When its goodbye to a log stood on the topic, epoch milliseconds, by the name of the log: it may still work by others. */
+  readonly goodbyes: ReadonlyMap<string, number>
+  /** When it had said goodbye to all its logs, epoch milliseconds; null before. */
   readonly goodbyeAt: number | null
 }
 
@@ -65,9 +70,11 @@ interface Known extends Instance {
   readonly consumers: Set<string>
   readonly told: Map<string, { last: Progress; lastAt: number; reached: Reached[] }>
   readonly registeredAt: number[]
+  readonly vouchers: Map<string, string>
+  readonly budgets: Instance['budgets'][number][]
+  readonly goodbyes: Map<string, number>
   classes: readonly RegisteredClass[]
   logs: readonly string[]
-  vouchedBy: string | null
   maxStalenessMs: number
   epsilonMs: number
   goodbyeAt: number | null
@@ -120,9 +127,9 @@ export class Consumers {
     known.registeredAt.push(record.timestamp)
     known.logs = registration.logs
     known.classes = merged(known.classes, registration.classes)
-    known.vouchedBy ??= this.#voucherOf(registration, record.timestamp)
-    known.maxStalenessMs = Math.max(known.maxStalenessMs, max_staleness_ms)
-    known.epsilonMs = Math.max(known.epsilonMs, epsilon_ms)
+    const voucher = known.vouchers.get(registration.consumer) ?? this.#voucherOf(registration, record.timestamp)
+    if (voucher !== null) known.vouchers.set(registration.consumer, voucher)
+    widen(known, { at: record.timestamp, maxStalenessMs: max_staleness_ms, epsilonMs: epsilon_ms })
     return told
   }
 
@@ -143,7 +150,7 @@ export class Consumers {
       reached.push({ offset, at: isRight ? progress.at : toldAt, exact: false, toldAt })
     if (reached.length > MAX_STATEMENTS) reached.splice(0, reached.length - MAX_STATEMENTS)
     known.told.set(progress.log_id, { last: progress, lastAt: toldAt, reached })
-    if (progress.state === 'goodbye') known.goodbyeAt ??= toldAt
+    if (progress.state === 'goodbye') leave(known, progress.log_id, toldAt)
     return told
   }
 
@@ -164,13 +171,33 @@ function unknown({ instance, public_key }: Registration): Known {
     consumers: new Set(),
     logs: [],
     classes: [],
-    vouchedBy: null,
+    vouchers: new Map(),
     maxStalenessMs: 0,
     epsilonMs: 0,
     registeredAt: [],
+    budgets: [],
+    goodbyes: new Map(),
     told: new Map(),
     goodbyeAt: null,
   }
+}
+
+/** What it asks for later it does not work within before that is on record. */
+function widen(known: Known, { at, maxStalenessMs, epsilonMs }: Instance['budgets'][number]): void {
+  if (known.budgets.length > 0 && maxStalenessMs <= known.maxStalenessMs && epsilonMs <= known.epsilonMs) return
+  known.maxStalenessMs = Math.max(known.maxStalenessMs, maxStalenessMs)
+  known.epsilonMs = Math.max(known.epsilonMs, epsilonMs)
+  known.budgets.push({ at, maxStalenessMs: known.maxStalenessMs, epsilonMs: known.epsilonMs })
+}
+
+/** Each log has a view of its own, which ends when it ends: goodbye to one says nothing of the others. */
+function leave(known: Known, logId: string, at: number): void {
+  const [only] = known.logs
+  // Who never learnt the log's id had only that one not to learn.
+  const log = known.logs.length === 1 && only !== undefined ? only : logId === '' ? null : logNameOf(logId)
+  if (log === null || known.goodbyes.has(log)) return
+  known.goodbyes.set(log, at)
+  if (known.logs.every((name) => known.goodbyes.has(name))) known.goodbyeAt ??= Math.max(...known.goodbyes.values())
 }
 
 function isSigned({ kind, body }: Told, { headers }: LogRecord, publicKey: Uint8Array): boolean {

@@ -13,18 +13,19 @@ import type { StandingSignal } from './standing.ts'
 /**
  * @param signals of one revocation, at least one.
  * @param consumers all that are known, in the order in which they registered.
- * @param now epoch milliseconds.
+ * @param now epoch milliseconds. @param epsilonMs before so long has passed since the last signal, more consumers may turn out to count.
  */
 export function judgeReceipt(
   signals: readonly StandingSignal[],
   consumers: readonly Instance[],
   decided: LastDecisions,
   now: number,
+  epsilonMs: number,
 ): Receipt {
   const first = signals[0] as StandingSignal
   const rows = consumers.flatMap((instance) => rowsOf(instance, signals, consumers, decided, now))
   const appendedAt = Math.max(...signals.map(({ at }) => at))
-  const isOpen = rows.some(({ state }) => state === 'pending')
+  const isOpen = now < appendedAt + epsilonMs || rows.some(({ state }) => state === 'pending')
   const receipt = {
     revocation: first.id.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-'),
     effects: [...new Set(signals.map(({ signal }) => signal.effect))],
@@ -41,12 +42,12 @@ export function judgeReceipt(
 
 /** Whether this instance could have acted when the signal was appended. */
 export function counts(instance: Instance, { log, at }: Pick<StandingSignal, 'log' | 'at'>): boolean {
-  const { logs, registeredAt, goodbyeAt, epsilonMs } = instance
+  const { logs, registeredAt, goodbyes, epsilonMs } = instance
   if (!logs.includes(log)) return false
   // Whoever registered later has read it before it admitted anything.
   const last = registeredAt.findLast((registered) => registered <= at + epsilonMs)
   if (last === undefined || at - last > REGISTRATION_HOLDS_MS + epsilonMs) return false
-  return goodbyeAt === null || goodbyeAt + epsilonMs >= at
+  return (goodbyes.get(log) ?? Infinity) + epsilonMs >= at
 }
 
 /** When the instance had the signal in its view; null when it has not said so. */
@@ -67,7 +68,8 @@ export function appliedAt(
 }
 
 /** It has not read what was appended at `at`, so its view is proven for no later time, and too old after this. */
-export function boundOf({ maxStalenessMs, epsilonMs }: Instance, { at }: Pick<StandingSignal, 'at'>): number {
+export function boundOf({ budgets, ...instance }: Instance, { at }: Pick<StandingSignal, 'at'>): number {
+  const { maxStalenessMs, epsilonMs } = budgets.findLast((one) => one.at <= at + instance.epsilonMs) ?? instance
   return at + maxStalenessMs + epsilonMs
 }
 
@@ -82,11 +84,16 @@ function rowsOf(
   if (concern.length === 0) return []
   const reached = concern.map((signal) => appliedAt(instance, signal))
   const known = reached.every((one) => one !== null) ? (reached as Reached[]) : null
-  const bound = Math.max(...concern.map((signal) => boundOf(instance, signal)))
+  const bounds = concern.map((signal) => boundOf(instance, signal))
   const applied = known && Math.max(...known.map(({ at }) => at))
-  const stopped = instance.goodbyeAt
-  const state = applied !== null ? 'applied' : stopped !== null ? 'stopped' : now > bound ? 'silent' : 'pending'
-  const couldActUntil = Math.min(bound, applied ?? Infinity, stopped ?? Infinity)
+  // By each log it ends for itself, whichever way comes first.
+  const goodbyes = concern.map(({ log }) => instance.goodbyes.get(log) ?? Infinity)
+  const ends = concern.map((_, i) => Math.min(reached[i]?.at ?? Infinity, goodbyes[i] as number))
+  const said = goodbyes.filter(Number.isFinite)
+  const stopped = ends.every(Number.isFinite) && said.length > 0 ? Math.max(...said) : null
+  const isSilent = now > Math.max(...bounds)
+  const state = applied !== null ? 'applied' : stopped !== null ? 'stopped' : isSilent ? 'silent' : 'pending'
+  const couldActUntil = Math.max(...ends.map((end, i) => Math.min(end, bounds[i] as number)))
   return [...instance.consumers].map((consumer) => {
     const from = (instance.registeredAt[0] as number) - instance.epsilonMs
     const next = all.find(
@@ -101,7 +108,7 @@ function rowsOf(
     return {
       consumer,
       instance: instance.instance,
-      vouchedBy: instance.vouchedBy,
+      vouchedBy: instance.vouchers.get(consumer) ?? null,
       state,
       appliedAt: applied,
       exact: known?.every(({ exact }) => exact) ?? false,

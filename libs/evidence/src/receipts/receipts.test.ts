@@ -1,7 +1,7 @@
 import { ed25519Key, generateEd25519, type SigningKey, signRecord } from '@countersign/envelope'
 import type { LogRecord, NewRecord } from '@countersign/event-log'
 import { FakeClock, SeededRandom } from '@countersign/kernel/testing'
-import { PROGRESS_TOPIC, REGISTRATION_HOLDS_MS, Replica, type ReplicaOptions } from '@countersign/replica'
+import { PROGRESS_TOPIC, REGISTRATION_HOLDS_MS, Registrar, Replica, type ReplicaOptions } from '@countersign/replica'
 import { MemoryLog, Scribe } from '@countersign/replica/testing'
 import {
   type DecisionBatch,
@@ -12,6 +12,7 @@ import {
   type Progress,
   progressCodec,
   readTold,
+  registrationCodec,
   SIGNATURE_HEADER,
   signalId,
 } from '@countersign/schemas'
@@ -155,6 +156,20 @@ function uuid(id: Uint8Array): string {
     .replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
 }
 
+/** A revocation that an instance of two logs has not heard of. */
+async function ofTwoLogs(w: World): Promise<{ id: string; registrar: Registrar }> {
+  const { log, clock } = w
+  const what = { logger: silentLogger, consumer: 'one', logs: ['main', 'eu'], voucher: w.voucher.key }
+  const registrar = new Registrar({ log, clock, ...what })
+  registrar.start()
+  await w.consumer('one', { registrar, logName: 'main' })
+  w.log.stalled = true
+  const { id } = w.revoke()
+  await w.pass(2_500)
+  await registrar.stop()
+  return { id, registrar }
+}
+
 function of(receipt: Receipt | null, consumer: string): ReceiptConsumer {
   const found = receipt?.consumers.find((one) => one.consumer === consumer)
   if (!found) throw new Error(`the receipt does not name ${consumer}`)
@@ -292,6 +307,62 @@ describe('a receipt', () => {
     await w.pass(400)
     expect(of(await w.receipt(id), 'stranger').vouchedBy).toBeNull()
     expect((await w.receipt(id))?.line).toContain('vouched for by nobody: stranger')
+  })
+
+  test('names who vouched for a name, and not for another of the same instance', async () => {
+    const w = new World()
+    const { id, registrar } = await ofTwoLogs(w)
+    const mine = [...w.log.partition(PROGRESS_TOPIC).records]
+      .map(({ value }) => readTold(value, w.log.schemas))
+      .findLast((told) => told?.kind === 'Registration')
+    if (mine?.kind !== 'Registration') throw new Error('nobody registered')
+    const body = registrationCodec.encode({ ...mine.registration, consumer: 'payments' })
+    const value = frame(w.log.schemas.idOf(registrationCodec.name), body)
+    const signature = signRecord('Registration', body, registrar.key)
+    w.log.write({ key: null, value, headers: [[SIGNATURE_HEADER, signature]] }, PROGRESS_TOPIC)
+    const receipt = await w.receipt(id)
+    expect(of(receipt, 'one').vouchedBy).toBe('consumer')
+    expect(of(receipt, 'payments').vouchedBy).toBeNull()
+  })
+
+  test('waits for an instance that said goodbye to another log', async () => {
+    const w = new World()
+    const { id, registrar } = await ofTwoLogs(w)
+    const { progress } = w.lastTold()
+    const goodbye = (logId: string): void => {
+      const body = progressCodec.encode({ ...progress, state: 'goodbye', log_id: logId, applied: [] })
+      const value = frame(w.log.schemas.idOf(progressCodec.name), body)
+      const headers = [[SIGNATURE_HEADER, signRecord('Progress', body, registrar.key)]] as const
+      w.log.write({ key: null, value, headers }, PROGRESS_TOPIC)
+    }
+    goodbye('eu.log-2')
+    expect(await w.receipt(id)).toMatchObject({ closedAt: null, consumers: [{ state: 'pending' }] })
+    const late = w.revoke()
+    expect(await w.states(late.id)).toEqual({ one: 'pending' })
+    goodbye(progress.log_id)
+    expect(await w.states(id)).toEqual({ one: 'stopped' })
+  })
+
+  test('stays closed when a silent one asks for a larger budget', async () => {
+    const w = new World()
+    const one = await w.consumer('one')
+    w.log.stalled = true
+    const { id, record } = w.revoke()
+    await w.pass(STALE + 1_000)
+    one.register({ ...CLASSES, maxStalenessMs: 60_000 })
+    await w.pass(500)
+    expect((await w.receipt(id))?.closedAt).toBe(record.timestamp + STALE + EPSILON)
+    const { id: next, record: later } = w.revoke()
+    expect(of(await w.receipt(next), 'one').couldActUntil).toBe(later.timestamp + 60_000 + EPSILON)
+  })
+
+  test('is open while what is known ends before whoever counts must be known', async () => {
+    const w = new World()
+    const { id, record } = w.revoke()
+    const kept = new Receipts({ schemas: w.log.schemas, rootKeys: [w.scribe.keys.rootPublic] })
+    for await (const one of w.source.signals()) kept.take(one)
+    expect(kept.receipt(id, record.timestamp - 60_000)?.closedAt).toBeNull()
+    expect(kept.receipt(id, record.timestamp + EPSILON)?.closedAt).toBe(record.timestamp)
   })
 
   test('is none for what is not on the log, or not genuine', async () => {

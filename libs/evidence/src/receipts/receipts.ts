@@ -44,9 +44,11 @@ const MAX_SIGNALS = 256
 export class Receipts {
   readonly #signals: StandingSignals
   readonly #consumers: Consumers
+  readonly #epsilonMs: number
   readonly #decided = new LastDecisions()
 
   constructor({ schemas, rootKeys, epsilonMs = 250, keep = 1_000, revocation }: ReceiptsOptions) {
+    this.#epsilonMs = epsilonMs
     const wanted = revocation === undefined ? undefined : new Set(signalIdsOf(revocation))
     this.#signals = new StandingSignals({
       schemas,
@@ -73,7 +75,7 @@ export class Receipts {
    */
   receipt(revocation: string, now: number): Receipt | null {
     const found = signalIdsOf(revocation).flatMap((id) => this.#signals.of(id))
-    return found.length === 0 ? null : judgeReceipt(found, this.#consumers.all(), this.#decided, now)
+    return found.length === 0 ? null : judgeReceipt(found, this.#consumers.all(), this.#decided, now, this.#epsilonMs)
   }
 
   /** The signals kept, oldest first; a revocation is asked for by the id of its first. */

@@ -128,7 +128,7 @@ ${
             state(how, MOODS[how] ?? 'plain'),
             told[0] !== undefined && told[0].as_of > 0 ? time(told[0].as_of) : '–',
             told.map(({ offset }) => offset).join(', ') || '–',
-            one.vouchedBy === null ? state('no', 'wait') : one.vouchedBy,
+            voucherOf(one) ?? state('no', 'wait'),
             ...[0.5, 0.99, 1].map((q) => (ms.length === 0 ? '–' : span(quantile(ms, q)))),
             ms.length,
           ]
@@ -183,6 +183,12 @@ ${chartData('exposure-data', data)}`
 function exposuresOf(standing: Standing): readonly ConsumerExposure[] {
   const since = new Map(standing.consumers().map(({ instance, registeredAt }) => [instance, registeredAt[0] ?? 0]))
   return standing.exposures().filter(({ instance, appendedAt }) => appendedAt >= (since.get(instance) ?? 0))
+}
+
+/** None unless each of its names was vouched for. */
+function voucherOf({ consumers, vouchers }: Instance): string | null {
+  const ids = new Set(vouchers.values())
+  return [...consumers].every((name) => vouchers.has(name)) ? [...ids].join(', ') : null
 }
 
 function nameOf({ consumers }: Instance): string {
