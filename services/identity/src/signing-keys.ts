@@ -5,8 +5,10 @@
 import type { Clock, Millis, Random } from '@countersign/kernel'
 import { signerTarget, type Target } from '@countersign/revocation'
 import type { KeyUse } from '@countersign/schemas'
+import type { SessionStore } from '@countersign/session-store'
 import { type Answer, answerOf, freshId, requestDigest } from './answers.ts'
 import type { Authority } from './authority.ts'
+import { SIGNAL_KEY } from './key-files.ts'
 import { highestFloor, type OwnKeys, type OwnView } from './log/own-view.ts'
 import type { Asked } from './people/administration.ts'
 import type { TokenKeys } from './tokens/index.ts'
@@ -34,6 +36,7 @@ export interface GivenUp {
 
 export interface SigningKeysOptions {
   readonly view: OwnView & OwnKeys
+  readonly store: Pick<SessionStore, 'target'>
   readonly authority: Pick<Authority, 'end' | 'status'>
   readonly tokenKeys: Pick<TokenKeys, 'published' | 'giveUp'>
   readonly clock: Clock
@@ -46,12 +49,12 @@ interface Found extends KeyView {
   readonly signer: Target
 }
 
-/** Without one of each nothing can be ended, or told, any more. */
-const INDISPENSABLE: readonly (KeyUse | 'token')[] = ['signal', 'checkpoint']
 const LOOK_MS = 25
 
 export class SigningKeys {
   readonly #options: SigningKeysOptions
+  /** One after the other: two at once would each take the other's key for the one that is left. */
+  #turn: Promise<unknown> = Promise.resolve()
 
   constructor(options: SigningKeysOptions) {
     this.#options = options
@@ -64,21 +67,33 @@ export class SigningKeys {
 
   /**
    * Ends all that a key has signed.
-   * @returns `key_unknown` for a name no key has, `key_indispensable` for the last in force of a use that identity needs.
-   * @throws {SESSION_STORE_UNAVAILABLE} after the signal, when a key of tokens cannot be taken away: ask again.
+   * @returns `key_unknown` for a name no key has, `key_indispensable` for the key identity signs signals
+   *   with, and for the last checkpoint key in force.
+   * @throws {SESSION_STORE_UNAVAILABLE} before anything was asked; or after the signal, when a key of tokens cannot be taken away: ask again.
    */
   async giveUp(id: string, asked: Asked): Promise<GivenUp | 'key_unknown' | 'key_indispensable'> {
-    const { authority, tokenKeys, random } = this.#options
-    const found = this.#found()
-    const key = found.find((one) => one.id === id)
+    const { authority, tokenKeys } = this.#options
+    const key = this.#found().find((one) => one.id === id)
     if (key === undefined) {
       // Asked again after it had gone: what was answered then.
       const before = asked.id && (await authority.status(asked.id))
-      return before ? { answer: answerOf(before), key: { id, use: 'token' }, withdrawn: true } : 'key_unknown'
+      if (before?.cause !== 'key_compromise') return 'key_unknown'
+      return { answer: answerOf(before), key: { id, use: 'token' }, withdrawn: true }
     }
-    if (INDISPENSABLE.includes(key.use) && !found.some((one) => one !== key && this.#replaces(one, key)))
-      return 'key_indispensable'
-    const answer = await authority.end('key_compromise', {
+    const ending = this.#turn.then(() => this.#end(key, asked))
+    this.#turn = ending.catch(() => {})
+    const answer = await ending
+    if (answer === 'key_indispensable') return answer
+    const isTold = answer.state === 'acknowledged' || answer.state === 'pending'
+    if (isTold && key.use === 'token') await tokenKeys.giveUp(id)
+    return { answer, key: { id, use: key.use }, withdrawn: isTold && (await this.#withdrawn(id)) }
+  }
+
+  async #end(key: Found, asked: Asked): Promise<Answer | 'key_indispensable'> {
+    const { authority, random } = this.#options
+    const { id } = key
+    if (await this.#isIndispensable(key)) return 'key_indispensable'
+    return authority.end('key_compromise', {
       id: asked.id ?? freshId(random),
       request: requestDigest(['key_compromise', id, key.signer.id]),
       initiator: asked.initiator,
@@ -87,9 +102,6 @@ export class SigningKeys {
       facts: { target: key.signer },
       ...(asked.requestId !== undefined && { requestId: asked.requestId }),
     })
-    const isTold = answer.state === 'acknowledged' || answer.state === 'pending'
-    if (isTold && key.use === 'token') await tokenKeys.giveUp(id)
-    return { answer, key: { id, use: key.use }, withdrawn: isTold && (await this.#withdrawn(id)) }
   }
 
   /** Takes away keys of tokens that were given up and that a crash, or a store put back, has left. @throws {SESSION_STORE_UNAVAILABLE}. */
@@ -142,9 +154,20 @@ export class SigningKeys {
     return highestFloor(this.#options.view, signer) > 0
   }
 
-  #replaces(one: Found, { use }: Found): boolean {
-    const now = this.#options.clock.now()
+  /** Whether without it nothing could be ended, or told, any more: identity signs with one key, and notaries with several. */
+  async #isIndispensable(key: Found): Promise<boolean> {
+    if (key.use === 'signal') return key.id === SIGNAL_KEY
+    if (key.use !== 'checkpoint') return false
+    for (const one of this.#found()) if (one.id !== key.id && (await this.#replaces(one, key))) return false
+    return true
+  }
+
+  async #replaces(one: Found, { use }: Found): Promise<boolean> {
+    const { clock, store } = this.#options
+    const now = clock.now()
     const { notBefore, notAfter, givenUp } = one
-    return one.use === use && !givenUp && notBefore <= now && now < (notAfter ?? Number.POSITIVE_INFINITY)
+    if (one.use !== use || givenUp || notBefore > now || now >= (notAfter ?? Number.POSITIVE_INFINITY)) return false
+    // The log may be slow to say so.
+    return ((await store.target(one.signer))?.endedBelow ?? 0) === 0
   }
 }
