@@ -39,3 +39,17 @@ test('older versions, and what is no decision, say nothing of it', () => {
   expect(decisionsIntegrity(frame(1, Buffer.alloc(40)), schemas)).toBe('unknown')
   expect(decisionsIntegrity(null, schemas)).toBe('unknown')
 })
+
+test.each([
+  ['without end', [{ first: 0, last: 2 ** 50 }]],
+  ['backwards', [{ first: 8, last: 7 }]],
+  [
+    'more than it has ids for',
+    [
+      { first: 7, last: 8 },
+      { first: 10, last: 10 },
+    ],
+  ],
+])('a record that allows events %s is none', (_how, allowed) => {
+  expect(readDecisions(value(encodeDecisions({ ...batch, allowed })), schemas)).toBeNull()
+})

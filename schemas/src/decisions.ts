@@ -11,7 +11,8 @@ const older = olderVersions(decisionBatchCodec)
 /**
  * The decisions of a record's value, as the newest version has them: what its version did not know is empty.
  * @param schemas of the log it was read from.
- * @returns null for what is no record of decisions, and for one of a version not known here.
+ * @returns null for what is no record of decisions, and for one of a version not known here. One that allows more events than
+ * it has ids for is none: whoever takes its ranges apart would take as long as somebody wished.
  */
 export function readDecisions(
   value: Uint8Array | null,
@@ -22,10 +23,20 @@ export function readDecisions(
   if (!framed || schema?.name !== decisionBatchCodec.name) return null
   const decode = older.get(schema.version) ?? decisionBatchCodec.decode
   try {
-    return decode(framed.body)
+    const batch = decode(framed.body)
+    return hasIdsForAll(batch) ? batch : null
   } catch {
     return null
   }
+}
+
+function hasIdsForAll({ allowed, event_ids: ids }: DecisionBatch): boolean {
+  let events = 0
+  for (const { first, last } of allowed) {
+    if (!(first <= last)) return false
+    events += last - first + 1
+  }
+  return events * ID_BYTES <= ids.length
 }
 
 const ID_BYTES = 16

@@ -2,7 +2,11 @@
 
 import { join } from 'node:path'
 import { PermanentError } from '@countersign/enforcer'
+import { ed25519Key, generateEd25519, signRecord } from '@countersign/envelope'
 import type { EventLog, LogRecord } from '@countersign/event-log'
+import { ruleVersionOf } from '@countersign/policy'
+import { instanceOf } from '@countersign/replica'
+import { frame, registrationCodec, SIGNATURE_HEADER } from '@countersign/schemas'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { archiveSource } from '../archive/index.ts'
 import { archiveAll } from '../archive/testing.ts'
@@ -127,6 +131,33 @@ it('says what it cannot make again, and why', async () => {
   expect(named).toEqual([expect.stringMatching(/^rules \w{32} of class export are neither registered nor given$/)])
   expect(lines).toContainEqual(expect.stringMatching(/cannot be made again\.$/))
 })
+
+it.each(['no JSON', 'null', '{"name":"export"}'])('is not kept from it by who registers %s', async (rules) => {
+  const key = generateEd25519()
+  const instance = instanceOf(key.publicKey)
+  const body = registrationCodec.encode({
+    ...{ consumer: 'w9', instance, public_key: key.publicKey, voucher: Buffer.alloc(0), logs: ['main'] },
+    classes: [{ name: 'export', logical_topic: 'invoices.export', rule_version: ruleVersionOf(rules), rules }],
+    ...{ max_staleness_ms: 9, epsilon_ms: 250, at: 0 },
+  })
+  const value = frame(world.log.schemas.idOf(registrationCodec.name), body)
+  const signature = signRecord('Registration', body, ed25519Key(instance.toString('hex'), key.privateKeyPem))
+  await world.log.append('countersign.progress.v1', [{ key: null, value, headers: [[SIGNATURE_HEADER, signature]] }])
+  expect((await of('denied')).decisions).toMatchObject([{ verdict: 'reproduced' }])
+  const { decisions } = await asked({ name: placeName(jobs.denied as EventPlace) }, decidedBy(ruleVersionOf(rules)))
+  expect(decisions).toMatchObject([{ verdict: 'not_recomputable' }])
+})
+
+/** The log, with every decision made by rules of that version. */
+function decidedBy(version: string): EvidenceSource {
+  const source = logSource(world.log, world.catalogue)
+  return {
+    ...source,
+    async *decisions(asked) {
+      for await (const one of source.decisions(asked)) yield { ...one, batch: { ...one.batch, rule_version: version } }
+    },
+  }
+}
 
 describe('in plain words', () => {
   it('tells why it was denied', async () => {

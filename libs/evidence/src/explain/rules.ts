@@ -1,5 +1,5 @@
 /** Rules of job classes by their version, as consumers registered them or as they are given. */
-import { type JobClassRules, ruleVersion, ruleVersionOf } from '@countersign/policy'
+import { defineJobClass, type JobClassRules, ruleVersion, ruleVersionOf } from '@countersign/policy'
 import { readTold } from '@countersign/schemas'
 import type { Asked, EvidenceSource } from '../source/index.ts'
 
@@ -39,9 +39,22 @@ export class RulesByVersion {
   }
 
   #add(name: string, claimed: string, json: string): void {
-    const isWhole = ruleVersionOf(json) === claimed
-    // What the version is the hash of, and so complete as the consumer had it.
-    const known = isWhole ? { rules: JSON.parse(json) as JobClassRules, version: claimed } : 'altered'
-    this.#known.set(`${name} ${claimed}`, known)
+    const key = `${name} ${claimed}`
+    if (ruleVersionOf(json) !== claimed) return void this.#known.set(key, 'altered')
+    const rules = rulesIn(json)
+    if (rules !== null) this.#known.set(key, { rules, version: claimed })
+  }
+}
+
+const ANY_BUDGET = { checkpointIntervalMs: 0, epsilonMs: 0 }
+
+/** Complete as the consumer had them. Anybody who can write to the topic can register: null for what is no class. */
+function rulesIn(json: string): JobClassRules | null {
+  try {
+    const read: unknown = JSON.parse(json)
+    defineJobClass(read, ANY_BUDGET)
+    return read as JobClassRules
+  } catch {
+    return null
   }
 }

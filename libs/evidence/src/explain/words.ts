@@ -1,4 +1,5 @@
 /** What codes mean, for people. */
+import { rfc3339 } from '@countersign/kernel'
 
 const REASONS: Readonly<Record<string, string>> = {
   view_not_proven: 'no checkpoint had yet proven the view of its consumer',
@@ -103,7 +104,7 @@ export function outcomeWords(outcome: string): string {
 }
 
 export function timeWords(at: number): string {
-  return new Date(at).toISOString()
+  return rfc3339(at)
 }
 
 /** Milliseconds, as people read them. */
