@@ -3,6 +3,7 @@ export { type Clock, systemClock } from './clock.ts'
 export { ConfigError, describeConfig, envKey, field, type LoadConfigOptions, loadConfig } from './config.ts'
 export { CountersignError, type ErrorParts, isCountersignError } from './error.ts'
 export { newHandle, newId, type Random, systemRandom } from './random.ts'
+export { rfc3339 } from './rfc3339.ts'
 export { Secret } from './secret.ts'
 export {
   type Bytes,

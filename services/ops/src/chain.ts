@@ -1,7 +1,7 @@
 /** `chain`: which tokens came of which, in the journey of identities. Reads the topic twice; keeps what it shows. */
 import type { EventLog, LogRecord } from '@countersign/event-log'
 import { readJourney } from '@countersign/journey'
-import type { Clock } from '@countersign/kernel'
+import { type Clock, rfc3339 } from '@countersign/kernel'
 import type { JourneyEvent } from '@countersign/schemas'
 import { type Chain, ChainEvents, type ChainNode, Origins } from './chain-tree.ts'
 import { catalogueOf, type LogOptions, openPlace, placeOf } from './connection.ts'
@@ -91,7 +91,7 @@ function rowsOf(
 }
 
 function moment(at: number | null): string {
-  return at === null ? '' : new Date(at).toISOString()
+  return at === null ? '' : rfc3339(at)
 }
 
 function unknown(handle: string): OpsError {

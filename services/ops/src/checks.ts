@@ -1,7 +1,9 @@
 /** The judgements of `doctor`, each from facts already gathered. Pure. */
+
 import type { Bounds, LogRecord, TopicSpec, TopicState } from '@countersign/event-log'
 import type { KafkaTopicState } from '@countersign/event-log/kafka'
 import { differences } from '@countersign/evidence'
+import { rfc3339 } from '@countersign/kernel'
 import type { Freshness, ReplicaStats } from '@countersign/replica'
 import type { TrustBundle } from '@countersign/schemas'
 
@@ -64,7 +66,7 @@ export function judgeBundle(bundle: TrustBundle | null, now: number): Check {
   const name = 'trust bundle'
   if (bundle === null) return fail(name, 'none in force under the root keys given')
   const left = bundle.expires_at - now
-  const until = `version ${bundle.version} until ${new Date(bundle.expires_at).toISOString()}`
+  const until = `version ${bundle.version} until ${rfc3339(bundle.expires_at)}`
   if (left <= 0) return fail(name, `expired: ${until}`)
   const ending = bundle.keys.filter(({ not_after }) => not_after > now && not_after < now + 7 * DAY_MS)
   if (left < 7 * DAY_MS) return warn(name, `ends within a week: ${until}`)

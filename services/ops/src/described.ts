@@ -1,6 +1,8 @@
 /** Records of the signals log in words and as plain data. Believes nothing: who signed is shown, and whether it holds. */
+
 import { type KeyRing, verifyBundle, verifyRecord } from '@countersign/envelope'
 import type { LogRecord, SchemaIds } from '@countersign/event-log'
+import { rfc3339 } from '@countersign/kernel'
 import { readRecord, type SignalsRecord } from '@countersign/replica'
 import { checkpointCodec, epochClaimCodec, signalCodec, trustBundleCodec } from '@countersign/schemas'
 
@@ -28,7 +30,7 @@ export class Describer {
   }
 
   describe(record: LogRecord): Described {
-    const base = { offset: record.offset, timestamp: new Date(record.timestamp).toISOString() }
+    const base = { offset: record.offset, timestamp: rfc3339(record.timestamp) }
     const read = readRecord(record, this.#schemas)
     if (read === null) return { ...base, kind: 'unreadable', signature: 'unreadable', summary: '', record: null }
     const signature = this.#check(read, record.timestamp)
@@ -59,13 +61,13 @@ function decode({ kind, body }: SignalsRecord): { summary: string; decoded: unkn
       const decoded = signalCodec.decode(body)
       const { target, effect, floor, cause, initiator, seq } = decoded
       const name = [target.kind, target.tenant, target.id].filter((part) => part !== '').join(':')
-      const summary = `${name} loses ${effect} below ${new Date(floor).toISOString()} (${cause} by ${initiator}, seq ${seq})`
+      const summary = `${name} loses ${effect} below ${rfc3339(floor)} (${cause} by ${initiator}, seq ${seq})`
       return { summary, decoded }
     }
     case 'Checkpoint': {
       const decoded = checkpointCodec.decode(body)
       const { epoch, sequence, covers, count, as_of, notary } = decoded
-      const asOf = as_of === 0 ? 'nothing yet' : new Date(as_of).toISOString()
+      const asOf = as_of === 0 ? 'nothing yet' : rfc3339(as_of)
       return {
         summary: `epoch ${epoch} #${sequence} covers ${covers}: ${count} floors as of ${asOf} (${notary})`,
         decoded,
@@ -77,7 +79,7 @@ function decode({ kind, body }: SignalsRecord): { summary: string; decoded: unkn
     }
     case 'TrustBundle': {
       const decoded = trustBundleCodec.decode(body)
-      const until = new Date(decoded.expires_at).toISOString()
+      const until = rfc3339(decoded.expires_at)
       return { summary: `version ${decoded.version} with ${decoded.keys.length} keys until ${until}`, decoded }
     }
   }

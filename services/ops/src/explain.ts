@@ -1,4 +1,5 @@
 /** `explain`: what happened, in plain words, with every decision made again offline. Reads; writes nothing. */
+
 import {
   archiveSource,
   type EvidenceSource,
@@ -8,6 +9,7 @@ import {
   logSource,
   type Question,
 } from '@countersign/evidence'
+import { rfc3339 } from '@countersign/kernel'
 import type { Catalogue } from '@countersign/schemas'
 import { catalogueOf, durationOf, type LogOptions, openPlace, placeOf, rootKeysOf } from './connection.ts'
 import { OpsError, wrongArgument } from './errors.ts'
@@ -80,7 +82,7 @@ const HEAD = ['Decision', 'Field', 'Recorded', 'Made again']
 
 function report({ asOf, lines, decisions }: Explanation, options: ExplainCommandOptions, terminal: Terminal): void {
   const { output, fields } = options
-  const at = new Date(asOf).toISOString()
+  const at = rfc3339(asOf)
   if (output === 'json') {
     print(terminal, 'json', { json: { asOf: at, lines, decisions }, head: [], rows: [] })
     return

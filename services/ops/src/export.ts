@@ -1,7 +1,7 @@
 /** `export`: the deny view of a signals log for programs in other languages, as JSON of the `bloom-filters` package or as floors. */
 import { renameSync, writeFileSync } from 'node:fs'
 import { readingOf } from '@countersign/evidence'
-import { type Clock, systemRandom } from '@countersign/kernel'
+import { type Clock, rfc3339, systemRandom } from '@countersign/kernel'
 import { createBloomFilter, type View } from '@countersign/revocation'
 import { interrupted, wrongArgument } from './errors.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
@@ -44,7 +44,7 @@ export async function exportView(
       return EXIT.differs
     }
     const { view, position } = reading.follower
-    const head = { log_id: logId, offset: position, as_of: new Date(asOf).toISOString(), horizon: view.horizon }
+    const head = { log_id: logId, offset: position, as_of: rfc3339(asOf), horizon: view.horizon }
     write(options.format === 'floors' ? floorLines(head, view) : [filterOf(head, view)], options.out, terminal)
     terminal.say(`${view.count} floors on ${view.size} targets and effects, as of ${head.as_of}.`)
     return EXIT.ok

@@ -1,4 +1,5 @@
 /** How many, over time, for people to see where a plan is heavy. */
+import { rfc3339 } from '@countersign/kernel'
 import { type Format, print, type Terminal } from './terminal.ts'
 
 export interface Bucket {
@@ -18,7 +19,7 @@ export function histogramOf(times: readonly number[]): readonly Bucket[] {
   const length = Math.max(1, Math.ceil((last - first + 1) / BUCKETS))
   const counts = Array.from({ length: Math.floor((last - first) / length) + 1 }, () => 0)
   for (const time of times) counts[Math.floor((time - first) / length)]!++
-  return counts.map((count, i) => ({ from: new Date(first + i * length).toISOString(), count }))
+  return counts.map((count, i) => ({ from: rfc3339(first + i * length), count }))
 }
 
 /** Facts as one document or as rows; a histogram as part of it, or with a bar for each bucket. */

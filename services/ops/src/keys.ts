@@ -1,6 +1,6 @@
 /** `keys`: the keys that sign for others, and giving one up. */
 import { randomUUID } from 'node:crypto'
-import type { Clock } from '@countersign/kernel'
+import { type Clock, rfc3339 } from '@countersign/kernel'
 import type { Environment } from './command.ts'
 import { wrongArgument } from './errors.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
@@ -120,5 +120,5 @@ function show(terminal: Terminal, format: IdentityFlags['output'], facts: object
 }
 
 function iso(ms: number): string {
-  return new Date(ms).toISOString()
+  return rfc3339(ms)
 }

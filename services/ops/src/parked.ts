@@ -9,7 +9,7 @@ import {
   type RedrivePlan,
   redrive,
 } from '@countersign/evidence'
-import { type Clock, Secret } from '@countersign/kernel'
+import { type Clock, rfc3339, Secret } from '@countersign/kernel'
 import type { Catalogue } from '@countersign/schemas'
 import { rangeOf } from './bounds.ts'
 import type { Environment } from './command.ts'
@@ -224,5 +224,5 @@ function plain(work: ParkedWork): object {
 }
 
 function iso(ms: number): string {
-  return new Date(ms).toISOString()
+  return rfc3339(ms)
 }

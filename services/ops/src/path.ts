@@ -1,4 +1,5 @@
 /** `path`: everything that came of one request, over the journey, the jobs and the decisions. */
+
 import {
   decisionSteps,
   findPath,
@@ -10,6 +11,7 @@ import {
   stepOfEvent,
   stepOfJob,
 } from '@countersign/evidence'
+import { rfc3339 } from '@countersign/kernel'
 import { catalogueOf, type LogOptions, openPlace, placeOf, rootKeysOf } from './connection.ts'
 import { OpsError, wrongArgument } from './errors.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
@@ -52,11 +54,11 @@ function report(names: PathNames, steps: readonly Step[], { output }: PathOption
   const { correlations, traces, transactions, requests } = names
   const list = Object.entries({ correlations, traces, transactions, requests }).map(([kind, all]) => [kind, [...all]])
   if (output === 'json') {
-    const told = steps.map((step) => ({ ...step, at: new Date(step.at).toISOString() }))
+    const told = steps.map((step) => ({ ...step, at: rfc3339(step.at) }))
     print(terminal, 'json', { json: { ...Object.fromEntries(list), steps: told }, head: [], rows: [] })
     return
   }
-  const rows = steps.map(({ at, what, where, who, outcome }) => [new Date(at).toISOString(), what, where, who, outcome])
+  const rows = steps.map(({ at, what, where, who, outcome }) => [rfc3339(at), what, where, who, outcome])
   print(terminal, 'table', { json: null, head: HEAD, rows })
 }
 

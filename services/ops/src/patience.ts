@@ -3,7 +3,7 @@
  * A tail is left as it is, since following a log means waiting for it.
  */
 import type { EventLog, LogRecord, Tail } from '@countersign/event-log'
-import type { Clock } from '@countersign/kernel'
+import { type Clock, rfc3339 } from '@countersign/kernel'
 import { OpsError } from './errors.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -16,7 +16,7 @@ export function patient<L extends EventLog>(log: L, clock: Clock, waitMs: number
   let read = 0
   let last: LogRecord | undefined
   const silent = (): OpsError => {
-    const known = last && `; ${read} records were read, the last of ${new Date(last.timestamp).toISOString()}`
+    const known = last && `; ${read} records were read, the last of ${rfc3339(last.timestamp)}`
     return logSilent(waitMs, known)
   }
   const within = <T>(asked: Promise<T>): Promise<T> => withDeadline(asked, clock, waitMs, silent)
@@ -64,7 +64,7 @@ export function tellSilence(tails: readonly Tail[], terminal: Terminal, clock: C
     const silentMs = clock.monotonic() - heardAt
     if (silentMs > waitMs !== told) {
       told = !told
-      const since = new Date(clock.now() - Math.round(silentMs)).toISOString()
+      const since = rfc3339(clock.now() - Math.round(silentMs))
       terminal.say(told ? `The log has not answered since ${since}. Waiting for it.` : 'The log answers again.')
     }
     cancel = clock.after(LOOK_EVERY_MS, look)

@@ -9,7 +9,7 @@ import {
   type ReceiptState,
   Receipts,
 } from '@countersign/evidence'
-import type { Clock } from '@countersign/kernel'
+import { type Clock, rfc3339 } from '@countersign/kernel'
 import type { Catalogue } from '@countersign/schemas'
 import { catalogueOf, durationOf, type LogOptions, openPlace, placeOf, rootKeysOf } from './connection.ts'
 import { OpsError, wrongArgument } from './errors.ts'
@@ -189,7 +189,7 @@ function withTimes(receipt: Receipt): unknown {
 }
 
 function time(at: number | null): string {
-  return at === null ? '' : new Date(at).toISOString()
+  return at === null ? '' : rfc3339(at)
 }
 
 function unknown(id: string): OpsError {

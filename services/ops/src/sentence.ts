@@ -1,6 +1,6 @@
 /** `sentence`: what a stolen credential is still good for, from what is configured and what was measured. */
 import { type CredentialLife, logSource, readLives, type Sentence, SentenceFold, spoken } from '@countersign/evidence'
-import { type Clock, type CountersignError, isCountersignError } from '@countersign/kernel'
+import { type Clock, type CountersignError, isCountersignError, rfc3339 } from '@countersign/kernel'
 import { catalogueOf, countOf, durationOf, type LogOptions, openPlace, placeOf, rootKeysOf } from './connection.ts'
 import { OpsError } from './errors.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
@@ -81,7 +81,7 @@ const HEAD = ['Job class', 'Stolen', 'Useful for at most', 'Measured p99', 'Revo
 
 function report(rows: readonly Sentence[], asOf: number, options: SentenceCommandOptions, terminal: Terminal): void {
   const { output, words } = options
-  const at = new Date(asOf).toISOString()
+  const at = rfc3339(asOf)
   if (output === 'json') {
     print(terminal, 'json', { json: { asOf: at, sentences: rows }, head: [], rows: [] })
     return

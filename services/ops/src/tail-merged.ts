@@ -1,6 +1,6 @@
 /** `tail` of topics with several partitions, decoded and merged by the time the log appended. */
 import type { EventLog, LogRecord } from '@countersign/event-log'
-import type { Clock } from '@countersign/kernel'
+import { type Clock, rfc3339 } from '@countersign/kernel'
 import { catalogueOf, countOf, openPlace, placeOf } from './connection.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
 import { type Ends, endsOf, merged, topicOf } from './merged.ts'
@@ -88,9 +88,9 @@ async function follow(
 }
 
 function plain({ partition, offset, timestamp }: LogRecord, told: Told | null): object {
-  return { partition, offset, timestamp: new Date(timestamp).toISOString(), ...(told?.data ?? { unreadable: true }) }
+  return { partition, offset, timestamp: rfc3339(timestamp), ...(told?.data ?? { unreadable: true }) }
 }
 
 function line({ timestamp }: LogRecord, told: Told | null): string {
-  return `${new Date(timestamp).toISOString()}  ${told?.words ?? 'unreadable'}`
+  return `${rfc3339(timestamp)}  ${told?.words ?? 'unreadable'}`
 }

@@ -1,6 +1,8 @@
 /** Records of the journey, the decisions and the progress topics, as rows for people and as plain data. */
+
 import type { LogRecord, SchemaIds } from '@countersign/event-log'
 import { readJourney } from '@countersign/journey'
+import { rfc3339 } from '@countersign/kernel'
 import {
   type DecisionBatch,
   type JourneyEvent,
@@ -73,12 +75,12 @@ function wordsOfBatch(batch: DecisionBatch): string {
   }
   const others = [...outcomes].map(([name, times]) => `${times} ${name}`)
   const what = [...(count > 0 ? [`${count} allowed`] : []), ...others].join(', ') || 'nothing'
-  const view = `view ${view_offset}${as_of === 0 ? '' : ` as of ${new Date(as_of).toISOString()}`}`
+  const view = `view ${view_offset}${as_of === 0 ? '' : ` as of ${rfc3339(as_of)}`}`
   return `${phase.padEnd(8)}  ${job_class.padEnd(14)}  ${topic}/${partition}: ${what} by ${consumer}, ${view}`
 }
 
 function wordsOfProgress({ consumer, state, log_id, offset, as_of, count, applied }: Progress): string {
-  const asOf = as_of === 0 ? 'nothing proven' : `as of ${new Date(as_of).toISOString()}`
+  const asOf = as_of === 0 ? 'nothing proven' : `as of ${rfc3339(as_of)}`
   const news = applied.length === 0 ? '' : `, applied ${applied.map((one) => one.offset).join(' ')}`
   return `${state.padEnd(12)}  ${consumer} at ${log_id || 'no log'}/${offset}: ${count} floors ${asOf}${news}`
 }

@@ -2,6 +2,7 @@
  * Rows of an archive for people and other programs. Invariant: handles, ids and hashes only; addresses and user agents, which
  * envelopes may carry under signature, are left out of what is decoded.
  */
+import { rfc3339 } from '@countersign/kernel'
 import {
   type Codec,
   checkpointCodec,
@@ -58,7 +59,7 @@ export function jsonOf({ row, evidence }: ExportedRow, { raw = false }: ExportOp
   const said = {
     row: row.seq,
     place: placeName(row),
-    at: row.at === 0 ? null : new Date(row.at).toISOString(),
+    at: row.at === 0 ? null : rfc3339(row.at),
     kind: evidence?.kind ?? (row.topic === NOTES_TOPIC ? 'note' : 'unreadable'),
     ...(row.topic === NOTES_TOPIC
       ? { note: readNote(unpackBody(row.body).value) }
@@ -140,7 +141,7 @@ type Flat = Partial<Record<string, string | number | null>>
 /** Lines of a row: one for each event decided, else one. Every value is quoted; what a spreadsheet would take for a formula is told as text. */
 export function* csvOf({ row, evidence }: ExportedRow): Generator<string> {
   const { seq, topic, partition, offset, at } = row
-  const when = at === 0 ? '' : new Date(at).toISOString()
+  const when = at === 0 ? '' : rfc3339(at)
   const same = { row: seq, at: when, topic, partition, offset, hash: hex(hashOf(row)) }
   for (const flat of flatOf(evidence)) {
     const kind = evidence?.kind ?? (topic === NOTES_TOPIC ? 'note' : 'unreadable')

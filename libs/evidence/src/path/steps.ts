@@ -1,6 +1,8 @@
 /** What happened on one path, in words and in order. */
+
 import type { EventLog } from '@countersign/event-log'
 import { readJourney } from '@countersign/journey'
+import { rfc3339 } from '@countersign/kernel'
 import {
   type Catalogue,
   type DecisionBatch,
@@ -75,7 +77,7 @@ function* stepsIn(batch: DecisionBatch, offset: number): Generator<Step> {
   }
   for (const { offset: of, count, at: by, view_offset: position, not_after: until } of batch.effects) {
     if (of !== offset) continue
-    const allowed = `${count} checked, the last allowed at ${batch.log_id}:${position} until ${new Date(until).toISOString()}`
+    const allowed = `${count} checked, the last allowed at ${batch.log_id}:${position} until ${rfc3339(until)}`
     yield { ...place, at: by, what: 'committed', outcome: by > until ? `${allowed}, late` : allowed }
   }
   if (!batch.allowed.some(({ first, last }) => first <= offset && offset <= last)) return

@@ -1,4 +1,5 @@
 /** A receipt in one line, for whoever files it. Opaque ids and times, nothing else. */
+import { rfc3339 } from '@countersign/kernel'
 import type { Receipt, ReceiptConsumer } from './receipt.ts'
 
 /** Most consumers named; of more, those that matter most. */
@@ -64,5 +65,5 @@ function after(at: number, since: number): string {
 }
 
 function time(at: number): string {
-  return new Date(at).toISOString()
+  return rfc3339(at)
 }

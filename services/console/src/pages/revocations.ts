@@ -1,5 +1,7 @@
 /** Revocations, the latest first; each with its receipt, which fills in while one looks. */
+
 import type { Receipt, ReceiptConsumer, StandingSignal } from '@countersign/evidence'
+import { rfc3339 } from '@countersign/kernel'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { RevocationAnswer } from '../system/identity-admin.ts'
 import type { KnownByName, Told } from '../system/known.ts'
@@ -127,5 +129,5 @@ ${
 }
 
 function moment(ms: number | null): Shown {
-  return ms === null ? '–' : new Date(ms).toISOString().slice(11, 23)
+  return ms === null ? '–' : rfc3339(ms).slice(11, 23)
 }

@@ -1,10 +1,11 @@
 /** Times, ages, states and places as people read them. */
+import { rfc3339 } from '@countersign/kernel'
 import type { Told } from '../system/known.ts'
 import { Html, html, type Shown } from './html.ts'
 
 /** To the second, UTC, readable by programs too. */
 export function time(ms: number): Html {
-  const iso = new Date(ms).toISOString()
+  const iso = rfc3339(ms)
   return html`<time datetime="${iso}">${iso.slice(0, 19).replace('T', ' ')}</time>`
 }
 

@@ -1,7 +1,7 @@
 /** `audit retain`: cuts old rows off the head of the chain, under a signed statement. Shows the plan first. */
 import { ed25519Key } from '@countersign/envelope'
 import { Archive, ArchiveFile, type CutPlan, cutHead, planCut } from '@countersign/evidence'
-import { type Clock, isCountersignError } from '@countersign/kernel'
+import { type Clock, isCountersignError, rfc3339 } from '@countersign/kernel'
 import { exampleCatalogue } from '@countersign/schemas'
 import { durationOf, readText } from '../connection.ts'
 import { wrongArgument } from '../errors.ts'
@@ -49,8 +49,8 @@ const HEAD = ['Rows', 'From', 'To', 'Oldest that stays']
 
 function report(plan: CutPlan, before: number, { output, execute }: AuditRetainOptions, terminal: Terminal): void {
   const { rows, from, to, oldest } = plan
-  const stays = oldest === null ? null : new Date(oldest).toISOString()
-  const bound = new Date(before).toISOString()
+  const stays = oldest === null ? null : rfc3339(oldest)
+  const bound = rfc3339(before)
   const cells = rows === 0 ? [] : [[String(rows), String(from), String(to), stays ?? '']]
   print(terminal, output, {
     json: { ...plan, oldest: stays, before: bound, done: execute ?? false },

@@ -1,5 +1,7 @@
 /** `audit status`: what an archive holds, and the last checkpoint, to be kept elsewhere. Believes the file; `verify` does not. */
+
 import { anchorOf } from '@countersign/evidence'
+import { rfc3339 } from '@countersign/kernel'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { print, type Terminal } from '../terminal.ts'
 import { type ArchiveOptions, openArchive } from './place.ts'
@@ -14,7 +16,7 @@ export function auditStatus(options: ArchiveOptions, terminal: Terminal): ExitCo
     const cut = file.lastCut()
     const lanes = file.lanes().filter(({ last: offset }) => offset >= 0)
     const checkpoint = anchor?.statement.kind === 'checkpoint' ? anchor.statement : null
-    const asOf = checkpoint && checkpoint.as_of > 0 ? new Date(checkpoint.as_of).toISOString() : null
+    const asOf = checkpoint && checkpoint.as_of > 0 ? rfc3339(checkpoint.as_of) : null
     const topics = [...Map.groupBy(lanes, ({ topic }) => topic)].sort(([one], [other]) => (one < other ? -1 : 1))
     const rows = topics.map(([topic, parts]) => [
       topic,
@@ -31,7 +33,7 @@ export function auditStatus(options: ArchiveOptions, terminal: Terminal): ExitCo
     terminal.say(
       checkpoint === null
         ? 'No checkpoint was signed yet.'
-        : `Last checkpoint at row ${checkpoint.seq}, ${new Date(checkpoint.at).toISOString()}, hash ${checkpoint.hash}.`,
+        : `Last checkpoint at row ${checkpoint.seq}, ${rfc3339(checkpoint.at)}, hash ${checkpoint.hash}.`,
     )
     terminal.say(asOf === null ? 'It has not caught up with the log yet.' : `Complete as of ${asOf}.`)
     return EXIT.ok

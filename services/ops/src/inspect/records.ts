@@ -1,8 +1,10 @@
 /** One record of any topic of the catalogue as plain facts. */
+
 import { hash } from 'node:crypto'
 import { headerOf, type KeyRing } from '@countersign/envelope'
 import type { EventLog, LogRecord } from '@countersign/event-log'
 import { Pasts } from '@countersign/evidence'
+import { rfc3339 } from '@countersign/kernel'
 import { type Catalogue, ENVELOPE_HEADER, SIGNATURE_HEADER, type TopicEntry, unframe } from '@countersign/schemas'
 import { Describer, hexed } from '../described.ts'
 import { TELLERS } from '../tellers.ts'
@@ -49,7 +51,7 @@ function commonFacts(record: LogRecord, { role }: TopicEntry, { schemas }: Event
   return {
     place: `${topic}/${partition}/${offset}`,
     role,
-    timestamp: new Date(timestamp).toISOString(),
+    timestamp: rfc3339(timestamp),
     key: sumOf(key),
     value: { ...sumOf(value), schema: schema ? `${schema.name} v${schema.version}` : 'unknown' },
     headers: Object.fromEntries(headers.map(([name, bytes]) => [name, headerText(name, bytes)])),

@@ -1,5 +1,7 @@
 /** What would turn under other job classes, counted. */
+
 import type { RecordedDecision, Verdict } from '@countersign/evidence'
+import { rfc3339 } from '@countersign/kernel'
 import { type JobClassRules, ruleVersion } from '@countersign/policy'
 
 /** One recorded decision that would turn. */
@@ -64,7 +66,7 @@ export class Differences {
       const counted = this.counts.get(name) ?? { class: jobClass, was, becomes, decisions: 0 }
       counted.decisions++
       this.counts.set(name, counted)
-      const at = new Date(row.final.at).toISOString()
+      const at = rfc3339(row.final.at)
       if (this.turns.length < this.#most)
         this.turns.push({ at, class: jobClass, topic, partition, offset, was, becomes })
     }

@@ -1,6 +1,6 @@
 /** `replay compare`: what live consumers say they hold, against what the log makes. Writes nothing. */
 import { type ComparedConsumer, type ConsumerVerdict, compareConsumers } from '@countersign/evidence'
-import type { Clock } from '@countersign/kernel'
+import { type Clock, rfc3339 } from '@countersign/kernel'
 import { interrupted } from '../errors.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { progressOnceKnown } from '../progress.ts'
@@ -69,10 +69,10 @@ function plain(one: ComparedConsumer): object {
     floor,
     seq,
   }))
-  return { ...one, at: new Date(one.at).toISOString(), withheld }
+  return { ...one, at: rfc3339(one.at), withheld }
 }
 
 function row({ consumer, instance, state, at, offset, verdict, digest }: ComparedConsumer): string[] {
-  const said = new Date(at).toISOString()
+  const said = rfc3339(at)
   return [consumer, instance.slice(0, 8), state, said, String(offset), WORDS[verdict], digest.slice(0, 16)]
 }
