@@ -101,6 +101,11 @@ export class Consumers {
     return [...this.#known.values()]
   }
 
+  /** @param id 32 hexadecimal digits. */
+  instance(id: string): Instance | undefined {
+    return this.#known.get(id)
+  }
+
   /** Forgets who was last heard of before `before`, epoch milliseconds. */
   forget(before: number): void {
     for (const [id, { registeredAt, told }] of this.#known) {

@@ -1,14 +1,16 @@
 /** Consumers that register, follow and sign, as sentences tell of them. */
 import { ed25519Key, generateEd25519, signRecord } from '@countersign/envelope'
+import type { Clock } from '@countersign/kernel'
 import { FakeClock, SeededRandom } from '@countersign/kernel/testing'
 import { canonicalRules, defineJobClass, ruleVersionOf } from '@countersign/policy'
-import { instanceOf, PROGRESS_TOPIC, REGISTRATION_HOLDS_MS, Replica } from '@countersign/replica'
+import { type ConsumerClasses, instanceOf, PROGRESS_TOPIC, REGISTRATION_HOLDS_MS, Replica } from '@countersign/replica'
 import { MemoryLog, Scribe } from '@countersign/replica/testing'
 import {
   exampleCatalogue,
   frame,
   type Progress,
   progressCodec,
+  type RegisteredClass,
   registrationCodec,
   SIGNATURE_HEADER,
 } from '@countersign/schemas'
@@ -34,19 +36,28 @@ class World {
     this.scribe.checkpoint()
   }
 
-  async consumer(name: string, stalenessBudgetMs = 5_250): Promise<Replica> {
-    const { log, clock } = this
+  async consumer(name: string, stalenessBudgetMs = 5_250, clock: Clock = this.clock): Promise<Replica> {
+    const { log } = this
     const rootKeys = [this.scribe.keys.rootPublic]
     const progress = { everyMs: 2_000, maxStalenessMs: stalenessBudgetMs }
     const replica = new Replica({ log, clock, rootKeys, logger: silentLogger, consumer: name, progress })
-    const given = defineJobClass({ name: 'export', topic: 'invoices.export', action: 'export', stalenessBudgetMs })
-    const rules = canonicalRules(given)
-    const registered = { name: 'export', logical_topic: given.topic, rule_version: ruleVersionOf(rules), rules }
-    replica.register({ classes: [registered], maxStalenessMs: stalenessBudgetMs, epsilonMs: 250 })
+    replica.register(this.classes(stalenessBudgetMs))
     open.push(replica)
     await replica.start()
     await this.pass(3_000)
     return replica
+  }
+
+  classes(stalenessBudgetMs: number): ConsumerClasses {
+    return { classes: [classOf('export', stalenessBudgetMs)], maxStalenessMs: stalenessBudgetMs, epsilonMs: 250 }
+  }
+
+  /** What it would have said at its end is not heard. */
+  async kill(replica: Replica): Promise<void> {
+    const { append } = this.log
+    this.log.append = async () => []
+    await replica.stop()
+    this.log.append = append
   }
 
   /** Time goes by, with a checkpoint a second. */
@@ -69,6 +80,12 @@ class World {
     const all = (await this.fold(rootKeys)).sentences()
     return all.find(({ credential }) => credential === 'session_cookie')
   }
+}
+
+function classOf(name: string, stalenessBudgetMs: number): RegisteredClass {
+  const given = defineJobClass({ name, topic: 'invoices.export', action: 'export', stalenessBudgetMs })
+  const rules = canonicalRules(given)
+  return { name, logical_topic: given.topic, rule_version: ruleVersionOf(rules), rules }
 }
 
 it('has bound and figures of what consumers registered and signed, and gauges of them', async () => {
@@ -95,7 +112,7 @@ it('has bound and figures of what consumers registered and signed, and gauges of
 
 it('is about the classes as they are now: who is followed by another of its name, or says goodbye, counts no more', async () => {
   const world = new World()
-  await world.consumer('worker-1', 9_000)
+  await world.kill(await world.consumer('worker-1', 9_000))
   expect((await world.session())?.boundMs).toBe(9_250)
   await world.consumer('worker-1')
   expect((await world.session())?.boundMs).toBe(5_500)
@@ -106,15 +123,50 @@ it('is about the classes as they are now: who is followed by another of its name
   expect((await world.session())?.boundMs).toBe(5_500)
 })
 
+it('counts who is still heard of when another takes its name', async () => {
+  const world = new World()
+  await world.consumer('worker-1', 9_000)
+  await world.consumer('worker-1')
+  expect((await world.session())?.boundMs).toBe(9_250)
+})
+
+it('counts all that one process decides by, whatever the names', async () => {
+  const world = new World()
+  const one = await world.consumer('worker-1', 9_000)
+  one.register({ ...world.classes(5_250), consumer: 'worker-1b' })
+  await world.pass(3_000)
+  expect((await world.session())?.boundMs).toBe(9_250)
+})
+
+it('measures nothing by a clock that is wrong', async () => {
+  const world = new World()
+  const { clock } = world
+  const { monotonic, sleep, after } = clock
+  const own = { monotonic: monotonic.bind(clock), sleep: sleep.bind(clock), after: after.bind(clock) }
+  await world.consumer('worker-1', 5_250, { ...own, now: () => clock.now() - 3_000 })
+  const { timestamp } = world.scribe.signal({ target: { kind: 'session', tenant: '', id: 's' } })
+  await world.pass(2_000)
+  const told = world.log.partition(PROGRESS_TOPIC).records.find((record) => record.timestamp > timestamp)
+  expect((await world.session())?.measured?.max).toBe((told?.timestamp ?? 0) - timestamp)
+})
+
+it('has gauges of so many classes and no more', async () => {
+  const world = new World()
+  const one = await world.consumer('worker-1')
+  const { classes, ...rest } = world.classes(5_250)
+  one.register({ ...rest, classes: Array.from({ length: 100 }, (_, n) => classOf(`class-${n}`, 5_250)) })
+  await world.pass(1_000)
+  const metrics = createMetrics()
+  await world.fold(undefined, metrics)
+  const found = (await metrics.text()).matchAll(/sentence_bound_seconds\{.*class="([^"]+)"/g)
+  const named = new Set([...found].map(([, name]) => name))
+  expect(named.size).toBe(64)
+})
+
 it('forgets the rules of who was killed once its registration stands no more', async () => {
   const world = new World()
   await world.consumer('worker-1')
-  const killed = await world.consumer('worker-2', 20_000)
-  // What it would have said at its end is not heard.
-  const { append } = world.log
-  world.log.append = async () => []
-  await killed.stop()
-  world.log.append = append
+  await world.kill(await world.consumer('worker-2', 20_000))
   expect((await world.session())?.boundMs).toBe(20_250)
   await world.clock.advance(REGISTRATION_HOLDS_MS)
   world.scribe.checkpoint()

@@ -33,6 +33,9 @@ export interface SentenceOptions {
 /** The topic keeps as long. */
 const FORGOTTEN_MS = days(1)
 
+/** Classes with gauges: anybody who can write to the topic can register more. */
+const MOST_GAUGED = 64
+
 /** What one signals log has told. */
 interface FollowedLog {
   ring: KeyRing | null
@@ -50,7 +53,8 @@ export class SentenceFold {
   readonly #options: SentenceOptions & { readonly keep: number; readonly epsilonMs: number }
   readonly #exposures: Exposures
   readonly #told: Consumers
-  readonly #consumers = new Map<string, Known>()
+  /** By instance, by the name it decides under. */
+  readonly #consumers = new Map<string, Map<string, Known>>()
   readonly #logs = new Map<string, FollowedLog>()
   readonly #gauged = new Set<string>()
   /** Of what was taken so far; null when more came since. */
@@ -88,10 +92,12 @@ export class SentenceFold {
     const windows = this.#rings().map(({ bundle }) => bundle.window_ms)
     const windowMs = windows.length === 0 ? null : Math.max(...windows)
     const standsSince = this.#asOf - REGISTRATION_HOLDS_MS
-    const consumers = [...this.#consumers.values()].map((one) =>
-      one.registeredAt < standsSince ? { ...one, gone: true } : one,
-    )
+    const consumers = this.#all().map((one) => (one.registeredAt < standsSince ? { ...one, gone: true } : one))
     return sentencesOf({ consumers, exposures: this.#exposures, lives, windowMs })
+  }
+
+  #all(): Known[] {
+    return [...this.#consumers.values()].flatMap((names) => [...names.values()])
   }
 
   #rings(): KeyRing[] {
@@ -125,38 +131,49 @@ export class SentenceFold {
   #progress({ record, place }: ProgressEvidence): void {
     const told = this.#told.take(record)
     if (told?.kind === 'Registration') this.#registered(told.registration, place.at)
-    else if (told?.kind === 'Progress') this.#progressed(told.progress)
+    else if (told?.kind === 'Progress') this.#progressed(told.progress, place.at)
   }
 
   #registered({ consumer, instance, classes, epsilon_ms: epsilonMs }: Registration, registeredAt: number): void {
     const id = hex(instance)
     this.#forget(registeredAt - FORGOTTEN_MS)
-    // An instance at a time bears a name: the one before it is gone, whether it said so or not.
-    for (const [key, one] of this.#consumers)
-      if (one.consumer === consumer && key !== id) this.#consumers.set(key, { ...one, gone: true })
     const rules = classes.flatMap((one) => rulesOf(one) ?? [])
-    this.#consumers.set(id, { consumer, instance, classes: rules, epsilonMs, gone: false, registeredAt })
+    const names = this.#consumers.get(id) ?? new Map<string, Known>()
+    const isNew = !names.has(consumer)
+    this.#consumers.set(id, names)
+    names.set(consumer, { consumer, instance, classes: rules, epsilonMs, gone: false, registeredAt })
+    // An instance at a time bears a name: the one before it is gone, said so or not, unless it is heard of again.
+    for (const [key, others] of this.#consumers) {
+      const other = others.get(consumer)
+      if (isNew && other && key !== id) others.set(consumer, { ...other, gone: true })
+    }
     for (const { name } of rules) this.#gauge(name)
   }
 
   #forget(before: number): void {
     this.#told.forget(before)
-    for (const [id, { instance, registeredAt }] of this.#consumers) {
-      if (registeredAt >= before) continue
+    for (const [id, names] of this.#consumers) {
+      const known = [...names.values()]
+      if (known.some(({ registeredAt }) => registeredAt >= before)) continue
       this.#consumers.delete(id)
-      this.#exposures.forget(instance)
+      for (const { instance } of known) this.#exposures.forget(instance)
     }
   }
 
-  #progressed(progress: Progress): void {
-    this.#exposures.progress(progress)
-    const known = this.#consumers.get(hex(progress.instance))
-    if (known && progress.state === 'goodbye') this.#consumers.set(hex(progress.instance), { ...known, gone: true })
+  #progressed(progress: Progress, toldAt: number): void {
+    // A clock that is this far from the log's measures nothing: then it was when the record stood there, which is later.
+    const isRight = Math.abs(toldAt - progress.at) <= 2 * this.#options.epsilonMs
+    const applied = isRight ? progress.applied : progress.applied.map(({ offset }) => ({ offset, at: toldAt }))
+    this.#exposures.progress({ ...progress, applied })
+    const id = hex(progress.instance)
+    const names = this.#consumers.get(id)
+    const gone = (this.#told.instance(id)?.goodbyeAt ?? null) !== null
+    for (const [name, one] of names ?? []) if (one.gone !== gone) names?.set(name, { ...one, gone })
   }
 
   #gauge(jobClass: string): void {
     const { metrics } = this.#options
-    if (metrics === undefined || this.#gauged.has(jobClass)) return
+    if (metrics === undefined || this.#gauged.has(jobClass) || this.#gauged.size >= MOST_GAUGED) return
     this.#gauged.add(jobClass)
     for (const credential of CREDENTIAL_KINDS) {
       const of = { credential, class: jobClass }
