@@ -15,7 +15,7 @@ import { catalogueOf, durationOf, type LogOptions, openPlace, placeOf, rootKeysO
 import { OpsError, wrongArgument } from './errors.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
 import { type LimitOptions, limitsOf, readClasses } from './policy/classes-file.ts'
-import { print, type Terminal } from './terminal.ts'
+import { oneLine, print, type Terminal } from './terminal.ts'
 
 export interface ExplainCommandOptions extends LogOptions, LimitOptions {
   rootKey?: string[]
@@ -87,7 +87,7 @@ function report({ asOf, lines, decisions }: Explanation, options: ExplainCommand
     print(terminal, 'json', { json: { asOf: at, lines, decisions }, head: [], rows: [] })
     return
   }
-  for (const line of lines) terminal.out(line)
+  for (const line of lines) terminal.out(oneLine(line))
   if (fields) {
     const rows = decisions.flatMap((one) =>
       one.fields.map(({ name, recorded, recomputed, same }) => [

@@ -14,7 +14,7 @@ import type { Catalogue } from '@countersign/schemas'
 import { catalogueOf, durationOf, type LogOptions, openPlace, placeOf, rootKeysOf } from './connection.ts'
 import { OpsError, wrongArgument } from './errors.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
-import { print, type Terminal } from './terminal.ts'
+import { oneLine, print, type Terminal } from './terminal.ts'
 
 export interface ReceiptOptions extends LogOptions {
   rootKey?: string[]
@@ -168,7 +168,7 @@ function report(receipt: Receipt, { output }: ReceiptOptions, terminal: Terminal
     one.vouchedBy ?? 'nobody',
   ])
   print(terminal, 'table', { json: null, head: HEAD, rows })
-  terminal.out(receipt.line)
+  terminal.out(oneLine(receipt.line))
 }
 
 function stateOf({ consumer, state, appliedAt, stoppedAt, couldActUntil }: ReceiptConsumer, { appendedAt }: Receipt) {

@@ -7,7 +7,7 @@ import { type Ends, endsOf, merged, topicOf } from './merged.ts'
 import { tellSilence } from './patience.ts'
 import { startOf, type TailOptions } from './tail.ts'
 import { TELLERS, type Told } from './tellers.ts'
-import type { Terminal } from './terminal.ts'
+import { oneLine, type Terminal } from './terminal.ts'
 
 /** Prints until the end, the count, or `signal` aborts. */
 export async function tailMerged(
@@ -32,7 +32,7 @@ export async function tailMerged(
       const told = TELLERS[role](record, log.schemas)
       if (kinds !== null && !kinds.has(told?.kind ?? 'unreadable')) return
       printed++
-      terminal.out(options.output === 'json' ? JSON.stringify(plain(record, told)) : line(record, told))
+      terminal.out(options.output === 'json' ? JSON.stringify(plain(record, told)) : oneLine(line(record, told)))
     }
     for await (const record of merged(log, topic.name, ends)) {
       show(record)

@@ -8,7 +8,7 @@ import { type Described, Describer } from './described.ts'
 import { wrongArgument } from './errors.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
 import { tellSilence } from './patience.ts'
-import type { Terminal } from './terminal.ts'
+import { oneLine, type Terminal } from './terminal.ts'
 
 export interface TailOptions extends LogOptions {
   signalsLog: string
@@ -47,7 +47,7 @@ export async function tailSignals(
       const wanted = start(record, bounds.end) && kinds.has(described.kind.toLowerCase())
       if (!wanted || printed >= limit) return
       printed++
-      terminal.out(options.output === 'json' ? JSON.stringify(described) : line(described))
+      terminal.out(options.output === 'json' ? JSON.stringify(described) : oneLine(line(described)))
     }
     // From the beginning always: the bundle in force may stand anywhere before the wanted place.
     for await (const chunk of log.read({ topic, from: bounds.start, to: bounds.end })) {

@@ -5,7 +5,7 @@ import { readText } from '../connection.ts'
 import { wrongArgument } from '../errors.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { progress } from '../progress.ts'
-import { print, type Terminal } from '../terminal.ts'
+import { oneLine, print, type Terminal } from '../terminal.ts'
 import { openArchive, type SignerOptions, signersOf } from './place.ts'
 
 export interface AuditVerifyOptions extends SignerOptions {
@@ -24,7 +24,7 @@ export function auditVerify(options: AuditVerifyOptions, terminal: Terminal, clo
     const result = verifyArchive(file, { ...signers, anchors, onProgress })
     bar.end()
     if (options.output === 'json') print(terminal, 'json', { json: result, head: [], rows: [] })
-    else for (const finding of result.findings) terminal.out(tell(finding))
+    else for (const finding of result.findings) terminal.out(oneLine(tell(finding)))
     const { ok, rows, vouchedTo, more, gaps } = result
     if (more > 0) terminal.say(`And ${more} more.`)
     if (gaps > 0)
