@@ -219,7 +219,7 @@ function runOf(run: Run | null): Html {
   const began = html`<p>Started by ${handle(by)} at ${time(startedAt)} UTC.</p>`
   const back = html`<p><a href="/parked">Parked work</a></p>`
   if (result === null)
-    return html`${began}<p class="note" role="status">${steps === null ? 'Planning.' : `${done} of ${steps} done.`}</p>${back}`
+    return html`${began}<p class="note" role="status">${steps === null ? 'To be planned, after those started before.' : `${done} of ${steps} done.`}</p>${back}`
   if (result === 'failed')
     return html`${began}<p class="alarm" role="alert">It ended before it was done: the log did not answer. What was done is done; the same again does the rest.</p>${back}`
   const { counts, left } = result

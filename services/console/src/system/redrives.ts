@@ -19,7 +19,7 @@ export interface Run {
   readonly id: string
   readonly by: string
   readonly startedAt: number
-  /** Steps there are in all; null while it is being planned. */
+  /** Steps there are in all; null until it is planned. */
   readonly steps: number | null
   readonly done: number
   /** Null while it runs. */
@@ -44,7 +44,8 @@ export class Redrives {
   readonly #options: RedrivesOptions
   readonly #runs = new Map<string, { -readonly [K in keyof Run]: Run[K] }>()
   readonly #stopping = new AbortController()
-  readonly #running = new Set<Promise<void>>()
+  /** One after the other: two at once would each find the same work waiting, and both put it on its topic. */
+  #last: Promise<void> = Promise.resolve()
 
   constructor(options: RedrivesOptions) {
     this.#options = options
@@ -59,7 +60,7 @@ export class Redrives {
     return planRedrive(list, { now: clock.now(), renews: successors !== null })
   }
 
-  /** @param onEnd told how it ended. @returns its id, at once. */
+  /** Begins when those before it have ended. @param onEnd told how it ended; must not throw. @returns its id, at once. */
   start(selection: ParkedSelection, by: string, onEnd: (run: Run) => void): string {
     const id = randomUUID()
     const run = { id, by, startedAt: this.#options.clock.now(), steps: null, done: 0, result: null }
@@ -68,11 +69,10 @@ export class Redrives {
       this.#runs.delete(oldest)
     }
     this.#runs.set(id, run)
-    const running = this.#run(run, selection).then(() => {
+    this.#last = this.#last.then(async () => {
+      await this.#run(run, selection)
       onEnd(run)
-      this.#running.delete(running)
     })
-    this.#running.add(running)
     return id
   }
 
@@ -83,7 +83,7 @@ export class Redrives {
   /** Ends what runs between two appends. */
   async stop(): Promise<void> {
     this.#stopping.abort()
-    await Promise.all(this.#running)
+    await this.#last
   }
 
   async #run(run: { -readonly [K in keyof Run]: Run[K] }, selection: ParkedSelection): Promise<void> {
