@@ -146,6 +146,8 @@ async function call(
   path: string,
   body?: unknown,
 ): Promise<Reply> {
+  // Such a segment would lead elsewhere, whatever is done to encode it: nothing has that name.
+  if (/\/\.\.?(\/|$)/.test(path)) return { status: 404, body: {} }
   const response = await fetch(new URL(path, url), {
     method,
     redirect: 'error',

@@ -109,6 +109,8 @@ export class IdentityAdmin {
     requestId?: string,
   ): Promise<{ readonly status: number; readonly body: unknown }> {
     const { url, secret, timeoutMs } = this.#options
+    // Such a segment would lead elsewhere, whatever is done to encode it: nobody has that name.
+    if (/\/\.\.?(\/|$)/.test(path)) return { status: 404, body: null }
     const response = await fetch(new URL(path, url), {
       method,
       redirect: 'error',
