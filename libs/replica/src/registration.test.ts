@@ -170,6 +170,23 @@ describe('a consumer', () => {
     expect(replica.freshness().closed).toBeNull()
   })
 
+  test('is held for gone by itself, too, after its machine slept for so long', async () => {
+    const w = new World()
+    const replica = w.replica({ watchdogMs: 600_000 })
+    replica.register(CLASSES)
+    await replica.start()
+    await w.tick(2)
+    w.refused = true
+    // Timers and the monotonic clock stand still meanwhile; the log's goes on.
+    w.clock.step(REGISTRATION_HOLDS_MS)
+    await w.tick(2)
+    expect(replica.freshness().closed).toBe('unregistered')
+    w.refused = false
+    await w.tick(12)
+    expect(replica.freshness().closed).toBeNull()
+    expect(w.registrations).toHaveLength(2)
+  })
+
   test('reads first what stood on the log when it came on record', async () => {
     const w = new World()
     w.refused = true

@@ -23,6 +23,8 @@ const MAX_RETRY_MS = 5_000
 /** A consumer whose registration is older than this admits nothing. It is put on the topic anew three times as often. */
 export const REGISTRATION_HOLDS_MS: number = minutes(15)
 const AGAIN_MS = REGISTRATION_HOLDS_MS / 3
+/** Timers do not see the time for which a machine slept: so often the clocks are asked whether it is due. */
+const LOOK_MS = 5_000
 
 /** What a consumer decides by. */
 export interface ConsumerClasses {
@@ -63,8 +65,8 @@ export class Registrar {
   #identity: Self | null = null
   #changed = new AbortController()
   #revision = 0
-  /** Revision and time, monotonic, of what was last made durable. */
-  #durable = { revision: 0, at: Number.NEGATIVE_INFINITY }
+  /** Revision and times, monotonic and by the wall clock, of what was last made durable. */
+  #durable = { revision: 0, at: Number.NEGATIVE_INFINITY, wall: Number.NEGATIVE_INFINITY }
   #term = 0
   #loop: Promise<void> | null = null
 
@@ -90,8 +92,13 @@ export class Registrar {
   /** True while all that was asked for is known to be on record. */
   get stands(): boolean {
     if (this.#revision === 0) return true
-    const { revision, at } = this.#durable
-    return revision === this.#revision && this.#options.clock.monotonic() - at < REGISTRATION_HOLDS_MS
+    return this.#durable.revision === this.#revision && this.#ageMs < REGISTRATION_HOLDS_MS
+  }
+
+  /** The older answer of both clocks, as for the age of a view: others go by the time of the log. */
+  get #ageMs(): number {
+    const { clock } = this.#options
+    return Math.max(clock.monotonic() - this.#durable.at, clock.now() - this.#durable.wall)
   }
 
   /** Rises whenever it comes to stand that did not stand the moment before. */
@@ -147,16 +154,19 @@ export class Registrar {
     for (let retry = RETRY_MS; !this.#stopping.signal.aborted; ) {
       if (this.#changed.signal.aborted) this.#changed = new AbortController()
       const { signal } = this.#changed
-      let wait: number = AGAIN_MS
       try {
         if (this.#revision > 0) await this.#append()
         retry = RETRY_MS
       } catch (error) {
         logger.warn({ error, retryMs: retry }, 'registration not appended: nothing is admitted without one')
-        wait = retry
+        await clock.sleep(retry, signal)
         retry = Math.min(2 * retry, MAX_RETRY_MS)
+        continue
       }
-      await clock.sleep(wait, signal)
+      if (this.#revision === 0) await clock.sleep(AGAIN_MS, signal)
+      while (!signal.aborted && this.#ageMs < AGAIN_MS) {
+        await clock.sleep(Math.min(LOOK_MS, AGAIN_MS - this.#ageMs), signal)
+      }
     }
   }
 
@@ -164,7 +174,7 @@ export class Registrar {
     const { log, clock } = this.#options
     const revision = this.#revision
     // Taken before: the record is at least as young.
-    const at = clock.monotonic()
+    const [at, wall] = [clock.monotonic(), clock.now()]
     const id = log.schemas.idOf(registrationCodec.name)
     const records = [...this.#wanted.values()].map((what) => {
       const body = registrationCodec.encode(this.#registration(what))
@@ -177,7 +187,7 @@ export class Registrar {
     })
     await log.append(PROGRESS_TOPIC, records)
     const stood = this.stands
-    this.#durable = { revision, at }
+    this.#durable = { revision, at, wall }
     if (stood) return
     this.#term++
     for (const fn of this.#listeners) fn()
