@@ -22,6 +22,7 @@ let app: FastifyInstance
 let arriving: SignedIn | { fault: SignInFault }
 let roles: readonly string[]
 let isIdentityThere: boolean
+let isPersonTold: boolean
 let fresh: boolean
 let noted: { outcome: string; actor: string }[]
 const cookies = new Map<string, string>()
@@ -38,6 +39,7 @@ beforeEach(async () => {
   noted = []
   roles = ['admin']
   isIdentityThere = true
+  isPersonTold = true
   fresh = true
   arriving = olga()
   const gate = new Gate({
@@ -53,10 +55,11 @@ beforeEach(async () => {
       ...{ clock, random: systemRandom, sessionLifeMs: minutes(60), provenForMs: minutes(5), stalenessMs: seconds(30) },
     }),
     identity: {
-      person: async (sub) => ({
-        ...{ sub, principal: 'user', state: 'active' },
-        affiliations: [{ tenant: 'operations', roles, state: 'active' }],
-      }),
+      person: async (sub) => {
+        if (!isPersonTold) throw new Error('away')
+        const affiliations = [{ tenant: 'operations', roles, state: 'active' }]
+        return { ...{ sub, principal: 'user', state: 'active' }, affiliations }
+      },
     },
     identityAlive: {
       tell: async () => ({ value: isIdentityThere ? true : null, asOf: 0, overdue: !isIdentityThere, asking: false }),
@@ -192,4 +195,29 @@ test('signs out', async () => {
   expect((await ask('POST', '/sign-out')).headers.location).toBe('/signed-out')
   expect(noted.at(-1)).toMatchObject({ outcome: 'signed_out', actor: 'olga' })
   expect((await ask('GET', '/page')).statusCode).toBe(303)
+})
+
+test('a role of which the log says nothing is asked for with every act; while identity is away the log alone counts', async () => {
+  await signIn()
+  roles = ['viewer']
+  isPersonTold = false
+  expect((await ask('POST', '/act')).body).toBe('done')
+  isPersonTold = true
+  expect((await ask('POST', '/act')).statusCode).toBe(403)
+  expect(noted.at(-1)).toMatchObject({ outcome: 'not_permitted', actor: 'olga' })
+  expect((await ask('GET', '/live/page')).statusCode).toBe(401)
+})
+
+test.each<[string, () => void, boolean]>([
+  ['ends with who may operate no more', () => (roles = []), false],
+  ['ends with who is not who they were', () => (arriving = { fault: 'refused' }), false],
+  ['goes on while identity cannot tell', () => (arriving = { fault: 'unavailable' }), true],
+])('a session that is to be proven again %s', async (_what, change, stays) => {
+  await signIn()
+  const secret = cookies.get('__Host-console') ?? ''
+  change()
+  await clock.advance(minutes(5))
+  expect((await signIn()).statusCode).toBeGreaterThanOrEqual(403)
+  cookies.set('__Host-console', secret)
+  expect((await ask('GET', '/live/page')).statusCode).toBe(stays ? 200 : 401)
 })

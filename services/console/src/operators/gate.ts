@@ -66,11 +66,22 @@ export class Gate {
     })
   }
 
-  /** Whether an act may go on. False after the browser was sent to show its person again, to come back to `onward`. */
-  async recent({ operator }: FastifyRequest, reply: FastifyReply, onward: string): Promise<boolean> {
-    const { clock, recentMs } = this.#options
-    if (operator !== null && clock.now() - operator.authTime < recentMs) return true
-    await this.#leave(reply, onward, recentMs)
+  /**
+   * Whether an act may go on. False after the browser was sent to show its person again, to come back to `onward`, or was
+   * told that its person may operate no more.
+   */
+  async recent(request: FastifyRequest, reply: FastifyReply, onward: string): Promise<boolean> {
+    const { clock, recentMs, operators, audit } = this.#options
+    const { operator } = request
+    if (operator === null || clock.now() - operator.authTime >= recentMs) {
+      await this.#leave(reply, onward, recentMs)
+      return false
+    }
+    // With a role that grants no scope of its own nothing is lost that the log would tell of.
+    if ((await this.#faultOf(operator)) !== 'not_permitted') return true
+    operators.end(request.cookies[this.#cookies.session] ?? '')
+    audit.note(request, { outcome: 'not_permitted', cause: 'console_act' })
+    this.#refuse(reply, 'not_permitted')
     return false
   }
 
@@ -158,16 +169,12 @@ export class Gate {
     const called = new URL(request.url, this.#options.publicUrl())
     const found = await signIn.arrive(called, leaving, this.#redirectUri)
     const fault = 'fault' in found ? found.fault : await this.#faultOf(found)
+    // Whoever was here before is here anew, or no more; that identity cannot tell takes nothing from them.
+    if (fault !== 'unavailable') operators.end(request.cookies[this.#cookies.session] ?? '')
     if ('fault' in found || fault !== null) {
       this.#options.audit.note(request, { ...nobodyOr(found), outcome: `sign_in_${fault}`, cause: 'console_sign_in' })
-      const { status, says } = FAULTS[fault ?? 'refused']
-      return sendPage(
-        reply,
-        status,
-        bareLayout('You are not signed in', html`<p role="alert">${says}</p><p><a href="/">Try again</a></p>`),
-      )
+      return this.#refuse(reply, fault ?? 'refused')
     }
-    operators.end(request.cookies[this.#cookies.session] ?? '')
     const secret = operators.begin(found)
     this.#options.audit.note(request, {
       actor: found.sub,
@@ -180,8 +187,14 @@ export class Gate {
     return reply.setCookie(this.#cookies.session, secret, this.#attributes()).redirect(leaving.onward, 303)
   }
 
+  #refuse(reply: FastifyReply, fault: SignInFault | 'not_permitted'): FastifyReply {
+    const { status, says } = FAULTS[fault]
+    const told = html`<p role="alert">${says}</p><p><a href="/">Try again</a></p>`
+    return sendPage(reply, status, bareLayout('You are not signed in', told))
+  }
+
   /** Why who has logged in may not operate; null when they may. */
-  async #faultOf({ sub, tenant }: SignedIn): Promise<SignInFault | 'not_permitted' | null> {
+  async #faultOf({ sub, tenant }: Pick<SignedIn, 'sub' | 'tenant'>): Promise<SignInFault | 'not_permitted' | null> {
     if (tenant !== this.#options.tenant) return 'not_permitted'
     const person = await this.#options.identity.person(sub).catch(() => undefined)
     if (person === undefined) return 'unavailable'
