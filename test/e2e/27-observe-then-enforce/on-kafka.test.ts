@@ -12,9 +12,9 @@ import { FakeClock } from '@countersign/kernel/testing'
 import { runProgram } from '@countersign/ops'
 import { defineJobClass } from '@countersign/policy'
 import { SIGNALS_TOPIC } from '@countersign/replica'
-import { MemoryLog, Scribe, testKeys } from '@countersign/replica/testing'
+import { MemoryLog, Scribe, testKeys, testSchemas } from '@countersign/replica/testing'
 import { targetKey } from '@countersign/revocation'
-import { ENVELOPE_HEADER, frame, invoiceExportCodec } from '@countersign/schemas'
+import { ENVELOPE_HEADER, frame, invoiceExportCodec, unframe } from '@countersign/schemas'
 import { silentLogger } from '@countersign/telemetry'
 import { afterEach, expect, test } from 'vitest'
 import { kafka as found } from '../../brokers.ts'
@@ -48,7 +48,12 @@ test.skipIf(kafka === null)('what was observed on Kafka is compared with what wi
   const leaver = { kind: 'session', tenant: '', id: 'ses_leaver' } as const
   const sealedAt = Date.now() - 60_000
   scribe.signal({ target: leaver, effect: 'reason:logout', fallback: 'logout', floor: Date.now() - 1_000 })
-  const [last] = (await log.append(SIGNALS_TOPIC, scribe.log.partition().records)).slice(-1)
+  const records = scribe.log.partition().records.map((record) => {
+    const { id = 0, body = Buffer.alloc(0) } = unframe(record.value) ?? {}
+    // Ids of the registry, not of the catalogue.
+    return { ...record, value: frame(log.schemas.idOf(testSchemas.schemaOf(id)?.name ?? ''), body) }
+  })
+  const [last] = (await log.append(SIGNALS_TOPIC, records)).slice(-1)
 
   const view = new FakeView(new FakeClock())
   view.keys = scribe.ring

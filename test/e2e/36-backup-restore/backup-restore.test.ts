@@ -58,7 +58,7 @@ class Drill {
   async suspended(name: string): Promise<number> {
     const answer = await this.site.operate('POST', `/v1/subjects/sub_${name}/suspend`, {})
     const asked = (): Promise<Record<string, unknown>> => this.site.operate('GET', `/v1/revocations/${answer.id}`)
-    await until(`${name} is suspended`, async () => (await asked())['state'] === 'acknowledged')
+    await until(`${name} is suspended`, async () => (await asked()).state === 'acknowledged')
     return answer.seq as number
   }
 
@@ -120,7 +120,7 @@ test.concurrent('both are lost: nobody knows what was ended since, so everybody 
     const target = { kind: 'tenant', tenant: id }
     const request = { id: crypto.randomUUID(), target, reason: 'compromise', cause: 'restore' }
     const asked = (): Promise<Record<string, unknown>> => at.site.operate('POST', '/v1/revocations', request)
-    await until(`${id} is ended`, async () => (await asked())['state'] === 'acknowledged')
+    await until(`${id} is ended`, async () => (await asked()).state === 'acknowledged')
   }
   await until('ann is out', async () => !(await at.mayPay(ann)))
   expect(await at.mayPay(three)).toBe(false)

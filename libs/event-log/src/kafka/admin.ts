@@ -18,6 +18,8 @@ export interface KafkaTopicState extends TopicState {
   readonly compressionType: string
 }
 
+const ASK_AGAIN = 3
+
 export class KafkaAdmin {
   readonly #kafka: Kafka
   #current: Promise<Admin> | null = null
@@ -113,13 +115,16 @@ export class KafkaAdmin {
     await current?.then((admin) => admin.disconnect()).catch(() => {})
   }
 
-  async #use<T>(call: (admin: Admin) => Promise<T>): Promise<T> {
+  async #use<T>(call: (admin: Admin) => Promise<T>, again = ASK_AGAIN): Promise<T> {
     const used = this.#current !== null
     this.#current ??= this.#connect()
     const current = this.#current
     try {
       return await call(await current)
     } catch (error) {
+      // Of several topics asked about at once kafkajs may take one for loaded that is not yet, and trips over it. The
+      // connection is sound, and others wait for their answers on it.
+      if (rootCause(error).name === 'TypeError' && again > 0) return this.#use(call, again - 1)
       // Other answers came over a sound connection. An unknown topic stays with it: kafkajs asks for the
       // metadata of every topic it was ever asked about, so a deleted one fails the questions about others.
       const unknownTopic = isUnknownTopic(error)
