@@ -1,6 +1,16 @@
 /** Copies of the embedded files, taken while they are used, and proof that a copy is whole. */
 import { createHash } from 'node:crypto'
-import { createReadStream, existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  createReadStream,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { basename, join } from 'node:path'
 import { backup, DatabaseSync } from 'node:sqlite'
 import type { Clock } from '@countersign/kernel'
@@ -33,6 +43,10 @@ export async function makeBackup(
   if (missing !== undefined) throw wrongArgument(`${missing} does not exist: name files of SQLite, such as data/log.db`)
   if (existsSync(join(to, LIST))) throw wrongArgument(`${to} holds a backup: name a folder that has none`)
   mkdirSync(to, { recursive: true, mode: 0o700 })
+  const link = [...names, `${LIST}.part`].find((name) =>
+    lstatSync(join(to, name), { throwIfNoEntry: false })?.isSymbolicLink(),
+  )
+  if (link !== undefined) throw wrongArgument(`${join(to, link)} is a link to somewhere else: name another folder`)
   const list: List = { began: new Date(clock.now()).toISOString(), files: [] }
   for (const file of files) {
     terminal.say(`copying ${file}`)
@@ -69,6 +83,9 @@ export async function checkBackup(
 
 async function copy(from: string, to: string): Promise<void> {
   const source = new DatabaseSync(from, { readOnly: true, timeout: 5_000 })
+  // For its owner alone before anything is in it: it holds what only that process may know.
+  writeFileSync(to, '', { mode: 0o600 })
+  chmodSync(to, 0o600)
   try {
     await backup(source, to)
   } finally {
@@ -103,7 +120,9 @@ function readList(folder: string): List {
   try {
     const list = JSON.parse(readFileSync(join(folder, LIST), 'utf8')) as List
     // Names lead nowhere else.
-    if (list.files.length > 0 && list.files.every(({ name }) => name === basename(name))) return list
+    const isName = (name: unknown): boolean =>
+      typeof name === 'string' && /^[^/\\]+$/.test(name) && !/^\.\.?$/.test(name)
+    if (list.files.length > 0 && list.files.every(({ name }) => isName(name))) return list
   } catch {
     // Said below.
   }
