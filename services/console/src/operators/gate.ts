@@ -199,7 +199,8 @@ export class Gate {
     const person = await this.#options.identity.person(sub).catch(() => undefined)
     if (person === undefined) return 'unavailable'
     const place = person?.affiliations.find((one) => one.tenant === tenant)
-    return place?.state === 'active' && place.roles.includes(this.#options.role) ? null : 'not_permitted'
+    const isActive = person?.state === 'active' && place?.state === 'active'
+    return isActive && place.roles.includes(this.#options.role) ? null : 'not_permitted'
   }
 
   get #redirectUri(): string {
