@@ -2,7 +2,7 @@
 import { statSync } from 'node:fs'
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
 import { archiveError, failureOf } from './errors.ts'
-import { Definitions, NOTES_TOPIC, type Note, readNote } from './notes.ts'
+import { Definitions, NOTES_TOPIC, type Note, noteFrom, readNote } from './notes.ts'
 import { genesis, hashOf, type Row, unpackBody } from './row.ts'
 import { type Cut, readStatement, type SignedStatement } from './statements.ts'
 
@@ -193,7 +193,8 @@ export class ArchiveFile {
     const take = (note: Note | null): void => {
       if (note !== null) definitions.take(note)
     }
-    for (const note of this.lastCut()?.notes ?? []) take(note)
+    const carried: unknown = this.lastCut()?.notes
+    for (const note of Array.isArray(carried) ? carried : []) take(noteFrom(note))
     const own = this.get<{ id: number }>('SELECT id FROM lane WHERE topic = ?', NOTES_TOPIC)
     if (own === undefined) return definitions
     const notes = this.all<{ body: Uint8Array }>('SELECT body FROM row WHERE lane = ? ORDER BY offset', own.id)

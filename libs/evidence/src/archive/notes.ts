@@ -59,9 +59,30 @@ export function noteBytes(note: Note): Buffer {
 /** @returns null for what is no note. */
 export function readNote(value: Uint8Array | null): Note | null {
   try {
-    const note = JSON.parse(Buffer.from(value as Uint8Array).toString())
-    return typeof note === 'object' ? note : null
+    return noteFrom(JSON.parse(Buffer.from(value as Uint8Array).toString()))
   } catch {
     return null
   }
+}
+
+/** @returns null for what is no note: somebody may have written to the file. */
+export function noteFrom(value: unknown): Note | null {
+  const note = fieldsOf(value)
+  const [what, ...more] = Object.keys(note)
+  return what !== undefined && more.length === 0 && IS_NOTE[what]?.(note[what]) === true ? (value as Note) : null
+}
+
+const IS_NOTE: Readonly<Record<string, (value: unknown) => boolean>> = {
+  archive: (value) => typeof value === 'string',
+  topic: (value) => ['name', 'role', 'logical'].every((field) => typeof fieldsOf(value)[field] === 'string'),
+  schema: (value) => typeof fieldsOf(value).name === 'string' && areWhole(value, ['id', 'version']),
+  gap: (value) => typeof fieldsOf(value).topic === 'string' && areWhole(value, ['partition', 'from', 'to']),
+}
+
+function areWhole(value: unknown, fields: readonly string[]): boolean {
+  return fields.every((field) => Number.isSafeInteger(fieldsOf(value)[field]))
+}
+
+function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
 }

@@ -9,6 +9,7 @@ import { ed25519Key, generateEd25519, rawPublicKey } from '@countersign/envelope
 import { SeededRandom } from '@countersign/kernel/testing'
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
 import { SampleLog } from '../source/testing.ts'
+import { explainMissing } from './findings.ts'
 import {
   ArchiveFile,
   cutHead,
@@ -18,7 +19,8 @@ import {
   type Verification,
   verifyArchive,
 } from './index.ts'
-import { genesis, hashOf, prevOf, type Row, RowHasher } from './row.ts'
+import { auditRings } from './rings.ts'
+import { genesis, hashOf, packBody, prevOf, type Row, RowHasher } from './row.ts'
 import { archiveAll } from './testing.ts'
 
 const { privateKeyPem } = generateEd25519(new SeededRandom(7))
@@ -110,6 +112,23 @@ it.each([
   if (!change.startsWith('offset')) expect(finding).toMatchObject({ place: placeAt(22) })
 })
 
+it.each(['null', '{"topic":null}', '{"topic":{}}', '{"schema":7}', '{"gap":null}', '{"gap":{"topic":1}}'])(
+  'names a note that was made to %s, and reads on',
+  (note) => {
+    const body = packBody({ key: null, value: Buffer.from(note), headers: [] })
+    let read: unknown
+    const result = touched((db) => {
+      db.prepare('UPDATE row SET body = ? WHERE seq = 2').run(body)
+      const path = db.location() as string
+      const file = new ArchiveFile({ path, readOnly: true })
+      read = auditRings(file, auditKeys)
+      file.close()
+    })
+    expect(read).toEqual([])
+    expect(result.findings).toMatchObject([{ kind: 'altered', seq: 2, place: placeAt(2) }])
+  },
+)
+
 it('names a row that was altered together with its own hash', () => {
   const result = touched((db) => {
     db.exec(`UPDATE row SET body = x'00' WHERE seq = 20`)
@@ -132,6 +151,49 @@ it('names a partition that was made to go on elsewhere', () => {
   expect(named(result)).toEqual([
     'countersign.signals.v1/0 is said to go on behind offset 8; its last row is of offset 1',
   ])
+})
+
+it.each([
+  ['skip records', 7],
+  ['take records again', -1],
+])('names a partition that was made to %s', (_how, by) => {
+  const result = touched((db) => db.exec(`UPDATE lane SET next = next + ${by} WHERE topic = 'countersign.signals.v1'`))
+  expect(named(result)).toEqual([
+    `countersign.signals.v1/0 is said to go on behind offset ${1 + by}; its last row is of offset 1`,
+  ])
+})
+
+it('takes a partition that goes on behind a gap for what it is', async () => {
+  const path = join(folder, 'gap.db')
+  const sample = await SampleLog.open(join(folder, 'gap-log.db'))
+  await sample.fill()
+  const archive = await archiveAll(path, sample)
+  archive.gap({ topic: 'countersign.signals.v1', partition: 0, from: 2, to: 9 })
+  archive.checkpoint(key, sample.clock.now(), 0)
+  expect(verifyArchive(archive.file, { auditKeys })).toMatchObject({ ok: true, gaps: 1 })
+  await sample.clock.advance(1_000)
+  await sample.journey(200)
+  const { partition, offset } = await sample.journey(201)
+  const place = { topic: 'countersign.journey.v1', partition, from: offset - 1, to: offset + 1 }
+  for await (const chunk of sample.log.read(place)) archive.append(chunk)
+  archive.checkpoint(key, sample.clock.now(), 0)
+  expect(cutHead(archive, sample.clock.now(), sample.clock.now(), key).rows).toBe(40)
+  expect(verifyArchive(archive.file, { auditKeys })).toMatchObject({ ok: true })
+  archive.close()
+  await sample.log.close()
+})
+
+it('compares a few holes with each other, and not those of a file that is full of them', () => {
+  const place = { topic: 'invoices.export.v1', partition: 0 }
+  const every = (n: number) => Array.from({ length: n }, (_, i) => 2 * i + 2)
+  const told = (n: number) =>
+    explainMissing(
+      every(n).map((seq) => ({ from: seq, to: seq })),
+      every(n).map((seq) => ({ ...place, from: seq, to: seq, afterSeq: seq - 1, beforeSeq: seq + 1 })),
+      [],
+    )
+  expect(told(500).at(-1)).toMatchObject({ from: 1_000, places: ['invoices.export.v1/0/1000'] })
+  expect(told(501).at(-1)).toMatchObject({ from: 1_002, places: [] })
 })
 
 it('names rows deleted at the end, up to what was signed', () => {
@@ -196,6 +258,20 @@ it('believes statements of nobody but the signer', () => {
   expect(
     touched((db) => db.exec('UPDATE statement SET body = CAST(replace(CAST(body AS TEXT), 1, 2) AS BLOB)')).ok,
   ).toBe(false)
+})
+
+it.each([
+  ['a checkpoint', { kind: 'checkpoint', n: 2 ** 52, previous: null, as_of: 0 }],
+  ['a cut', { kind: 'cut', n: 1, statements_from: -(2 ** 52), notes: 7 }],
+])('ends, and names it, however far %s says that it stands from others', (_what, said) => {
+  const result = touched((db) => {
+    const { id: archive } = db.prepare('SELECT id FROM archive').get() as { id: string }
+    const body = Buffer.from(JSON.stringify({ archive, at: 0, seq: 1, hash: '', ...said }))
+    const sql = 'INSERT INTO statement (n, seq, kind, body, signature) VALUES (0, 1, ?, ?, ?)'
+    db.prepare(sql).run(said.kind, body, Buffer.alloc(70))
+  })
+  expect(result.ok).toBe(false)
+  expect(result.findings.map(({ kind }) => kind)).toContain('statement')
 })
 
 it('misses a statement that was taken out', async () => {

@@ -82,6 +82,8 @@ class Walk {
   #first = 0
   #last = 0
   #gaps = 0
+  /** By partition, where the last gap in it ended. */
+  readonly #gapEnds = new Map<string, number>()
 
   constructor(file: ArchiveFile, options: VerifyOptions) {
     this.#file = file
@@ -126,7 +128,9 @@ class Walk {
   /** Takes the statements that hold; the others are findings. */
   #statements(): void {
     const cut = this.#file.lastCut()
-    let expected = cut?.statements_from ?? 1
+    // What nobody has verified yet counts for nothing: a cut that is forged is named below.
+    const from = cut?.statements_from ?? 1
+    let expected = Number.isSafeInteger(from) && from > 0 ? from : 1
     const read: { readonly signed: SignedStatement; readonly statement: Statement }[] = []
     for (const signed of this.#file.statements()) {
       const statement = readStatement(signed.body)
@@ -135,7 +139,7 @@ class Walk {
         expected++
         continue
       }
-      for (; expected < statement.n; expected++) {
+      for (; expected < statement.n && this.#findings.length <= MOST; expected++) {
         this.#findings.push({ kind: 'statement', n: expected, how: 'is missing' })
       }
       expected = statement.n + 1
@@ -195,13 +199,21 @@ class Walk {
       if (!whole) this.#suspects.push(row)
       this.#lane(row, whole)
       this.#checkpoints(checkpoints, row)
-      if (row.topic === NOTES_TOPIC && isGap(row.body)) this.#gaps++
+      if (row.topic === NOTES_TOPIC) this.#gap(row.body)
       prev = hashOf(row)
       before = row
       expected = row.seq + 1
     }
     this.#last = expected - 1
-    this.#tail(checkpoints.at(-1)?.seq ?? 0)
+    this.#tail(checkpoints.at(-1)?.seq ?? 0, cut?.seq ?? 0)
+  }
+
+  #gap(body: Uint8Array): void {
+    const note = readNote(unpackBody(body).value)
+    if (note === null || !('gap' in note)) return
+    this.#gaps++
+    const { topic, partition, to } = note.gap
+    this.#gapEnds.set(`${topic}/${partition}`, to)
   }
 
   /** This row is whole and follows something else than the row before it is: that one was altered together with its hash. */
@@ -244,13 +256,21 @@ class Walk {
   }
 
   /** Rows that were at the end, of all or of their partition: statements and the places where partitions go on tell of them. */
-  #tail(stated: number): void {
+  #tail(stated: number, cutTo: number): void {
     const lanes = this.#file.lanes()
     const end = Math.max(stated, ...lanes.map(({ seq }) => seq))
     if (end > this.#last) this.#missing.push({ from: this.#last + 1, to: end })
-    for (const { topic, partition, last: to, seq } of lanes) {
-      const known = this.#lanes.get(`${topic}/${partition}`) ?? { offset: -1, seq: 0, sure: true }
-      if (known.offset === to || !known.sure) continue
+    for (const { topic, partition, last: to, seq, next } of lanes) {
+      const name = `${topic}/${partition}`
+      const known = this.#lanes.get(name) ?? { offset: -1, seq: 0, sure: true }
+      if (!known.sure) continue
+      if (known.offset === to) {
+        // The note of a gap may have been cut away with the row before it.
+        const isKnown = seq > cutTo || cutTo === 0
+        if (isKnown && next !== Math.max(to + 1, this.#gapEnds.get(name) ?? 0))
+          this.#findings.push({ kind: 'position', topic, partition, said: next - 1, last: to })
+        continue
+      }
       if (this.#missing.some((run) => run.from <= seq && seq <= run.to)) {
         const from = Math.min(known.offset + 1, to)
         this.#holes.push({ topic, partition, from, to, afterSeq: known.seq, beforeSeq: seq + 1 })
@@ -271,11 +291,6 @@ function isSame(one: Uint8Array, at: number, other: Uint8Array, otherAt: number)
   if (one.length < at + HASH_BYTES || other.length < otherAt + HASH_BYTES) return false
   for (let i = 0; i < HASH_BYTES; i++) if (one[at + i] !== other[otherAt + i]) return false
   return true
-}
-
-function isGap(body: Uint8Array): boolean {
-  const note = readNote(unpackBody(body).value)
-  return note !== null && 'gap' in note
 }
 
 function rowPlace({ topic, partition, offset }: Row): string {
