@@ -1,4 +1,5 @@
 /** Giving up keys that sign for others: one signal, bundles without the key, tokens under another. */
+import { randomUUID } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { KeyRing } from '@countersign/envelope'
@@ -107,6 +108,17 @@ it('refuses the last key of a use that nothing works without', async () => {
   expect((await giveUp('root')).json).toMatchObject({ status: 404, code: 'key_unknown' })
   expect((await giveUp('checkpoint-2')).json).toMatchObject({ state: 'acknowledged', withdrawn: true })
   expect((await giveUp('checkpoint-1')).json).toMatchObject({ status: 409, code: 'key_indispensable' })
+})
+
+it('lets nobody end a key as if it were a client: that would pass by what is refused here, and by who may', async () => {
+  const signal = (await bundles()).at(-1)?.keys.find(({ key_id }) => key_id === 'signal')
+  const target = { kind: 'client', id: signerTarget(signal?.public_key as Uint8Array).id }
+  const before = (await world.signals()).length
+  for (const what of [{ reason: 'compromise' }, { effect: 'scope:invoices:read' }]) {
+    const answer = await client.operate('POST', '/v1/revocations', { id: randomUUID(), target, ...what })
+    expect(answer.json).toMatchObject({ status: 406, code: 'not_acceptable' })
+  }
+  expect(await world.signals()).toHaveLength(before)
 })
 
 it('gives up a key of tokens: it verifies nothing any more, and another signs at once', async () => {

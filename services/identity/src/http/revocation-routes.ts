@@ -1,6 +1,7 @@
 /** Revoking by name: what is ours, and what another identity provider calls its own. */
 import {
   type ForeignName,
+  isSignerTarget,
   isTarget,
   MAX_FOREIGN_CHARS,
   REASONS,
@@ -73,6 +74,8 @@ export async function revocationRoutes(app: FastifyInstance, options: Revocation
     const { kind, tenant: of = '', id = '' } = body.target
     const target: Target = { kind, tenant: of, id }
     if (!isTarget(target)) return problem(reply, 'body_invalid', { fields: ['target'] })
+    // A key is given up where it is looked at whether anything works without it.
+    if (isSignerTarget(target)) return problem(reply, 'not_acceptable', { fields: ['target'] })
     const effect = effectOf(body)
     if (!hits(effect, target)) return problem(reply, 'not_acceptable', { fields: ['effect'] })
     const caller = await asking.caller('takes', request, reply)
