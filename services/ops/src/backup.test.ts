@@ -1,5 +1,15 @@
 /** Copies are for their owner alone, and nothing that lies about leads one elsewhere. */
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -51,4 +61,17 @@ test.each(['..', '.', '', 'a/../../b', 7])('a list that names %j is no backup', 
   list.files[0].name = name
   writeFileSync(join(to, 'backup.json'), JSON.stringify(list))
   await expect(check()).rejects.toMatchObject({ code: 'OPS_ARGUMENT_INVALID' })
+})
+
+test('says of a file that is none of SQLite that it is none, and leaves no copy of it', async () => {
+  const other = join(folder, 'notes.txt')
+  writeFileSync(other, 'not a database')
+  for (const file of [other, folder]) {
+    const made = makeBackup([file], { to, output: 'json' }, terminal, systemClock)
+    await expect(made).rejects.toMatchObject({
+      code: 'OPS_ARGUMENT_INVALID',
+      publicMessage: expect.stringContaining(file),
+    })
+  }
+  expect(readdirSync(to)).toEqual([])
 })

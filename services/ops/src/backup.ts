@@ -8,6 +8,7 @@ import {
   mkdirSync,
   readFileSync,
   renameSync,
+  rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs'
@@ -51,7 +52,12 @@ export async function makeBackup(
   for (const file of files) {
     terminal.say(`copying ${file}`)
     const name = basename(file)
-    await copy(file, join(to, name))
+    try {
+      await copy(file, join(to, name))
+    } catch (error) {
+      rmSync(join(to, name), { force: true })
+      throw wrongArgument(`${file} cannot be copied as a file of SQLite: ${(error as Error).message}`)
+    }
     list.files.push({ name, from: file, ...(await measured(join(to, name))) })
   }
   // Last, and whole or not at all: a folder without it is no backup.

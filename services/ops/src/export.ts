@@ -1,5 +1,5 @@
 /** `export`: the deny view of a signals log for programs in other languages, as JSON of the `bloom-filters` package or as floors. */
-import { renameSync, writeFileSync } from 'node:fs'
+import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import { readingOf } from '@countersign/evidence'
 import { type Clock, rfc3339, systemRandom } from '@countersign/kernel'
 import { createBloomFilter, type View } from '@countersign/revocation'
@@ -86,7 +86,9 @@ function write(lines: Iterable<string>, out: string | undefined, terminal: Termi
   }
   try {
     const beside = `${out}.new`
-    writeFileSync(beside, `${[...lines].join('\n')}\n`, { mode: 0o600 })
+    // Left by an earlier run, or put there by somebody: nothing is written through it.
+    rmSync(beside, { force: true })
+    writeFileSync(beside, `${[...lines].join('\n')}\n`, { mode: 0o600, flag: 'wx' })
     renameSync(beside, out)
   } catch {
     throw wrongArgument(`${out} cannot be written`)

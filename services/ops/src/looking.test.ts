@@ -1,5 +1,5 @@
 /** Commands that show what stands on topics: inspect, export, tail of more topics. */
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { seal } from '@countersign/envelope'
 import { testAuthority, testClaims, testEvent } from '@countersign/envelope/testing'
@@ -51,6 +51,10 @@ async function facts(...argv: string[]): Promise<Record<string, unknown>> {
 }
 
 describe('inspect', () => {
+  it.each(['/', '/dev/zero', 'A'.repeat(5_000), ''])('says of what is no envelope that it is none', async (what) => {
+    expect((await run(['inspect', what])).code).toBe(2)
+  })
+
   it('decodes a job, says whether its envelope holds for it, and never shows its payload', async () => {
     await job()
     await job(Buffer.from('secret payload'), Buffer.from('another payload'))
@@ -100,7 +104,11 @@ describe('inspect', () => {
 describe('export', () => {
   it('writes a filter that the bloom-filters package reads, or each floor', async () => {
     const file = join(embedded.folder, 'deny.json')
+    const precious = join(embedded.folder, 'precious')
+    writeFileSync(precious, 'precious')
+    symlinkSync(precious, `${file}.new`)
     const { code, out, talk } = await run(['export', ...data, '--out', file])
+    expect(readFileSync(precious, 'utf8')).toBe('precious')
     expect([code, out]).toEqual([0, ''])
     expect(talk).toContain('1 floors on 1 targets')
     const { filter, capacity, log_id, kind } = JSON.parse(readFileSync(file, 'utf8'))

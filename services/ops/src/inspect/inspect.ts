@@ -1,5 +1,5 @@
 /** `inspect`: what stands at one place, or what one envelope says, decoded and checked. Payloads are summed, never shown. */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { catalogueOf, type LogOptions, openPlace, placeOf, rootKeysOf } from '../connection.ts'
 import { hexed } from '../described.ts'
 import { OpsError, wrongArgument } from '../errors.ts'
@@ -13,6 +13,7 @@ export interface InspectOptions extends LogOptions {
   rootKeyFile?: string[]
 }
 
+const MOST_BYTES = 1024 * 1024
 const PLACE = /^([\w.-]+)\/(\d{1,6})\/(\d{1,15})$/
 
 /** @param what `topic/partition/offset`, an envelope in base64 or hex, or a file with one. */
@@ -28,7 +29,9 @@ export async function inspect(what: string, options: InspectOptions, terminal: T
 }
 
 function ofEnvelope(what: string): Readonly<Record<string, unknown>> {
-  const bytes = existsSync(what) ? readFileSync(what) : null
+  // A folder, a device or a disk image is no header.
+  const file = existsSync(what) ? statSync(what) : null
+  const bytes = file?.isFile() && file.size <= MOST_BYTES ? readFileSync(what) : null
   const found = envelopeIn(bytes ?? what)
   if (found !== null) return { signature: 'unchecked', ...(hexed(found) as object) }
   throw wrongArgument(
