@@ -83,7 +83,7 @@ interface Known extends Instance {
 export interface ConsumersOptions {
   /** Of the log or archive the records come from. */
   readonly schemas: Pick<SchemaIds, 'schemaOf'>
-  /** Bundles under which vouchers are judged. @defaultValue none: nobody is vouched for */
+  /** Bundles under which vouchers are judged, those of each log oldest first. @defaultValue none: nobody is vouched for */
   readonly rings?: () => readonly KeyRing[]
 }
 
@@ -161,12 +161,21 @@ export class Consumers {
 
   #voucherOf({ voucher, public_key: publicKey, consumer }: Registration, at: number): string | null {
     if (voucher.length === 0) return null
-    for (const ring of this.#options.rings?.() ?? []) {
+    for (const ring of inForce(this.#options.rings?.() ?? [], at)) {
       const result = verifyRecord('Voucher', vouched(publicKey, consumer), voucher, ring, 'progress', at)
       if (result.ok) return result.keyId
     }
     return null
   }
+}
+
+/**
+ * One of each log: a key that a later bundle leaves out vouches for nobody any more. Of a log whose bundles of then are gone,
+ * the first there is.
+ */
+function inForce(rings: readonly KeyRing[], at: number): readonly KeyRing[] {
+  const byLog = Map.groupBy(rings, ({ bundle }) => logNameOf(bundle.log_id))
+  return [...byLog.values()].map((of) => of.findLast(({ bundle }) => bundle.issued_at <= at) ?? (of[0] as KeyRing))
 }
 
 function unknown({ instance, public_key }: Registration): Known {

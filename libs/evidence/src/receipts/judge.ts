@@ -13,19 +13,22 @@ import type { StandingSignal } from './standing.ts'
 /**
  * @param signals of one revocation, at least one.
  * @param consumers all that are known, in the order in which they registered.
- * @param now epoch milliseconds. @param epsilonMs before so long has passed since the last signal, more consumers may turn out to count.
+ * @param now epoch milliseconds.
+ * @param known registrations appended since `knownSince` are all among `consumers`; before `epsilonMs` has passed since the
+ * last signal, more may turn out to count.
  */
 export function judgeReceipt(
   signals: readonly StandingSignal[],
   consumers: readonly Instance[],
   decided: LastDecisions,
   now: number,
-  epsilonMs: number,
+  { knownSince, epsilonMs }: { readonly knownSince: number; readonly epsilonMs: number },
 ): Receipt {
   const first = signals[0] as StandingSignal
   const rows = consumers.flatMap((instance) => rowsOf(instance, signals, consumers, decided, now))
   const appendedAt = Math.max(...signals.map(({ at }) => at))
-  const isOpen = now < appendedAt + epsilonMs || rows.some(({ state }) => state === 'pending')
+  const isKnown = now >= appendedAt + epsilonMs && signals.every(({ at }) => at - REGISTRATION_HOLDS_MS >= knownSince)
+  const isOpen = !isKnown || rows.some(({ state }) => state === 'pending')
   const receipt = {
     revocation: first.id.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-'),
     effects: [...new Set(signals.map(({ signal }) => signal.effect))],
@@ -37,7 +40,7 @@ export function judgeReceipt(
     closedAt: isOpen ? null : Math.max(appendedAt, ...rows.map(({ couldActUntil }) => couldActUntil)),
     asOf: now,
   }
-  return { ...receipt, line: lineOf(receipt) }
+  return { ...receipt, line: lineOf(receipt, isKnown) }
 }
 
 /** Whether this instance could have acted when the signal was appended. */

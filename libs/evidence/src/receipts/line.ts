@@ -6,14 +6,16 @@ import type { Receipt, ReceiptConsumer } from './receipt.ts'
 const MAX_NAMED = 8
 const ORDER = ['pending', 'silent', 'stopped', 'applied'] as const
 
-export function lineOf(receipt: Omit<Receipt, 'line'>): string {
+/** @param isKnown whether everybody who counts is named. */
+export function lineOf(receipt: Omit<Receipt, 'line'>, isKnown: boolean): string {
   const { revocation, effects, target, positions, appendedAt, consumers, closedAt, asOf } = receipt
   const id = target.id === '' ? target.tenant : target.id
   const places = positions.map(({ log, offset }) => `${log}/${offset}`).join(', ')
   const head = `revocation ${revocation} (${effects.join(', ')} of ${target.kind} ${id}) at ${places} since ${time(appendedAt)}`
   return [
     head,
-    consumers.length === 0 ? 'no consumer was registered' : named(consumers, appendedAt),
+    ...(consumers.length > 0 ? [named(consumers, appendedAt)] : isKnown ? ['no consumer was registered'] : []),
+    ...(isKnown ? [] : ['who else was registered is not known']),
     ending(closedAt, asOf),
   ]
     .concat(warnings(consumers))

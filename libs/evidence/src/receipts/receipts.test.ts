@@ -309,6 +309,20 @@ describe('a receipt', () => {
     expect((await w.receipt(id))?.line).toContain('vouched for by nobody: stranger')
   })
 
+  test('takes no voucher of a key that was out of the bundles by then, and those before as they were', async () => {
+    const w = new World()
+    await w.consumer('before')
+    w.scribe.bundle()
+    w.scribe.checkpoint()
+    await w.tick()
+    await w.consumer('after')
+    const { id } = w.revoke()
+    await w.pass(400)
+    const receipt = await w.receipt(id)
+    expect(of(receipt, 'before').vouchedBy).toBe('consumer')
+    expect(of(receipt, 'after').vouchedBy).toBeNull()
+  })
+
   test('names who vouched for a name, and not for another of the same instance', async () => {
     const w = new World()
     const { id, registrar } = await ofTwoLogs(w)
@@ -363,6 +377,24 @@ describe('a receipt', () => {
     for await (const one of w.source.signals()) kept.take(one)
     expect(kept.receipt(id, record.timestamp - 60_000)?.closedAt).toBeNull()
     expect(kept.receipt(id, record.timestamp + EPSILON)?.closedAt).toBe(record.timestamp)
+  })
+
+  test('does not close where registrations may be missing, and says so', async () => {
+    const w = new World()
+    const { id, record } = w.revoke()
+    const later = w.clock.now() + 60_000
+    let knownSince = Number.POSITIVE_INFINITY
+    const options = { schemas: w.log.schemas, rootKeys: [w.scribe.keys.rootPublic], knownSince: () => knownSince }
+    const kept = new Receipts(options)
+    for await (const one of w.source.signals()) kept.take(one)
+    const unread = kept.receipt(id, later)
+    expect(unread?.closedAt).toBeNull()
+    expect(unread?.line).toContain('; who else was registered is not known; open as of')
+    expect(unread?.line).not.toContain('no consumer was registered')
+    knownSince = record.timestamp - REGISTRATION_HOLDS_MS + 1
+    expect(kept.receipt(id, later)?.closedAt).toBeNull()
+    knownSince--
+    expect(kept.receipt(id, later)?.closedAt).toBe(record.timestamp)
   })
 
   test('is none for what is not on the log, or not genuine', async () => {

@@ -21,6 +21,8 @@ export interface ReceiptsOptions {
   readonly epsilonMs?: number
   /** Signals kept, the newest. @defaultValue 1000 */
   readonly keep?: number
+  /** Registrations appended since then are all given, epoch milliseconds; before, some may be missing. @defaultValue 0: all are */
+  readonly knownSince?: () => number
   /** Only of this revocation, a UUID. @defaultValue of all */
   readonly revocation?: string
 }
@@ -45,10 +47,12 @@ export class Receipts {
   readonly #signals: StandingSignals
   readonly #consumers: Consumers
   readonly #epsilonMs: number
+  readonly #knownSince: () => number
   readonly #decided = new LastDecisions()
 
-  constructor({ schemas, rootKeys, epsilonMs = 250, keep = 1_000, revocation }: ReceiptsOptions) {
+  constructor({ schemas, rootKeys, epsilonMs = 250, keep = 1_000, revocation, knownSince }: ReceiptsOptions) {
     this.#epsilonMs = epsilonMs
+    this.#knownSince = knownSince ?? (() => 0)
     const wanted = revocation === undefined ? undefined : new Set(signalIdsOf(revocation))
     this.#signals = new StandingSignals({
       schemas,
@@ -75,7 +79,9 @@ export class Receipts {
    */
   receipt(revocation: string, now: number): Receipt | null {
     const found = signalIdsOf(revocation).flatMap((id) => this.#signals.of(id))
-    return found.length === 0 ? null : judgeReceipt(found, this.#consumers.all(), this.#decided, now, this.#epsilonMs)
+    if (found.length === 0) return null
+    const known = { knownSince: this.#knownSince(), epsilonMs: this.#epsilonMs }
+    return judgeReceipt(found, this.#consumers.all(), this.#decided, now, known)
   }
 
   /** The signals kept, oldest first; a revocation is asked for by the id of its first. */
