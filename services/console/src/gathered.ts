@@ -99,7 +99,8 @@ export function gather({ config, log, catalogue, identity, clock, logger, metric
     },
   }))
   const refusals = new Refusals()
-  const standing = new Standing({ ...judging, clock, schemas: log.schemas })
+  const knownSince = (): number => following.readSince('progress')
+  const standing = new Standing({ ...judging, clock, schemas: log.schemas, knownSince })
   const sentence = new SentenceFold({ ...judging, schemas: log.schemas, metrics })
   // Looked through where it stands: to redrive, the jobs themselves are needed, and no archive has them.
   const jobs = { log, catalogue, source: logSource(log, catalogue) }

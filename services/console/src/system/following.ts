@@ -22,9 +22,13 @@ const LATEST: Partial<Record<TopicRole, number>> = { signals: 50_000, progress: 
 export class Following {
   readonly #options: FollowingOptions
   readonly #tails: Tail[] = []
+  /** Partitions of which something was read. */
+  readonly #heard = new Set<string>()
   readonly #stopping = new AbortController()
   #starting: Promise<unknown> = Promise.resolve()
-  #partitions = 0
+  /** By role: when the first record that was read stood there, unless there was none before it. */
+  readonly #readSince = new Map<TopicRole, number>()
+  #partitions = Number.POSITIVE_INFINITY
   #begun = 0
 
   constructor(options: FollowingOptions) {
@@ -49,6 +53,11 @@ export class Following {
   /** True once every partition was read to the end it had. */
   get begun(): boolean {
     return this.#begun === this.#partitions
+  }
+
+  /** Records of that role that were appended since then are all read, epoch milliseconds; 0: all there ever were. */
+  readSince(role: TopicRole): number {
+    return this.begun ? (this.#readSince.get(role) ?? 0) : Number.POSITIVE_INFINITY
   }
 
   /** Milliseconds since the log was last heard of at all, on the topic heard of least lately; null before it was. */
@@ -94,6 +103,12 @@ export class Following {
 
   #take(entry: TopicEntry, batch: readonly LogRecord[]): void {
     const { log, take } = this.#options
+    const [first] = batch
+    if (first && !this.#heard.has(`${first.topic}/${first.partition}`)) {
+      this.#heard.add(`${first.topic}/${first.partition}`)
+      const since = this.#readSince.get(entry.role) ?? 0
+      if (first.offset > 0) this.#readSince.set(entry.role, Math.max(since, first.timestamp))
+    }
     for (const record of batch) {
       const evidence = evidenceFrom(entry, placeOf(record), reduced(entry, record), log.schemas)
       if (evidence !== null) take(evidence)

@@ -22,7 +22,7 @@ export interface Revocation {
   readonly signals: readonly StandingSignal[]
 }
 
-export interface StandingOptions extends Pick<ReceiptsOptions, 'schemas' | 'rootKeys' | 'epsilonMs'> {
+export interface StandingOptions extends Pick<ReceiptsOptions, 'schemas' | 'rootKeys' | 'epsilonMs' | 'knownSince'> {
   readonly clock: Clock
 }
 
