@@ -29,6 +29,7 @@ const asked = z.object({
   of: z.string().trim().min(1).max(300),
 })
 const SHOWN = 50
+const MOST_LINES = 500
 
 const MOODS: Readonly<Record<Refusal['outcome'], Mood>> = {
   executed: 'ok',
@@ -115,12 +116,15 @@ const VERDICTS: Readonly<Record<ExplainedDecision['verdict'], readonly [string, 
   not_recomputable: ['cannot be made again', 'wait'],
 }
 
-function explained(found: Explanation | null): Html {
+/** @returns what happened and the decisions, of much the latest: a page is made anew every second, for each who looks. */
+export function explained(found: Explanation | null): Html {
   if (found === null) return html`<p class="note" role="status">Nothing on the logs bears that name.</p>`
   const { lines, decisions } = found
   return html`<h2>What happened</h2>
-<ol class="steps">${lines.map((line) => html`<li>${line}</li>`)}</ol>
-${decisions.map(decision)}`
+${lines.length > MOST_LINES && html`<p class="note">The latest ${MOST_LINES} of ${lines.length} lines; "countersign explain" tells all.</p>`}
+<ol class="steps">${lines.slice(-MOST_LINES).map((line) => html`<li>${line}</li>`)}</ol>
+${decisions.length > SHOWN && html`<p class="note">The latest ${SHOWN} of ${decisions.length} decisions.</p>`}
+${decisions.slice(-SHOWN).map(decision)}`
 }
 
 function decision({
