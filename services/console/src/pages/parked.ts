@@ -125,9 +125,9 @@ function groupsOf({ work }: ParkedList): Html {
   )
   if (groups.size === 0) return html`<p class="good">Nothing waits to be redriven.</p>`
   return table(
-    'What waits, by what it has in common',
+    `What waits, by what it has in common${groups.size > SHOWN ? `, ${SHOWN} of ${groups.size}` : ''}`,
     ['Topic', 'Class', 'Kind', 'Reason', 'Jobs', 'Act'],
-    [...groups].map(([name, of]) => {
+    [...groups].slice(0, SHOWN).map(([name, of]) => {
       const group = JSON.parse(name) as Extract<Chosen, { logical: string }>
       const { logical, jobClass, kind, reason } = group
       return [
@@ -191,15 +191,17 @@ function planOf({ counts, groups, steps }: RedrivePlan, given: Chosen): Html {
 ${
   groups.length > 0 &&
   table(
-    'What would be redriven',
+    `What would be redriven${groups.length > SHOWN ? `, ${SHOWN} of ${groups.length} groups` : ''}`,
     ['Topic', 'Class', 'Kind', 'Reason', 'Jobs'],
-    groups.map(({ logical, jobClass, kind, reason, count }) => [
-      handle(logical),
-      jobClass ?? 'every class of the topic',
-      kind.replaceAll('_', ' '),
-      reason.replaceAll('_', ' '),
-      count,
-    ]),
+    groups
+      .slice(0, SHOWN)
+      .map(({ logical, jobClass, kind, reason, count }) => [
+        handle(logical),
+        jobClass ?? 'every class of the topic',
+        kind.replaceAll('_', ' '),
+        reason.replaceAll('_', ' '),
+        count,
+      ]),
     [4],
   )
 }

@@ -129,5 +129,7 @@ ${
 }
 
 function moment(ms: number | null): Shown {
-  return ms === null ? '–' : rfc3339(ms).slice(11, 23)
+  if (ms === null) return '–'
+  const text = rfc3339(ms)
+  return /T(.*)Z/.exec(text)?.[1] ?? text
 }
