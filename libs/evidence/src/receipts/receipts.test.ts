@@ -397,6 +397,23 @@ describe('a receipt', () => {
     expect(kept.receipt(id, later)?.closedAt).toBe(record.timestamp)
   })
 
+  test('does not close once the topic keeps nothing any more of who was registered', async () => {
+    const w = new World()
+    const gone = await w.consumer('gone')
+    const { id, record } = w.revoke()
+    await w.pass(1_000)
+    await gone.stop()
+    await w.pass(2 * REGISTRATION_HOLDS_MS, 10_000)
+    await w.consumer('other')
+    await w.pass(10_000)
+    expect(await w.receipt(id)).toMatchObject({ closedAt: record.timestamp, consumers: [{ consumer: 'gone' }] })
+    const progress = w.log.partition(PROGRESS_TOPIC)
+    const kept = progress.records.findIndex(({ timestamp }) => timestamp > record.timestamp + REGISTRATION_HOLDS_MS)
+    progress.records.splice(0, kept)
+    progress.start += kept
+    expect(await w.receipt(id)).toMatchObject({ closedAt: null, consumers: [] })
+  })
+
   test('is none for what is not on the log, or not genuine', async () => {
     const w = new World()
     const { privateKeyPem } = generateEd25519(new SeededRandom(6))

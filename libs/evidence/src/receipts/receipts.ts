@@ -48,6 +48,7 @@ export class Receipts {
   readonly #consumers: Consumers
   readonly #epsilonMs: number
   readonly #knownSince: () => number
+  #givenSince = 0
   readonly #decided = new LastDecisions()
 
   constructor({ schemas, rootKeys, epsilonMs = 250, keep = 1_000, revocation, knownSince }: ReceiptsOptions) {
@@ -73,6 +74,11 @@ export class Receipts {
     }
   }
 
+  /** Registrations that were appended before `at`, epoch milliseconds, may be missing. */
+  knownOnlySince(at: number): void {
+    this.#givenSince = Math.max(this.#givenSince, at)
+  }
+
   /**
    * @param revocation a UUID, as identity answered. @param now epoch milliseconds.
    * @returns null while none of its signals stands on a log that was told here.
@@ -80,7 +86,7 @@ export class Receipts {
   receipt(revocation: string, now: number): Receipt | null {
     const found = signalIdsOf(revocation).flatMap((id) => this.#signals.of(id))
     if (found.length === 0) return null
-    const known = { knownSince: this.#knownSince(), epsilonMs: this.#epsilonMs }
+    const known = { knownSince: Math.max(this.#knownSince(), this.#givenSince), epsilonMs: this.#epsilonMs }
     return judgeReceipt(found, this.#consumers.all(), this.#decided, now, known)
   }
 
@@ -151,7 +157,18 @@ export async function gatherReceipts(
   const signals = receipts.signals()
   if (signals.length === 0) return false
   const first = Math.min(...signals.map(({ at }) => at))
-  for await (const one of source.progress({ from: first - 2 * REGISTRATION_HOLDS_MS, ...until })) receipts.take(one)
+  const from = first - 2 * REGISTRATION_HOLDS_MS
+  let isWhole = false
+  for await (const { place } of source.progress({ to: from, ...until })) {
+    isWhole = place.at < from
+    break
+  }
+  for await (const one of source.progress({ from, ...until })) {
+    // Nothing is left of what was told before: the topic keeps less long than the log.
+    if (!isWhole && one.place.offset > 0) receipts.knownOnlySince(one.place.at)
+    isWhole = true
+    receipts.take(one)
+  }
   for await (const one of source.decisions({ from: first - DECIDED_BEFORE_MS, ...until })) receipts.take(one)
   return true
 }
