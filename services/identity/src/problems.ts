@@ -47,7 +47,10 @@ export const problems = {
     title: 'This is not a log of this identity: another cluster, or a log that was replaced',
   },
   key_unknown: { status: 404, title: 'No key of this name signs anything here' },
-  key_indispensable: { status: 409, title: 'Nothing works without it: it signs all signals, or is the last checkpoint key' },
+  key_indispensable: {
+    status: 409,
+    title: 'Nothing works without it: it signs all signals, or is the last checkpoint key',
+  },
   revocation_unknown: { status: 404, title: 'Nothing was asked with this id' },
   revocation_outcome_unknown: {
     status: 503,
