@@ -17,6 +17,8 @@ import {
 
 /** Most statements about what was read kept of one instance and log. */
 const MAX_STATEMENTS = 8_192
+/** Most logs kept of one instance, those it began to tell of last: of each there is one at a time. */
+const MAX_LOGS = 64
 
 /** One start of a consumer, from its registration to its goodbye. */
 export interface Instance {
@@ -155,6 +157,7 @@ export class Consumers {
       reached.push({ offset, at: isRight ? progress.at : toldAt, exact: false, toldAt })
     if (reached.length > MAX_STATEMENTS) reached.splice(0, reached.length - MAX_STATEMENTS)
     known.told.set(progress.log_id, { last: progress, lastAt: toldAt, reached })
+    if (known.told.size > MAX_LOGS) known.told.delete(known.told.keys().next().value as string)
     if (progress.state === 'goodbye') leave(known, progress.log_id, toldAt)
     return told
   }

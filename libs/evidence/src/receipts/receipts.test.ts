@@ -457,6 +457,27 @@ describe('what a consumer says', () => {
     ).toBe('pending')
   })
 
+  test('is kept of so many logs and no more', async () => {
+    const w = new World()
+    const { registrar } = await ofTwoLogs(w)
+    const kept = new Receipts({ schemas: w.log.schemas, rootKeys: [w.scribe.keys.rootPublic] })
+    for await (const one of w.source.progress()) kept.take(one)
+    const { record, progress } = w.lastTold()
+    for (let n = 0; n < 100; n++) {
+      const { key, ...told } = written(w, { ...progress, log_id: `log-${n}` }, (body) =>
+        signRecord('Progress', body, registrar.key),
+      )
+      const { topic, partition, offset, timestamp: at } = record
+      kept.take({
+        kind: 'progress',
+        place: { topic, partition, offset, at },
+        record: { ...record, ...told } as LogRecord,
+      })
+    }
+    expect(kept.consumers()[0]?.told.size).toBe(64)
+    expect(kept.consumers()[0]?.told.has('log-99')).toBe(true)
+  })
+
   test('is not believed for another instance', async () => {
     const w = new World()
     const one = await w.consumer('one')
