@@ -19,7 +19,7 @@ export async function enforced({ run, brokers, registryUrl, logical, rootKey }: 
   const logger = createLogger({ name: 'bench', level: 'info', destination: { write: () => {} } })
   const metrics = createMetrics()
   const consumer = 'bench-1'
-  const replica = new Replica({ log: signalsOn(log, `${run}.signals`), rootKeys: [rootKey], clock, logger, consumer })
+  const replica = new Replica({ log: logOf(run, log), rootKeys: [rootKey], clock, logger, consumer })
   const enforcer = createEnforcer({
     ...{ replica, log, catalogue, clock, random: systemRandom, consumer, logger, metrics },
     classes: logical.map((topic) =>
@@ -42,10 +42,11 @@ export async function enforced({ run, brokers, registryUrl, logical, rootKey }: 
   }
 }
 
-/** The log with its signals on a topic of this run. */
-export function signalsOn(log: EventLog, topic: string): EventLog {
+/** The log with its signals, and what its consumer tells of itself, on topics of this run. */
+function logOf(run: string, log: EventLog): EventLog {
+  const topic = `${run}.signals`
   return {
-    append: (_, records) => log.append(topic, records),
+    append: (_, records) => log.append(`${run}.progress`, records),
     tail: (options) => log.tail({ ...options, topic }),
     bounds: () => log.bounds(topic),
     read: (options) => log.read({ ...options, topic }),
