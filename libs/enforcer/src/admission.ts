@@ -178,15 +178,20 @@ export class Admission {
     return decision.outcome === 'allow' ? decision : { ...decision, by: judgementOf(view, freshness, now) }
   }
 
-  /** Why running work would open no more under the keys now in force. That its own time is over does not end it. */
+  /**
+   * Why running work would open no more under the keys now in force. Within its own time: neither that this is over nor a
+   * clock that was stepped back since ends it.
+   */
   #faultNow(item: Item, opened: OpenedEnvelope, view: ConsumerView, now: number): EnvelopeFault | null {
     const ring = view.ring()
     if (ring === null || ring === item.ring || ring === item.runsUnder || item.header === null) return null
     const { epsilonMs } = this.#settings
     const opener = this.#logs?.openerOf(view) ?? this.#opener
     const relied = opened.relied.length === 0 ? [] : (evidenceOf(item.message.headers) ?? [])
+    const { iat, exp } = opened.claims
+    const within = Math.min(Math.max(now, iat), exp - 1)
     for (const header of [item.header, ...relied]) {
-      const result = opener.prove(header, { ring, now, epsilonMs })
+      const result = opener.prove(header, { ring, now: within, epsilonMs })
       if (!result.ok && result.code !== 'envelope_expired') return result.code
     }
     item.runsUnder = ring

@@ -118,4 +118,13 @@ describe('a key that the bundle in force leaves out', () => {
     expect(states).toEqual({ 0: 'executed' })
     expect(refused).toEqual(['allowed', 'committed'])
   })
+
+  it('and it ends nothing where the clock was stepped back meanwhile', async () => {
+    const { states, refused } = await running(sealedMessage(0), (s) => {
+      s.clock.step(-3_600_000)
+      s.view.keys = without('sig-1')
+    })
+    expect(states).toEqual({ 0: 'executed' })
+    expect(refused).toEqual(['allowed', 'committed'])
+  })
 })

@@ -78,7 +78,7 @@ it('refuses what is malformed, too large, of another type or not there, without 
 it('replaces a request id that is not one', async () => {
   for (const given of ['short', 'x'.repeat(65), 'with space and more']) {
     const { headers } = await app.inject({ url: '/healthz', headers: { 'x-request-id': given } })
-    expect(headers['x-request-id']).toMatch(/^[\w-]{16}$/)
+    expect(headers['x-request-id']).toMatch(/^req_[\w-]{16}$/)
   }
 })
 

@@ -67,7 +67,10 @@ export function createServer(options: ServerOptions): FastifyInstance {
     },
     genReqId: (request) => {
       const given = request.headers['x-request-id']
-      return typeof given === 'string' && REQUEST_ID.test(given) ? given : random.bytes(12).toString('base64url')
+      // With a prefix, since one that began with a dash would be an option to every command it is given to.
+      return typeof given === 'string' && REQUEST_ID.test(given)
+        ? given
+        : `req_${random.bytes(12).toString('base64url')}`
     },
   })
   let draining = false

@@ -115,10 +115,10 @@ export class Judge {
     const names = this.#catalogue.jobTopic(rules.topic)
     if (ring === null || !found.ok || names === undefined) return null
     const { keySha256, valueSha256, headers, claims } = job
-    const latest = openedBefore && claims !== null ? Math.min(by.at, claims.exp - 1) : by.at
+    const within = openedBefore && claims !== null ? Math.min(Math.max(by.at, claims.iat), claims.exp - 1) : by.at
     return this.#opener.open(found.bytes, {
       ...{ topic: rules.topic, audience: names.audience, keySha256, valueSha256, headers },
-      ...{ ring, now: latest, epsilonMs: this.#epsilonMs },
+      ...{ ring, now: within, epsilonMs: this.#epsilonMs },
     })
   }
 
