@@ -1,6 +1,7 @@
-/** What stands on the logs, as answers: decisions judged again, paths, receipts. */
+/** What stands on the logs, as answers: decisions judged again, paths, receipts; and how operators' tools ask identity to act. */
 export * from './archive/index.ts'
 export * from './explain/index.ts'
+export * from './operator/index.ts'
 export * from './parked/index.ts'
 export * from './past/index.ts'
 export * from './path/index.ts'

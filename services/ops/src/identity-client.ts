@@ -1,14 +1,17 @@
 /** The few calls of identity's HTTP that operators need. Never follows a redirect with the secret. */
-import type { Emitted } from '@countersign/evidence'
+import {
+  type AnswerState,
+  askIdentity,
+  type Emitted,
+  type IdentityReply,
+  type OperatorAccess,
+  stateOf,
+} from '@countersign/evidence'
 import type { ForeignName } from '@countersign/revocation'
 import { OpsError } from './errors.ts'
 
-/** One of identity's four answers. */
-export interface Answer {
-  readonly state: 'acknowledged' | 'pending' | 'unknown' | 'refused'
-  readonly id: string
-  /** Why it was refused. */
-  readonly code?: string
+/** One of identity's four answers, with its place where it has one. */
+export interface Answer extends AnswerState {
   readonly seq?: number | null
   readonly position?: { readonly log_id: string; readonly offset: number } | null
 }
@@ -21,12 +24,7 @@ export interface RevocationRequest {
   readonly cause?: string
 }
 
-export interface IdentityOptions {
-  /** Base URL. */
-  readonly url: string
-  readonly secret: string
-  readonly timeoutMs: number
-}
+export type IdentityOptions = OperatorAccess
 
 /**
  * Asks for a revocation. Whatever happens to a connection once made, the outcome is one of the four.
@@ -135,37 +133,20 @@ export async function askCompromise(
   }
 }
 
-interface Reply {
-  readonly status: number
-  readonly body: Partial<Answer> & { readonly code?: unknown; readonly type?: unknown }
+interface Reply extends IdentityReply {
+  readonly body: NonNullable<IdentityReply['body']>
 }
 
-async function call(
-  { url, secret, timeoutMs }: IdentityOptions,
-  method: string,
-  path: string,
-  body?: unknown,
-): Promise<Reply> {
-  // Such a segment would lead elsewhere, whatever is done to encode it: nothing has that name.
-  if (/\/\.\.?(\/|$)/.test(path)) return { status: 404, body: {} }
-  const response = await fetch(new URL(path, url), {
-    method,
-    redirect: 'error',
-    signal: AbortSignal.timeout(timeoutMs),
-    headers: { authorization: `Bearer ${secret}`, ...(body !== undefined && { 'content-type': 'application/json' }) },
-    ...(body !== undefined && { body: JSON.stringify(body) }),
-  })
-  const reply = (await response.json().catch(() => null)) as Reply['body'] | null
-  return { status: response.status, body: reply ?? {} }
+async function call(options: IdentityOptions, method: string, path: string, body?: object): Promise<Reply> {
+  const reply = await askIdentity(options, method, path, { body })
+  return { ...reply, body: reply.body ?? {} }
 }
 
-/** Identity says the state itself; a reply that does not, from something in between, is read by its status. */
-function answerOf(id: string, { status, body }: Reply): Answer {
-  const { state, seq = null, position = null } = body
-  if (status < 400 && (state === 'acknowledged' || state === 'pending')) return { state, id, seq, position }
-  const refused = state === 'refused' || (state !== 'unknown' && status >= 400 && status < 500)
-  if (!refused) return { state: 'unknown', id }
-  return { state: 'refused', id, code: typeof body.code === 'string' ? body.code : `http_${status}` }
+function answerOf(id: string, reply: Reply): Answer {
+  const answer = stateOf(id, reply)
+  if (answer.state !== 'acknowledged' && answer.state !== 'pending') return answer
+  const { seq = null, position = null } = reply.body as Pick<Answer, 'seq' | 'position'>
+  return { ...answer, seq, position }
 }
 
 function neverConnected(error: unknown): boolean {

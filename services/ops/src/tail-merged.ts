@@ -1,10 +1,10 @@
 /** `tail` of topics with several partitions, decoded and merged by the time the log appended. */
-import type { EventLog, LogRecord } from '@countersign/event-log'
+import type { LogRecord } from '@countersign/event-log'
 import { type Clock, rfc3339 } from '@countersign/kernel'
 import { catalogueOf, countOf, openPlace, placeOf } from './connection.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
-import { type Ends, endsOf, merged, topicOf } from './merged.ts'
-import { tellSilence } from './patience.ts'
+import { follow } from './following.ts'
+import { endsOf, merged, topicOf } from './merged.ts'
 import { startOf, type TailOptions } from './tail.ts'
 import { TELLERS, type Told } from './tellers.ts'
 import { oneLine, type Terminal } from './terminal.ts'
@@ -38,53 +38,13 @@ export async function tailMerged(
       show(record)
       if (printed >= limit || signal.aborted) return EXIT.ok
     }
-    if (!options.untilEnd)
-      await follow(log, topic.name, ends, show, () => printed >= limit, {
-        terminal,
-        clock,
-        signal,
-        waitMs: place.waitMs,
-      })
+    const enough = (): boolean => printed >= limit
+    const { waitMs } = place
+    if (!options.untilEnd) await follow(log, { topic: topic.name, ends, show, enough, terminal, clock, waitMs, signal })
     return EXIT.ok
   } finally {
     await log.close()
   }
-}
-
-async function follow(
-  log: EventLog,
-  topic: string,
-  ends: Ends,
-  show: (record: LogRecord) => void,
-  enough: () => boolean,
-  { terminal, clock, signal, waitMs }: { terminal: Terminal; clock: Clock; signal: AbortSignal; waitMs: number },
-): Promise<void> {
-  let done = (): void => {}
-  const ended = new Promise<void>((resolve) => {
-    done = resolve
-  })
-  signal.addEventListener('abort', done, { once: true })
-  const tails = await Promise.all(
-    ends.map(async ({ end }, partition) => {
-      const tail = await log.tail({
-        topic,
-        partition,
-        from: end,
-        handler: {
-          records(batch) {
-            for (const record of batch) show(record)
-            if (enough()) done()
-          },
-          outOfRange: (bounds) => tail.seek(bounds.start),
-        },
-      })
-      return tail
-    }),
-  )
-  const hush = tellSilence(tails, terminal, clock, waitMs)
-  if (!signal.aborted) await ended
-  hush()
-  await Promise.all(tails.map((tail) => tail.stop()))
 }
 
 function plain({ partition, offset, timestamp }: LogRecord, told: Told | null): object {

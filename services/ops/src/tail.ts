@@ -1,5 +1,5 @@
 /** `tail`: a signals log, decoded. */
-import type { EventLog, LogRecord } from '@countersign/event-log'
+import type { Bounds, LogRecord } from '@countersign/event-log'
 import { sideOf } from '@countersign/evidence'
 import type { Clock } from '@countersign/kernel'
 import { boundOf } from './bounds.ts'
@@ -7,7 +7,7 @@ import { catalogueOf, countOf, type LogOptions, openPlace, placeOf, rootKeysOf, 
 import { type Described, Describer } from './described.ts'
 import { wrongArgument } from './errors.ts'
 import { EXIT, type ExitCode } from './exit-codes.ts'
-import { tellSilence } from './patience.ts'
+import { follow } from './following.ts'
 import { oneLine, type Terminal } from './terminal.ts'
 
 export interface TailOptions extends LogOptions {
@@ -54,50 +54,16 @@ export async function tailSignals(
       for (const record of chunk) show(record)
       if (printed >= limit || signal.aborted) return EXIT.ok
     }
+    const enough = (): boolean => printed >= limit
+    const cut = ({ start, end }: Bounds): void =>
+      terminal.say(`The log was cut or recreated: it holds [${start}, ${end}) now. Going on from its start.`)
+    const { waitMs } = place
     if (!options.untilEnd)
-      await follow(log, topic, bounds.end, show, () => printed >= limit, terminal, {
-        clock,
-        signal,
-        waitMs: place.waitMs,
-      })
+      await follow(log, { topic, ends: [bounds], show, enough, cut, terminal, clock, waitMs, signal })
     return EXIT.ok
   } finally {
     await log.close()
   }
-}
-
-async function follow(
-  log: EventLog,
-  topic: string,
-  from: number,
-  show: (record: LogRecord) => void,
-  enough: () => boolean,
-  terminal: Terminal,
-  { clock, signal, waitMs }: { clock: Clock; signal: AbortSignal; waitMs: number },
-): Promise<void> {
-  let done = (): void => {}
-  const ended = new Promise<void>((resolve) => {
-    done = resolve
-  })
-  signal.addEventListener('abort', done, { once: true })
-  const tail = await log.tail({
-    topic,
-    from,
-    handler: {
-      records(batch) {
-        for (const record of batch) show(record)
-        if (enough()) done()
-      },
-      outOfRange({ start, end }) {
-        terminal.say(`The log was cut or recreated: it holds [${start}, ${end}) now. Going on from its start.`)
-        tail.seek(start)
-      },
-    },
-  })
-  const hush = tellSilence([tail], terminal, clock, waitMs)
-  if (!signal.aborted) await ended
-  hush()
-  await tail.stop()
 }
 
 function line({ timestamp, offset, kind, signature, summary }: Described): string {

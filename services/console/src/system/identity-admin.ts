@@ -1,13 +1,8 @@
 /** What operators ask of identity. Every call ends by its deadline; none follows a redirect with the secret. */
+import { type AnswerState, askIdentity, type IdentityReply, stateOf } from '@countersign/evidence'
 import type { Secret } from '@countersign/kernel'
 
-/** One of identity's four answers. */
-export interface RevocationAnswer {
-  readonly state: 'acknowledged' | 'pending' | 'unknown' | 'refused'
-  /** Of the revocation; asking again with it changes nothing twice. */
-  readonly id: string
-  readonly code?: string
-}
+export type RevocationAnswer = AnswerState
 
 export interface PersonPlace {
   readonly tenant: string
@@ -73,8 +68,8 @@ export class IdentityAdmin {
 
   /** @returns how a revocation stands, null for one that is not known. @throws {Error} when identity does not answer. */
   async revocation(id: string): Promise<RevocationAnswer | null> {
-    const { status, body } = await this.#call('GET', `/v1/revocations/${encodeURIComponent(id)}`)
-    return status === 404 ? null : answerOf(id, status, body)
+    const reply = await this.#call('GET', `/v1/revocations/${encodeURIComponent(id)}`)
+    return reply.status === 404 ? null : stateOf(id, reply)
   }
 
   /** @returns what it says of how long its credentials live, as it comes. @throws {Error} when identity does not answer. */
@@ -94,47 +89,20 @@ export class IdentityAdmin {
 
   async #act(method: string, path: string, body: { id: string }, requestId: string): Promise<RevocationAnswer> {
     try {
-      const reply = await this.#call(method, path, body, requestId)
-      return answerOf(body.id, reply.status, reply.body)
+      return stateOf(body.id, await this.#call(method, path, body, requestId))
     } catch {
       // Asked or not: only asking again with the id tells.
       return { state: 'unknown', id: body.id }
     }
   }
 
-  async #call(
-    method: string,
-    path: string,
-    body?: object,
-    requestId?: string,
-  ): Promise<{ readonly status: number; readonly body: unknown }> {
+  #call(method: string, path: string, body?: object, requestId?: string): Promise<IdentityReply> {
     const { url, secret, timeoutMs } = this.#options
-    // Such a segment would lead elsewhere, whatever is done to encode it: nobody has that name.
-    if (/\/\.\.?(\/|$)/.test(path)) return { status: 404, body: null }
-    const response = await fetch(new URL(path, url), {
-      method,
-      redirect: 'error',
-      signal: AbortSignal.timeout(timeoutMs),
-      headers: {
-        authorization: `Bearer ${secret.reveal()}`,
-        ...(requestId !== undefined && { 'x-request-id': requestId }),
-        ...(body !== undefined && { 'content-type': 'application/json' }),
-      },
-      ...(body !== undefined && { body: JSON.stringify(body) }),
-    })
-    return { status: response.status, body: await response.json().catch(() => null) }
+    return askIdentity({ url, secret: secret.reveal(), timeoutMs }, method, path, { body, requestId })
   }
 }
 
 function expected<T>(status: number, body: unknown): T {
   if (status !== 200 || body === null) throw new Error(`identity answered ${status}`)
   return body as T
-}
-
-/** Identity says the state itself; a reply that does not, from something in between, is read by its status. */
-function answerOf(id: string, status: number, body: unknown): RevocationAnswer {
-  const { state, code } = (body ?? {}) as Partial<RevocationAnswer>
-  if (status < 400 && (state === 'acknowledged' || state === 'pending')) return { state, id }
-  const refused = state === 'refused' || (state !== 'unknown' && status >= 400 && status < 500)
-  return refused ? { state: 'refused', id, code: code ?? `http_${status}` } : { state: 'unknown', id }
 }

@@ -1,0 +1,1 @@
+export { type AnswerState, askIdentity, type IdentityReply, type OperatorAccess, stateOf } from './identity.ts'
