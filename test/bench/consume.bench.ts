@@ -7,7 +7,7 @@ import { systemRandom } from '@countersign/kernel'
 import { type Cell, cells, figuresOf, type Round } from './consume/cells.ts'
 import { type Outcome, SIZES } from './consume/contract.ts'
 import { Field } from './consume/field.ts'
-import { latency } from './consume/latency.ts'
+import { LOAD_LEVELS, latency } from './consume/latency.ts'
 import { type BenchOptions, correct, type Figure, median } from './figure.ts'
 import { benchKafka } from './kafka.ts'
 
@@ -34,8 +34,11 @@ export default async function consume({ quick }: BenchOptions): Promise<readonly
     const enforced = plan.find(({ name }) => name === 'b64')
     const full =
       enforced && median((results.get(enforced) ?? []).map(({ counted, wallMs }) => (counted / wallMs) * 1e3))
-    const isTimed = full !== undefined && (!only || only.includes('half-load'))
-    const timed = !isTimed ? [] : await latency(field, full / 2, quick, say)
+    const timed: Figure[] = []
+    for (const level of LOAD_LEVELS) {
+      if (full === undefined || (only && !only.includes(level.name))) continue
+      timed.push(...(await latency(field, level, full, quick, say)))
+    }
     await recorded(field, plan, rounds + 1)
     return [...figuresOf(plan, results, SIZES), ...timed]
   } finally {

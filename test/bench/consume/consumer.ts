@@ -7,8 +7,9 @@ import {
   benchCatalogue,
   EXPORT_SCHEMA,
   type Outcome,
-  SENT_AT,
+  PARTITIONS,
   type Setup,
+  type Started,
   type Subject,
   type Task,
 } from './contract.ts'
@@ -47,7 +48,12 @@ async function run(task: Task): Promise<Outcome> {
   })
   await consumer.connect()
   await consumer.subscribe({ topics: [`${task.logical}.v1`], fromBeginning: true })
-  if (task.timed) consumer.on(consumer.events.GROUP_JOIN, () => process.send?.('joined'))
+  if (task.timed) {
+    const off = consumer.on(consumer.events.GROUP_JOIN, () => {
+      off()
+      process.send?.('joined')
+    })
+  }
   await consumer.run({
     async eachBatch(payload) {
       meter.begin(payload)
@@ -67,8 +73,8 @@ class Meter {
   readonly #task: Task
   readonly #resolve: (outcome: Outcome) => void
   readonly #sizes: number[] = []
-  readonly #latencies: number[] = []
-  #sent = new Map<string, Buffer>()
+  readonly #starts: Starts | null
+  #partition = 0
   #seen = 0
   #handled = 0
   /** By partition, the offset behind all that was counted: what is delivered again, as after a join that failed, counts once. */
@@ -81,6 +87,7 @@ class Meter {
     this.outcome = promise
     this.#resolve = resolve
     this.#task = task
+    this.#starts = task.timed ? new Starts(task.messages) : null
   }
 
   begin({ batch }: EachBatchPayload): void {
@@ -89,15 +96,14 @@ class Meter {
     }
     this.#sizes.push(batch.messages.length)
     this.#next = this.#ends.get(batch.partition) ?? 0
-    if (!this.#task.timed) return
-    this.#sent = new Map(batch.messages.map(({ offset, headers }) => [offset, headers?.[SENT_AT] as Buffer]))
+    this.#partition = batch.partition
+    this.#starts?.begin(batch.partition, Number(batch.messages[0]?.offset))
   }
 
-  handling(offset: string): void {
-    if (Number(offset) >= this.#next) this.#handled++
-    const sent = this.#sent.get(offset)
-    if (sent !== undefined && this.#start !== null)
-      this.#latencies.push(Number(hrtime.bigint() - sent.readBigUInt64BE()) / 1e6)
+  handling(text: string): void {
+    const offset = Number(text)
+    if (offset >= this.#next) this.#handled++
+    this.#starts?.note(this.#partition, offset)
   }
 
   end({ batch }: EachBatchPayload): void {
@@ -107,16 +113,39 @@ class Meter {
     this.#ends.set(batch.partition, Math.max(this.#next, end))
     if (this.#seen < this.#task.messages || this.#start === null) return
     const { user, system } = process.cpuUsage(this.#start.cpu)
-    const sorted = this.#latencies.sort((a, b) => a - b)
-    const at = (share: number): number | null => sorted[Math.floor(sorted.length * share)] ?? null
     this.#resolve({
       counted: this.#seen - this.#start.seen,
       cpuUs: user + system,
       wallMs: performance.now() - this.#start.at,
       handled: this.#handled,
       batch: median(this.#sizes),
-      p50Ms: at(0.5),
-      p99Ms: at(0.99),
+      started: this.#starts?.all() ?? [],
     })
+  }
+}
+
+/** When the handler of each message started. All its memory is there from the beginning: noting costs next to nothing. */
+class Starts {
+  /** By partition; any of them might get all messages. */
+  readonly #at: readonly BigInt64Array[]
+  readonly #first = new Array<number>(PARTITIONS).fill(-1)
+
+  constructor(messages: number) {
+    this.#at = Array.from({ length: PARTITIONS }, () => new BigInt64Array(messages))
+  }
+
+  begin(partition: number, offset: number): void {
+    if (this.#first[partition] === -1) this.#first[partition] = offset
+  }
+
+  /** Of a message delivered again, the first start stands. */
+  note(partition: number, offset: number): void {
+    const times = this.#at[partition] as BigInt64Array
+    const place = offset - (this.#first[partition] as number)
+    if (times[place] === 0n) times[place] = hrtime.bigint()
+  }
+
+  all(): readonly Started[] {
+    return this.#at.map((at, partition) => ({ partition, first: this.#first[partition] as number, at }))
   }
 }

@@ -8,8 +8,6 @@ export const PARTITIONS = 6
 export const AUDIENCE = 'billing-export'
 export const ACTION = 'export'
 export const SCOPE = 'invoices:export'
-/** Header of live messages: monotonic nanoseconds of this machine when they were sent. */
-export const SENT_AT = 'bench-sent-at'
 
 /** How the identity of a message travels, and so which topic it stands on. */
 export type Kind = 'sealed' | 'plain' | 'claims' | 'opaque' | 'jwt-eddsa' | 'jwt-rs256'
@@ -98,7 +96,7 @@ export interface Task {
   readonly warm: number
   /** Longest fetch per partition: about one record batch. */
   readonly maxBytes: number
-  /** Take the time from sending to the handler's start. */
+  /** Say when the group is joined, and when each handler started. */
   readonly timed: boolean
 }
 
@@ -111,7 +109,43 @@ export interface Outcome {
   readonly handled: number
   /** Median messages per call of `eachBatch`. */
   readonly batch: number
-  /** Milliseconds from sending to the handler's start; null where not timed. */
-  readonly p50Ms: number | null
-  readonly p99Ms: number | null
+  /** Empty where not timed. */
+  readonly started: readonly Started[]
+}
+
+/** When the handlers of one partition's messages started. */
+export interface Started {
+  readonly partition: number
+  /** Offset of the first message. */
+  readonly first: number
+  /** From that offset on, nanoseconds of the machine's monotonic clock; 0 for a message not handled. */
+  readonly at: BigInt64Array
+}
+
+/** A record batch as the producer process sent it. */
+export interface Sent {
+  readonly partition: number
+  /** Offset of its first message. */
+  readonly first: number
+  /** When it was written, nanoseconds of the machine's monotonic clock. */
+  readonly at: bigint
+}
+
+export interface Address {
+  readonly host: string
+  readonly port: number
+}
+
+/** To the producer process: a request to send later. */
+export interface TakeOrder {
+  readonly partition: number
+  /** Complete, its place among those taken being its correlation id. */
+  readonly bytes: Buffer
+}
+
+/** To the producer process: send all that was taken; answered with what was sent, once all of it is durable. */
+export interface SendOrder {
+  /** By partition. */
+  readonly leaders: readonly Address[]
+  readonly everyMs: number
 }

@@ -9,11 +9,13 @@ import {
   type HandlerName,
   type Kind,
   type Outcome,
+  type Sent,
   type Setup,
   type SubjectName,
   type Task,
   topicOf,
 } from './contract.ts'
+import { Load } from './load.ts'
 import { type Made, Maker, type Message } from './messages.ts'
 import { Site } from './site.ts'
 
@@ -36,6 +38,12 @@ export interface FieldOptions {
   readonly say: (line: string) => void
 }
 
+/** What was sent while a consumer ran, and what it did. */
+export interface Live {
+  readonly sent: readonly Sent[]
+  readonly outcome: Outcome
+}
+
 export class Field {
   readonly site: Site
   readonly maker: Maker
@@ -44,6 +52,7 @@ export class Field {
   readonly #introspector: WorkerProcess
   readonly #workers = new Map<SubjectName, WorkerProcess>()
   readonly #made = new Map<string, Made>()
+  #load: Load | null = null
   #setup: Omit<Setup, 'subject'> | null = null
 
   private constructor(options: FieldOptions, site: Site, redis: RedisServer) {
@@ -117,25 +126,26 @@ export class Field {
     return (await this.#worker(cell.subject)).ask<Outcome>(task)
   }
 
-  /** Sends these to the live topic of their kind while the subject consumes them. */
+  /** Sends these to the live topic of their kind, a record batch every so often, while the subject consumes them. */
   async live(
     subject: SubjectName,
     kind: Kind,
     messages: readonly Message[],
     size: number,
-    perSecond: number,
-  ): Promise<Outcome> {
+    everyMs: number,
+  ): Promise<Live> {
     const logical = this.liveTopic(kind)
     const handler: HandlerName = 'empty'
     const task: Task = {
       ...{ logical, group: `${this.#options.run}-${kind}-live`, handler, timed: true, maxBytes: 1 << 20 },
       ...{ messages: messages.length, warm: messages.length >> 2 },
     }
+    this.#load ??= new Load(this.#options.kafka.brokers)
+    await this.#load.prepare(`${logical}.v1`, messages, size)
     const worker = await this.#worker(subject)
     if ((await worker.ask(task)) !== 'joined') throw new Error('the consumer did not join')
-    const outcome = worker.next<Outcome>()
-    await this.site.stream(logical, messages, size, perSecond)
-    return outcome
+    const [outcome, sent] = await Promise.all([worker.next<Outcome>(), this.#load.send(everyMs)])
+    return { sent, outcome }
   }
 
   recorded(): ReturnType<Site['recorded']> {
@@ -144,6 +154,7 @@ export class Field {
 
   async stop(): Promise<void> {
     for (const worker of this.#workers.values()) await worker.stop()
+    await this.#load?.stop()
     await this.#introspector.stop()
     await this.#redis.stop()
     await this.site.stop()

@@ -1,48 +1,98 @@
-/** What enforcement adds between sending and the handler's start, at half of what the consumer could take. */
-import { atMost, type Figure, figure, median } from '../figure.ts'
-import type { Outcome } from './contract.ts'
-import type { Field } from './field.ts'
+/**
+ * What enforcement adds between sending and the handler's start, while the consumer has half of what it could take, and
+ * a tenth. A message is sent when its record batch is written to the broker's socket. The first quarter warms up.
+ */
+import { atMost, correct, type Figure, figure, type Goal, median } from '../figure.ts'
+import type { Sent } from './contract.ts'
+import type { Field, Live } from './field.ts'
+
+export interface LoadLevel {
+  readonly name: string
+  /** Of the messages per second that the enforced consumer could take. */
+  readonly share: number
+  readonly seconds: number
+  readonly addedP99: Goal | undefined
+}
+
+export const LOAD_LEVELS: readonly LoadLevel[] = [
+  { name: 'half-load', share: 1 / 2, seconds: 4, addedP99: atMost(2) },
+  { name: 'tenth-load', share: 1 / 10, seconds: 8, addedP99: undefined },
+]
 
 const SIZE = 64
-const SECONDS = 4
 
-/** @param perSecond messages sent. */
+interface Round {
+  /** Median messages per call of `eachBatch`. */
+  readonly batch: number
+  readonly p50Ms: number
+  readonly p99Ms: number
+}
+
+/** @param full messages per second that the enforced consumer could take. */
 export async function latency(
   field: Field,
-  perSecond: number,
+  { name, share, seconds, addedP99 }: LoadLevel,
+  full: number,
   quick: boolean,
   say: (line: string) => void,
 ): Promise<readonly Figure[]> {
   const rounds = quick ? 1 : 5
-  const seconds = quick ? 1 : SECONDS
-  const count = Math.ceil((perSecond * seconds) / SIZE) * SIZE
-  const results = { enforced: [] as Outcome[], bare: [] as Outcome[] }
+  const perSecond = full * share
+  const everyMs = (SIZE / perSecond) * 1000
+  const count = Math.ceil((perSecond * (quick ? 1 : seconds)) / SIZE) * SIZE
+  const results = { enforced: [] as Round[], bare: [] as Round[] }
   for (let round = 0; round <= rounds; round++) {
     const subjects = [
       ['enforced', 'sealed'],
       ['bare', 'plain'],
     ] as const
+    let late = 0
     for (const [subject, kind] of round % 2 === 0 ? subjects : [...subjects].reverse()) {
       const { messages } = await field.maker.make(kind, field.liveTopic(kind), count, SIZE)
-      const outcome = await field.live(subject, kind, messages, SIZE, perSecond)
-      if (round > 0) results[subject].push(outcome)
+      const live = await field.live(subject, kind, messages, SIZE, everyMs)
+      // None of these sessions was ended.
+      correct(live.outcome.handled === count, `${name}, ${subject}: ${live.outcome.handled} run, not ${count}`)
+      late = Math.max(late, latest(live.sent, everyMs))
+      if (round > 0) results[subject].push(judged(live))
     }
-    say(`latency round ${round} of ${rounds} done${round === 0 ? ' (warm-up)' : ''}`)
+    const warming = round === 0 ? ' (warm-up)' : ''
+    say(`${name} round ${round} of ${rounds} done${warming}, sent at most ${late.toFixed(1)} ms late`)
   }
-  const added = (of: (outcome: Outcome) => number | null): number =>
-    median(results.enforced.map((outcome, i) => (of(outcome) ?? NaN) - (of(results.bare[i] as Outcome) ?? NaN)))
-  const own = (subject: 'enforced' | 'bare', of: (outcome: Outcome) => number | null): number =>
-    median(results[subject].map((outcome) => of(outcome) ?? NaN))
-  const p50 = ({ p50Ms }: Outcome): number | null => p50Ms
-  const p99 = ({ p99Ms }: Outcome): number | null => p99Ms
+  const added = (of: (round: Round) => number): number =>
+    median(results.enforced.map((round, i) => of(round) - of(results.bare[i] as Round)))
+  const p50 = ({ p50Ms }: Round): number => p50Ms
+  const p99 = ({ p99Ms }: Round): number => p99Ms
   return [
-    figure('consume.half-load', perSecond, 'messages/s'),
-    figure('consume.half-load.batch', median(results.enforced.map(({ batch }) => batch)), 'messages'),
-    figure('consume.half-load.p50', own('enforced', p50), 'ms'),
-    figure('consume.half-load.p99', own('enforced', p99), 'ms'),
-    figure('consume.half-load.bare.p50', own('bare', p50), 'ms'),
-    figure('consume.half-load.bare.p99', own('bare', p99), 'ms'),
-    figure('consume.half-load.added-p50', added(p50), 'ms'),
-    figure('consume.half-load.added-p99', added(p99), 'ms', atMost(2)),
+    figure(`consume.${name}`, perSecond, 'messages/s'),
+    figure(`consume.${name}.batch`, median(results.enforced.map(({ batch }) => batch)), 'messages'),
+    figure(`consume.${name}.p50`, median(results.enforced.map(p50)), 'ms'),
+    figure(`consume.${name}.p99`, median(results.enforced.map(p99)), 'ms'),
+    figure(`consume.${name}.bare.p50`, median(results.bare.map(p50)), 'ms'),
+    figure(`consume.${name}.bare.p99`, median(results.bare.map(p99)), 'ms'),
+    figure(`consume.${name}.added-p50`, added(p50), 'ms'),
+    figure(`consume.${name}.added-p99`, added(p99), 'ms', addedP99),
   ]
+}
+
+/** Where what was sent and what was started meet. @throws when a message was not handled. */
+function judged({ sent, outcome }: Live): Round {
+  const started = new Map(outcome.started.map((each) => [each.partition, each]))
+  const delays = new Float64Array(sent.length * SIZE)
+  for (const [batch, { partition, first, at }] of sent.entries()) {
+    const own = started.get(partition)
+    for (let i = 0; i < SIZE; i++) {
+      const start = own?.at[first - own.first + i] ?? 0n
+      correct(start > 0n, `${partition}/${first + i} was sent and not handled`)
+      delays[batch * SIZE + i] = Number(start - at) / 1e6
+    }
+  }
+  const sorted = delays.subarray((sent.length >> 2) * SIZE).sort()
+  const at = (share: number): number => sorted[Math.floor(sorted.length * share)] as number
+  return { batch: outcome.batch, p50Ms: at(0.5), p99Ms: at(0.99) }
+}
+
+/** @returns milliseconds by which the latest batch was behind its time. */
+function latest(sent: readonly Sent[], everyMs: number): number {
+  const began = sent[0]?.at ?? 0n
+  return sent.reduce((most, { at }, i) => Math.max(most, Number(at - began) / 1e6 - i * everyMs), 0)
 }

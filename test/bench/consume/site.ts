@@ -8,7 +8,7 @@ import { type Catalogue, decisionBatchCodec, unframe } from '@countersign/schema
 import { CompressionTypes, Kafka, logLevel, type Producer } from 'kafkajs'
 import type { BenchKafka } from '../kafka.ts'
 import { signals } from '../view/facts.ts'
-import { benchCatalogue, PARTITIONS, SENT_AT } from './contract.ts'
+import { benchCatalogue, PARTITIONS } from './contract.ts'
 import type { Message } from './messages.ts'
 
 const WINDOW_MS = 3_600_000
@@ -96,26 +96,6 @@ export class Site {
       for (let request = requests[next++]; request; request = requests[next++]) await this.#send(logical, request)
     }
     await Promise.all(Array.from({ length: IN_FLIGHT }, worker))
-  }
-
-  /** Sends record batches of `size` at an even rate; each message says when. */
-  async stream(logical: string, messages: readonly Message[], size: number, perSecond: number): Promise<void> {
-    const began = performance.now()
-    const sent: Promise<void>[] = []
-    for (let first = 0, batch = 0; first < messages.length; first += size, batch++) {
-      const due = began + (first / perSecond) * 1000
-      const wait = due - performance.now()
-      if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait))
-      const partition = batch % PARTITIONS
-      const stamp = Buffer.alloc(8)
-      stamp.writeBigUInt64BE(process.hrtime.bigint())
-      const stamped = messages.slice(first, first + size).map((message) => ({
-        partition,
-        message: { ...message, headers: { ...message.headers, [SENT_AT]: stamp } },
-      }))
-      sent.push(this.#send(logical, stamped))
-    }
-    await Promise.all(sent)
   }
 
   async #send(logical: string, batch: readonly { partition: number; message: Message }[]): Promise<void> {
