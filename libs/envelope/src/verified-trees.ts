@@ -86,7 +86,7 @@ export class VerifiedTrees {
       const begin = path
       path += HASH_BYTES
       if (met) {
-        if (!spells(nodes[base + siblingAt], bytes, begin)) return hash
+        if (nodes[base + siblingAt] !== bytes.toString('latin1', begin, path)) return hash
       } else {
         const sibling = bytes.toString('latin1', begin, path)
         this.#note(base + siblingAt, sibling)
@@ -129,11 +129,4 @@ export class VerifiedTrees {
 /** Places a tree may fill, and a few for its own weight. */
 function cost(tree: VerifiedTree): number {
   return 2 * tree.size + 4
-}
-
-/** True when the hash stands at `from`; compared in place, because most of a path is only compared. */
-function spells(hash: string | undefined, bytes: Buffer, from: number): boolean {
-  if (hash === undefined) return false
-  for (let i = 0; i < HASH_BYTES; i++) if (hash.charCodeAt(i) !== bytes[from + i]) return false
-  return true
 }
