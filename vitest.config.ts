@@ -1,4 +1,8 @@
+import { join } from 'node:path'
 import type { ViteUserConfig } from 'vitest/config'
+
+// Every worker, thread and program that a test starts reads the same sources: they are compiled once for all.
+process.env.NODE_COMPILE_CACHE ??= join(import.meta.dirname, '.cache/compile')
 
 const conditions = ['@countersign/source', 'module', 'node', 'development|production']
 

@@ -158,7 +158,7 @@ describe('each server takes the configuration it is given', () => {
     const { status, stderr } = spawnSync(process.execPath, args, {
       cwd: root,
       encoding: 'utf8',
-      env: { PATH: process.env.PATH, ...Object.fromEntries(env) },
+      env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE, ...Object.fromEntries(env) },
     })
     expect(stderr).toBe('')
     expect(status).toBe(0)

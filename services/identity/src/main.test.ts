@@ -7,7 +7,7 @@ import { OPERATOR_SECRET, until, World } from './testing.ts'
 
 const main = fileURLToPath(new URL('./main.ts', import.meta.url))
 const node = ['--conditions=@countersign/source', '--disable-warning=ExperimentalWarning', main]
-const bare = { PATH: process.env.PATH ?? '' }
+const bare = { PATH: process.env.PATH ?? '', NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? '' }
 
 let world: World
 beforeEach(() => {
