@@ -50,15 +50,26 @@ interface Purchase {
   readonly order: string
 }
 
-/** A clock whose wall can be moved on, for everybody at once; its timers are real. */
+/** A clock whose wall can be moved on, for everybody at once; its timers are real, and who sleeps is woken by a move. */
 class MovedClock implements Clock {
-  offset = 0
   monotonic = systemClock.monotonic
-  sleep = systemClock.sleep
   after = systemClock.after
+  #offset = 0
+  #moved = new AbortController()
 
   now(): number {
-    return systemClock.now() + this.offset
+    return systemClock.now() + this.#offset
+  }
+
+  sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    const moved = this.#moved.signal
+    return systemClock.sleep(ms, signal ? AbortSignal.any([signal, moved]) : moved)
+  }
+
+  move(ms: number): void {
+    this.#offset += ms
+    this.#moved.abort()
+    this.#moved = new AbortController()
   }
 }
 
@@ -198,7 +209,7 @@ export class Office {
 
   /** Hours pass, for everybody; the notary goes on. */
   async later(hours: number): Promise<void> {
-    this.clock.offset += hours * 3_600_000
+    this.clock.move(hours * 3_600_000)
     await until('a view of now', () => this.boundary.notReady().length === 0)
   }
 
