@@ -3,7 +3,7 @@
  * executed, exceptions not observed are the other states, and observed ones stand beside what happened.
  */
 import type { NewRecord } from '@countersign/event-log'
-import { ruleVersion } from '@countersign/policy'
+import { ruleVersion, type ViewFreshness } from '@countersign/policy'
 import {
   type CheckedEffects,
   type DecisionException,
@@ -19,6 +19,8 @@ import type { Admission } from './admission.ts'
 import type { Item } from './item.ts'
 import type { Settings } from './options.ts'
 import type { Settlement } from './outcomes.ts'
+
+const ID_BYTES = 16
 
 /** Makes the records of one job class. */
 export class Recorder {
@@ -57,10 +59,10 @@ export class Recorder {
       recorded_at: clock.now(),
       action: rules.action,
       allowed: ranges(ran),
-      event_ids: Buffer.concat(ran.map((item) => item.workId)),
+      event_ids: eventIds(ran),
       objects: rules.object === null ? [] : ran.map((item) => this.#admission.objectOf(item) ?? ''),
-      exceptions: phase === 'admitted' ? [] : items.flatMap((item) => this.#exceptions(item)),
-      effects: phase === 'admitted' ? [] : items.flatMap(checkedEffects),
+      exceptions: phase === 'admitted' ? [] : this.#exceptions(items),
+      effects: phase === 'admitted' ? [] : checkedEffects(items),
       judged: judgedRuns(ran),
     })
     // All decisions of an event stand in one partition, redriven or not.
@@ -69,11 +71,13 @@ export class Recorder {
     return { key: null, value, headers: [], partition }
   }
 
-  #exceptions(item: Item): DecisionException[] {
+  #exceptions(items: readonly Item[]): DecisionException[] {
     const out: DecisionException[] = []
-    if (item.observed) out.push(this.#exception(item, item.observed, true))
-    if (item.settlement && item.settlement.outcome !== 'executed')
-      out.push(this.#exception(item, item.settlement, false))
+    for (const item of items) {
+      const { observed, settlement } = item
+      if (observed) out.push(this.#exception(item, observed, true))
+      if (settlement && settlement.outcome !== 'executed') out.push(this.#exception(item, settlement, false))
+    }
     return out
   }
 
@@ -96,37 +100,48 @@ export class Recorder {
   }
 }
 
-/** Events that one state of the view allowed, one after the other. */
+function eventIds(items: readonly Item[]): Buffer {
+  const ids = Buffer.allocUnsafe(ID_BYTES * items.length)
+  for (const [index, item] of items.entries()) ids.set(item.workId, ID_BYTES * index)
+  return ids
+}
+
+type Mutable<T> = { -readonly [name in keyof T]: T[name] }
+type Run = Mutable<Omit<JudgedRun, 'by'>> & { by: Mutable<Judgement> }
+
+/** Events that one state of the view allowed, one after the other, and the oldest that it was at any of them. */
 function judgedRuns(items: readonly Item[]): JudgedRun[] {
-  const runs: { first: number; last: number; since: number; by: Judgement }[] = []
-  for (const { offset, judged } of items) {
-    if (judged === null) continue
+  const runs: Run[] = []
+  for (const item of items) {
+    const { freshness, offset } = item
+    if (freshness === null) continue
     const run = runs.at(-1)
-    if (run && isSameView(run.by, judged)) {
+    if (run && isSameView(run.by, item, freshness)) {
+      const { by } = run
       run.last = offset
-      run.by = oldest(run.by, judged)
-    } else runs.push({ first: offset, last: offset, since: judged.at, by: judged })
+      by.at = item.judgedAt
+      by.age_ms = Math.max(by.age_ms, freshness.ageMs)
+      by.store_unseen_ms = Math.max(by.store_unseen_ms, freshness.storeUnseenForMs)
+    } else {
+      const by = item.judged as Judgement
+      runs.push({ first: offset, last: offset, since: by.at, by })
+    }
   }
   return runs
 }
 
-function isSameView(a: Judgement, b: Judgement): boolean {
-  return a.view_offset === b.view_offset && a.as_of === b.as_of && a.bundle_version === b.bundle_version
+function isSameView(by: Judgement, { viewOffset, bundleVersion }: Item, { asOf }: ViewFreshness): boolean {
+  return by.view_offset === viewOffset && by.as_of === asOf && by.bundle_version === bundleVersion
 }
 
-function oldest(a: Judgement, b: Judgement): Judgement {
-  const { age_ms, store_unseen_ms } = a
-  return {
-    ...b,
-    age_ms: Math.max(age_ms, b.age_ms),
-    store_unseen_ms: Math.max(store_unseen_ms, b.store_unseen_ms),
+function checkedEffects(items: readonly Item[]): CheckedEffects[] {
+  const out: CheckedEffects[] = []
+  for (const { offset, effects } of items) {
+    if (effects === null) continue
+    const { count, viewOffset: view_offset, asOf: as_of, notAfter: not_after, at } = effects
+    out.push({ offset, count, view_offset, as_of, not_after, at })
   }
-}
-
-function checkedEffects({ offset, effects }: Item): CheckedEffects[] {
-  if (effects === null) return []
-  const { count, viewOffset: view_offset, asOf: as_of, notAfter: not_after, at } = effects
-  return [{ offset, count, view_offset, as_of, not_after, at }]
+  return out
 }
 
 /** Offsets may have gaps (compaction, control records); a range never spans one. */

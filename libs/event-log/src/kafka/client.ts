@@ -2,6 +2,7 @@
 import kafkajs, { type Kafka as KafkaClient, type KafkaConfig, type SASLOptions } from 'kafkajs'
 import { boundGzip } from './bounded-gzip.ts'
 import { readFetchesFast } from './fast-fetch.ts'
+import { writeProducesFast } from './fast-produce.ts'
 import { stopIdleTimers } from './idle-timers.ts'
 
 /** How to reach the brokers. */
@@ -25,6 +26,7 @@ export function kafkaClient(connection: KafkaConnection, purpose: string): Kafka
   boundGzip()
   stopIdleTimers()
   readFetchesFast()
+  writeProducesFast()
   return new kafkajs.Kafka({
     clientId: `${connection.clientId}.${purpose}`,
     brokers: [...connection.brokers],
