@@ -60,7 +60,9 @@ beforeAll(async () => {
     jobs.derived = { topic: 'emails.send.v1', ...(await derive({ topic: 'emails.send', value, scope: [] })) }
   })
   await world.runAt(jobs.derived as EventPlace, 'mail')
-  await world.step({ action: 'issuance', actor: 'sub-gus', sub: 'sub-gus', tenant: 'acme', session: 'gus' })
+  // Before the signal by any clock: identity raises above the version of the session, and this floor is the time alone.
+  const began = { action: 'issuance' as const, at: Date.now() - 1_000, actor: 'sub-gus', sub: 'sub-gus' }
+  await world.step({ ...began, tenant: 'acme', session: 'gus' })
   await world.signal('gus')
   const refused = { sub: 'sub-gus', tenant: 'acme', session: 'gus', outcome: 'credential_revoked', route: 'invoices' }
   await world.step({ action: 'enforcement', actor: 'sub-gus', ...refused, request_id: 'req_gus' })
