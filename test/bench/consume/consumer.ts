@@ -80,6 +80,8 @@ class Meter {
   /** By partition, the offset behind all that was counted: what is delivered again, as after a join that failed, counts once. */
   readonly #ends = new Map<number, number>()
   #next = 0
+  /** The same of what was handled: a batch may be delivered again that was handled and did not end. */
+  readonly #handledEnds = new Array<number>(PARTITIONS).fill(0)
   #start: { cpu: NodeJS.CpuUsage; at: number; seen: number } | null = null
 
   constructor(task: Task) {
@@ -102,7 +104,10 @@ class Meter {
 
   handling(text: string): void {
     const offset = Number(text)
-    if (offset >= this.#next) this.#handled++
+    if (offset >= (this.#handledEnds[this.#partition] as number)) {
+      this.#handledEnds[this.#partition] = offset + 1
+      this.#handled++
+    }
     this.#starts?.note(this.#partition, offset)
   }
 
