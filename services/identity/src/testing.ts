@@ -1,6 +1,6 @@
 /** A running identity in a folder of its own, with a log that can be taken away; for tests. */
 import { randomUUID } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Appended, type EventLog, EventLogError, type NewRecord } from '@countersign/event-log'
@@ -115,6 +115,7 @@ export class World {
   readonly lines: string[] = []
   readonly clock: MovedClock = new MovedClock()
   readonly #running = new Set<Identity>()
+  #reader: { readonly file: number; readonly log: EventLog } | null = null
   /** Gives append times of logs opened from now on. */
   logClock: Clock = this.clock
   log: TestLog | null = null
@@ -192,7 +193,7 @@ export class World {
 
   /** Every record of a signal on the log, in order. */
   async records(): Promise<Found[]> {
-    const log = await openSqliteLog({ path: this.logPath, catalogue: exampleCatalogue })
+    const log = await this.#reading()
     const { start, end } = await log.bounds(SIGNALS_TOPIC)
     const found: Found[] = []
     for await (const records of log.read({ topic: SIGNALS_TOPIC, from: start, to: end })) {
@@ -201,12 +202,22 @@ export class World {
         if (read?.kind === 'Signal') found.push({ signal: signalCodec.decode(read.body), offset: record.offset })
       }
     }
-    await log.close()
     return found
+  }
+
+  /** A handle beside those of identities, which tests ask over and over; another one once the file is another. */
+  async #reading(): Promise<EventLog> {
+    const { ino: file } = statSync(this.logPath)
+    if (this.#reader?.file !== file) {
+      await this.#reader?.log.close()
+      this.#reader = { file, log: await openSqliteLog({ path: this.logPath, catalogue: exampleCatalogue }) }
+    }
+    return this.#reader.log
   }
 
   async destroy(): Promise<void> {
     for (const identity of this.#running) await this.#close(identity)
+    await this.#reader?.log.close()
     rmSync(this.folder, { recursive: true, force: true })
   }
 
