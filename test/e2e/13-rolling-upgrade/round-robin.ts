@@ -5,10 +5,15 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 export class RoundRobin {
   readonly #server: Server
   readonly #ports: number[] = []
+  readonly #clients = new Set<Socket>()
   #turn = 0
 
   private constructor() {
-    this.#server = createServer((client) => this.#join(client, this.#ports.length))
+    this.#server = createServer((client) => {
+      this.#clients.add(client)
+      client.once('close', () => this.#clients.delete(client))
+      this.#join(client, this.#ports.length)
+    })
   }
 
   static async start(): Promise<RoundRobin> {
@@ -31,9 +36,12 @@ export class RoundRobin {
     this.#ports.splice(this.#ports.indexOf(port), 1)
   }
 
+  /** Cuts what is open: a client may keep an idle connection for more than a minute. */
   async stop(): Promise<void> {
+    const closed = once(this.#server, 'close')
     this.#server.close()
-    await once(this.#server, 'close')
+    for (const client of this.#clients) client.destroy()
+    await closed
   }
 
   #join(client: Socket, attempts: number): void {
@@ -44,6 +52,7 @@ export class RoundRobin {
     }
     const server = connect({ host: '127.0.0.1', port })
     client.on('error', () => server.destroy())
+    client.once('close', () => server.destroy())
     const refused = (): void => this.#join(client, attempts - 1)
     server.once('error', refused)
     server.once('connect', () => {
