@@ -19,8 +19,8 @@ const config: ViteUserConfig = {
     execArgv: ['--disable-warning=ExperimentalWarning'],
     testTimeout: 30_000,
     hookTimeout: 60_000,
-    // Much of what is tested waits: three share two cores well.
-    maxWorkers: 3,
+    // Much of what is tested waits: four share two cores well.
+    maxWorkers: 4,
     // In the order of their names.
     projects: [
       { extends: true, test: { name: 'apart', include: WORLDS, exclude: NEVER } },
