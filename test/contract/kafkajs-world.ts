@@ -9,10 +9,12 @@ import { defineJobClass, type JobClassInput } from '@countersign/policy'
 import {
   type Catalogue,
   catalogue as catalogueOf,
+  type DecisionBatch,
   ENVELOPE_HEADER,
   frame,
   invoiceExportCodec,
   readDecisions,
+  type TopicEntry,
 } from '@countersign/schemas'
 import { silentLogger } from '@countersign/telemetry'
 import { type Consumer, type ConsumerConfig, Kafka, logLevel } from 'kafkajs'
@@ -22,7 +24,6 @@ import type { Brokers } from '../brokers.ts'
 const clock: Clock = { ...systemClock, now: () => NOW + 1_000 }
 /** What the view has reached. */
 const REACHED = 41
-const DECISIONS = 'countersign.decisions.v1'
 
 /** A message by its number. `ahead`: its boundary had seen more of the log than the view. */
 export interface Sent {
@@ -38,12 +39,14 @@ export class KafkajsWorld {
   readonly catalogue: Catalogue
   /** Logical topics, named in turn. */
   readonly topics: readonly string[]
-  readonly #decisionsFrom: number[] = []
+  /** Of this world alone. */
+  readonly decisions: TopicEntry
   readonly #ends: (() => Promise<unknown>)[] = []
   /** Where the view is: what is `ahead` waits until this is raised. */
   #reached = REACHED
 
   private constructor(log: EventLog, client: Kafka, catalogue: Catalogue, topics: readonly string[]) {
+    this.decisions = catalogue.entries.find(({ role }) => role === 'decisions') as TopicEntry
     this.log = log
     this.client = client
     this.catalogue = catalogue
@@ -52,26 +55,24 @@ export class KafkajsWorld {
       position.offset > this.#reached ? 'behind' : 'reached') as FakeView['reached']
   }
 
-  static async open({ brokers, registryUrl }: Brokers, { topics = 1, partitions = 1 } = {}): Promise<KafkajsWorld> {
+  static async open(
+    { brokers, registryUrl }: Brokers,
+    { topics = 1, partitions = 1, appendDeadlineMs = 10_000 } = {},
+  ): Promise<KafkajsWorld> {
     const run = `enforcer-${systemRandom.bytes(6).toString('hex')}`
     const names = Array.from({ length: topics }, (_, i) => `${run}.${i}`)
-    const catalogue = catalogueOf(
+    const made = catalogueOf(
       names.map((logical) => ({ logical, audience: 'billing-export', payload: invoiceExportCodec.name, partitions })),
     )
+    const entries = made.entries.map((entry) =>
+      entry.role === 'decisions' ? { ...entry, name: `${run}.decisions`, partitions } : entry,
+    )
+    const catalogue = { ...made, entries }
     const at = { brokers, registryUrl, catalogue, clientId: 'test', registryDeadlineMs: 20_000 }
     await provisionKafka({ ...at, windowMs: 3_600_000 })
     const client = new Kafka({ brokers, logLevel: logLevel.NOTHING, retry: { initialRetryTime: 50 } })
-    const world = new KafkajsWorld(await openKafkaLog(at), client, catalogue, names)
-    await world.#eachDecisions(async (partition) => {
-      world.#decisionsFrom[partition] = (await world.log.bounds(DECISIONS, partition)).end
-    })
-    return world
-  }
-
-  /** Others record decisions on the same broker. */
-  async #eachDecisions(visit: (partition: number) => Promise<void>): Promise<void> {
-    const { partitions } = this.catalogue.byName(DECISIONS) ?? { partitions: 0 }
-    await Promise.all(Array.from({ length: partitions }, (_, partition) => visit(partition)))
+    const log = await openKafkaLog({ ...at, appendDeadlineMs })
+    return new KafkajsWorld(log, client, catalogue, names)
   }
 
   get topic(): string {
@@ -145,26 +146,34 @@ export class KafkajsWorld {
     return offsets.sort(([a], [b]) => a - b).map(([, offset]) => offset)
   }
 
+  /** What was decided, in each partition in order. */
+  async batches(): Promise<DecisionBatch[]> {
+    const { name: topic, partitions } = this.decisions
+    const found: DecisionBatch[] = []
+    for (let partition = 0; partition < partitions; partition++) {
+      const { start: from, end: to } = await this.log.bounds(topic, partition)
+      for await (const chunk of this.log.read({ topic, partition, from, to })) {
+        for (const { value } of chunk) {
+          const batch = readDecisions(value, this.log.schemas)
+          if (batch) found.push(batch)
+        }
+      }
+    }
+    return found
+  }
+
   /** States of `topic/partition/offset`, in the order of their final records. */
   async states(): Promise<Map<string, string[]>> {
     const states = new Map<string, string[]>()
-    const mine = new Set(this.topics.map((topic) => `${topic}.v1`))
-    await this.#eachDecisions(async (partition) => {
-      const { end: to } = await this.log.bounds(DECISIONS, partition)
-      const from = this.#decisionsFrom[partition] ?? to
-      for await (const chunk of this.log.read({ topic: DECISIONS, partition, from, to })) {
-        for (const { value } of chunk) {
-          const batch = value && readDecisions(value, this.log.schemas)
-          if (batch?.phase !== 'final' || !mine.has(batch.topic)) continue
-          const put = (offset: number, state: string): void => {
-            const place = `${batch.topic}/${batch.partition}/${offset}`
-            states.set(place, [...(states.get(place) ?? []), state])
-          }
-          for (const { first, last } of batch.allowed) for (let o = first; o <= last; o++) put(o, 'executed')
-          for (const { offset, outcome } of batch.exceptions) put(offset, outcome)
-        }
+    for (const batch of await this.batches()) {
+      if (batch.phase !== 'final') continue
+      const put = (offset: number, state: string): void => {
+        const place = `${batch.topic}/${batch.partition}/${offset}`
+        states.set(place, [...(states.get(place) ?? []), state])
       }
-    })
+      for (const { first, last } of batch.allowed) for (let o = first; o <= last; o++) put(o, 'executed')
+      for (const { offset, outcome } of batch.exceptions) put(offset, outcome)
+    }
     return states
   }
 

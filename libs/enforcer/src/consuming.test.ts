@@ -1,5 +1,6 @@
 /** Deliveries of several topics, commits that are the application’s, and what a group is told. */
 import { NOW } from '@countersign/envelope/testing'
+import { EventLogError } from '@countersign/event-log'
 import type { Clock } from '@countersign/kernel'
 import { FakeClock } from '@countersign/kernel/testing'
 import { defineJobClass } from '@countersign/policy'
@@ -107,6 +108,29 @@ describe('a group', () => {
     })
     await expect(handle(batch)).rejects.toMatchObject({ code: 'ENFORCER_BATCH_INTERRUPTED' })
     expect(ran).toEqual([0])
+  })
+})
+
+describe('a log that refuses for good', () => {
+  it('gives the batch back with an error that kafkajs tries again after, so that it goes on when the log does', async () => {
+    const s = stand()
+    const gone = {
+      code: 'EVENT_LOG_TOPIC_UNKNOWN',
+      retriable: false,
+      publicMessage: 'no topic',
+      outcome: 'none',
+    } as const
+    s.log.fault = () => new EventLogError(gone)
+    const batch = new FakeBatch(messages(1))
+    const handle = s.enforcer.eachBatch('export', () => {})
+    await expect(handle(batch)).rejects.toMatchObject({
+      code: 'ENFORCER_BATCH_INTERRUPTED',
+      retriable: true,
+      cause: { code: 'EVENT_LOG_TOPIC_UNKNOWN' },
+    })
+    s.log.fault = () => null
+    await handle(batch.rest())
+    expect(s.log.states()).toEqual({ 0: 'executed' })
   })
 })
 

@@ -2,6 +2,7 @@
  * Takes the deliveries of one job class and one handler. Invariant: a delivery that returns has told its group how far
  * it came; it throws only when something is wrong that the group has to act on.
  */
+import { isCountersignError } from '@countersign/kernel'
 import { processBatch } from './batch.ts'
 import type { Source } from './delivered.ts'
 import { batchInterrupted, miswired, nameOf } from './errors.ts'
@@ -102,7 +103,7 @@ export function consuming<T>(
         return []
       }
       logger.warn({ class: rules.name, topic, partition, error }, 'batch given back')
-      throw causeForGroup(error, pulse)
+      throw group ? causeForGroup(error, pulse) : error
     } finally {
       pulse.finish()
       active.delete(pulse)
@@ -158,9 +159,16 @@ class Reached {
   }
 }
 
-/** A client that is told of a rebalance by its own error joins again at once; any other it tries again after a while. */
+/**
+ * A client that is told of a rebalance by its own error joins again at once; any other it tries again after a while. One that
+ * says it is not to be tried again ends a kafkajs consumer for good, and what the log refuses today it may take tomorrow:
+ * a topic that was deleted, a right that was taken.
+ */
 function causeForGroup(error: unknown, pulse: Pulse): unknown {
-  if (error !== pulse.interruption || pulse.why !== REBALANCING) return error
-  const { cause } = pulse.interruption as Error
-  return cause instanceof Error && cause.name.startsWith('KafkaJS') ? cause : error
+  if (error === pulse.interruption && pulse.why === REBALANCING) {
+    const { cause } = pulse.interruption as Error
+    return cause instanceof Error && cause.name.startsWith('KafkaJS') ? cause : error
+  }
+  const isFinal = isCountersignError(error) && !error.retriable
+  return isFinal ? batchInterrupted('the log refuses what has to be recorded', error) : error
 }
