@@ -46,17 +46,18 @@ export async function latency(
       ['enforced', 'sealed'],
       ['bare', 'plain'],
     ] as const
-    let late = 0
     for (const [subject, kind] of round % 2 === 0 ? subjects : [...subjects].reverse()) {
       const { messages } = await field.maker.make(kind, field.liveTopic(kind), count, SIZE)
       const live = await field.live(subject, kind, messages, SIZE, everyMs)
       // None of these sessions was ended.
       correct(live.outcome.handled === count, `${name}, ${subject}: ${live.outcome.handled} run, not ${count}`)
-      late = Math.max(late, latest(live.sent, everyMs))
-      if (round > 0) results[subject].push(judged(live))
+      const result = judged(live)
+      if (round > 0) results[subject].push(result)
+      // What the machine did meanwhile shows here: batches that were late, rounds that are unlike the others.
+      const [p50, p99, late] = [result.p50Ms, result.p99Ms, latest(live.sent, everyMs)].map((ms) => ms.toFixed(1))
+      say(`${name} round ${round}, ${subject}: p50 ${p50} ms, p99 ${p99} ms, sent at most ${late} ms late`)
     }
-    const warming = round === 0 ? ' (warm-up)' : ''
-    say(`${name} round ${round} of ${rounds} done${warming}, sent at most ${late.toFixed(1)} ms late`)
+    say(`${name} round ${round} of ${rounds} done${round === 0 ? ' (warm-up)' : ''}`)
   }
   const added = (of: (round: Round) => number): number =>
     median(results.enforced.map((round, i) => of(round) - of(results.bare[i] as Round)))
