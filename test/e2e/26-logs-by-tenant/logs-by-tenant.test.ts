@@ -3,12 +3,7 @@
  * embedded log and on Kafka.
  */
 import { randomUUID } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import type { EventLog, LogRecord } from '@countersign/event-log'
-import { openKafkaLog, provisionKafka } from '@countersign/event-log/kafka'
-import { openSqliteLog } from '@countersign/event-log/sqlite'
+import type { LogRecord } from '@countersign/event-log'
 import { allDecided, type Decided, explainDecided, type JobEvidence, logSource } from '@countersign/evidence'
 import { systemClock } from '@countersign/kernel'
 import { runProgram } from '@countersign/ops'
@@ -24,9 +19,8 @@ import {
   signalCodec,
 } from '@countersign/schemas'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { down, up } from '../../../infra/stack/index.ts'
-import { kafka } from '../../brokers.ts'
-import { becomes, PASSWORD, Site, type SiteOptions, until } from '../site.ts'
+import { type Place, places } from '../place.ts'
+import { becomes, PASSWORD, Site, until } from '../site.ts'
 
 const LOGS = [{ name: 'eu', tenants: ['globex'] }]
 const SIGNALS_LOGS = '{"eu":["globex"]}'
@@ -37,49 +31,9 @@ let site: Site
 /** Of the people made here, by name. */
 const subs: Record<string, unknown> = {}
 
-/** Where the logs are. */
-interface Place {
-  readonly name: string
-  readonly begin: () => Promise<Pick<SiteOptions, 'kafka'>>
-  readonly open: () => Promise<EventLog>
-  /** What `ops` finds them by. */
-  readonly env: () => Record<string, string>
-  readonly end: () => Promise<unknown>
-}
 let place: Place
 
-function embedded(): Place {
-  return {
-    name: 'on an embedded log',
-    begin: async () => ({}),
-    open: () => openSqliteLog({ path: site.logPath, catalogue: ALL, create: false }),
-    env: () => ({ COUNTERSIGN_LOG_PATH: site.logPath }),
-    end: async () => {},
-  }
-}
-
-function onKafka(): Place {
-  // A signals log has one root: what other tests left on a broker they share would be a foreign one.
-  const dir = mkdtempSync(join(tmpdir(), 'countersign-logs-'))
-  const at = { brokers: [] as string[], registryUrl: '', catalogue: ALL, clientId: 'logs', registryDeadlineMs: 20_000 }
-  return {
-    name: 'on Kafka',
-    async begin() {
-      const { brokers, registryUrl } = await up({ brokers: 1, dir })
-      Object.assign(at, { brokers: [...brokers], registryUrl })
-      await provisionKafka({ ...at, windowMs: 86_400_000 })
-      return { kafka: at }
-    },
-    open: () => openKafkaLog(at),
-    env: () => ({ COUNTERSIGN_KAFKA_BROKERS: at.brokers.join(), COUNTERSIGN_REGISTRY_URL: at.registryUrl }),
-    async end() {
-      await down({ dir })
-      rmSync(dir, { recursive: true, force: true })
-    },
-  }
-}
-
-describe.each([embedded(), ...(kafka() === null ? [] : [onKafka()])])('two logs $name', (where) => {
+describe.each(places(ALL))('two logs $name', (where) => {
   beforeAll(async () => {
     place = where
     const known = await place.begin()
@@ -156,7 +110,7 @@ describe.each([embedded(), ...(kafka() === null ? [] : [onKafka()])])('two logs 
   })
 
   test('operators read each log, and have each examined', async () => {
-    const env = { COUNTERSIGN_SIGNALS_LOGS: SIGNALS_LOGS, ...place.env() }
+    const env = { COUNTERSIGN_SIGNALS_LOGS: SIGNALS_LOGS, ...place.env(site) }
     const ops = async (...argv: string[]): Promise<{ code: number; out: string[] }> => {
       const out: string[] = []
       const terminal = { out: (line: string) => void out.push(line), say: () => {} }
@@ -218,7 +172,7 @@ describe.each([embedded(), ...(kafka() === null ? [] : [onKafka()])])('two logs 
   }, 90_000)
 
   test('every decision comes out the same when it is made again, by the log it was made by', async () => {
-    const log = await place.open()
+    const log = await place.open(site)
     const source = logSource(log, ALL)
     const decided: Decided[] = []
     for await (const one of source.decisions()) decided.push(...allDecided(one))
@@ -251,7 +205,7 @@ const asks = (shown: string, tenant: string) =>
 
 /** Records of a topic, all of its partitions. */
 async function recordsOf<T>(topic: string, read: (record: LogRecord, ids: Ids) => T | null): Promise<T[]> {
-  const log = await place.open()
+  const log = await place.open(site)
   const found: T[] = []
   for (let partition = 0; partition < (ALL.byName(topic)?.partitions ?? 0); partition++) {
     const { start, end } = await log.bounds(topic, partition)
