@@ -52,8 +52,10 @@ function sameKey(bound: Uint8Array | null, key: Uint8Array | null): boolean {
 
 function samePayload(bound: Uint8Array | null, value: Uint8Array | null): boolean {
   if (bound === null || value === null) return bound === value
-  const sum = hash('sha256', value, 'binary')
-  if (bound.length !== sum.length) return false
-  for (let i = 0; i < bound.length; i++) if (bound[i] !== sum.charCodeAt(i)) return false
-  return true
+  return latin1(bound) === hash('sha256', value, 'binary')
+}
+
+function latin1(bytes: Uint8Array): string {
+  const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  return buffer.toString('latin1')
 }

@@ -4,6 +4,7 @@
  * sign, the event, audience and times; then the parents, up to the boundary; then what earlier steps it relies on.
  * Ordinary work pays nothing for the last.
  */
+import { isAscii } from 'node:buffer'
 import type { EnvelopeClaims, TargetVersion } from '@countersign/schemas'
 import { readClaims } from './claims-reader.ts'
 import { claimsFault, MAX_DEPTH } from './claims-rules.ts'
@@ -12,6 +13,7 @@ import { envelopeHash, evidenceOf } from './evidence.ts'
 import type { HeaderPairs, HeaderRecord } from './header-of.ts'
 import type { KeyRing, KnownKey } from './key-ring.ts'
 import { reliesOnAll, widenedField } from './narrowing.ts'
+import { SharedStrings } from './shared-strings.ts'
 import { VerifiedTrees } from './verified-trees.ts'
 import { claimsVersion, FIXED_BYTES, parseWire } from './wire.ts'
 
@@ -189,7 +191,7 @@ export class Opener {
     const wire = parseWire(Buffer.from(header.buffer, header.byteOffset, header.byteLength))
     if (typeof wire === 'string') return wire
     const { bytes, claimsEnd, keyEnd } = wire
-    const keyId = bytes.toString('utf8', claimsEnd, keyEnd)
+    const keyId = keyIdOf(bytes, claimsEnd, keyEnd)
     const key = ring.key(keyId)
     if (key === undefined) return 'envelope_key_unknown'
     if (!this.#trees.verify(wire, keyId, key, ring)) return 'envelope_signature_invalid'
@@ -205,6 +207,16 @@ export class Opener {
     if (claimsFault(claims) !== null) return 'envelope_malformed'
     return grantFault(claims, key) ?? { claims, keyId, key }
   }
+}
+
+const keyIds = new SharedStrings()
+
+function keyIdOf(bytes: Buffer, from: number, end: number): string {
+  const known = keyIds.find(bytes, from, end - from)
+  if (known !== null) return known
+  const keyId = bytes.toString('utf8', from, end)
+  if (isAscii(bytes.subarray(from, end))) keyIds.keep(keyId, bytes, from, end - from)
+  return keyId
 }
 
 /** Times are judged when the envelope was sealed: a key that has ended since still opens what it sealed before. */

@@ -8,6 +8,7 @@
  */
 import { verify } from 'node:crypto'
 import type { KeyRing, KnownKey } from './key-ring.ts'
+import { SIGNATURE_BYTES } from './keys.ts'
 import { HASH_BYTES, leafHash, nodeHash, rootMessage } from './merkle.ts'
 import type { Wire } from './wire.ts'
 
@@ -25,6 +26,9 @@ export class VerifiedTrees {
   readonly #trees = new Map<string, VerifiedTree>()
   #places = 0
   #bundle: Buffer | null = null
+  /** The tree found last, and its signature: envelopes of one batch follow each other. */
+  #last: VerifiedTree | null = null
+  readonly #lastSignature = new Uint8Array(SIGNATURE_BYTES)
   // What the last climb came by and has not proven yet, in step. Kept to spare two allocations.
   readonly #climbed: number[] = []
   readonly #hashes: string[] = []
@@ -42,9 +46,10 @@ export class VerifiedTrees {
   verify(wire: Wire, keyId: string, key: KnownKey, ring: KeyRing): boolean {
     this.#follow(ring)
     const { bytes, treeSize: size, pathEnd } = wire
-    const signature = bytes.toString('latin1', pathEnd)
-    const known = this.#trees.get(signature)
-    if (known !== undefined) {
+    const signature = this.#isLast(bytes, pathEnd) ? null : bytes.toString('latin1', pathEnd)
+    const known = signature === null ? this.#last : this.#trees.get(signature)
+    if (known) {
+      if (signature !== null) this.#remember(known, bytes, pathEnd)
       if (known.keyId !== keyId || known.size !== size || this.#climb(wire, known.nodes) !== null) return false
       this.#keep(known.nodes)
       return true
@@ -55,8 +60,20 @@ export class VerifiedTrees {
     this.#onVerified(size)
     const tree: VerifiedTree = { keyId, size, nodes: [] }
     this.#keep(tree.nodes)
-    this.#admit(signature, tree)
+    if (this.#admit(signature as string, tree)) this.#remember(tree, bytes, pathEnd)
     return true
+  }
+
+  #isLast(bytes: Buffer, from: number): boolean {
+    if (this.#last === null) return false
+    const signature = this.#lastSignature
+    for (let i = 0; i < SIGNATURE_BYTES; i++) if (signature[i] !== bytes[from + i]) return false
+    return true
+  }
+
+  #remember(tree: VerifiedTree, bytes: Buffer, from: number): void {
+    this.#last = tree
+    this.#lastSignature.set(bytes.subarray(from))
   }
 
   /**
@@ -104,16 +121,18 @@ export class VerifiedTrees {
     for (let i = 0; i < this.#hashes.length; i++) nodes[this.#climbed[i] as number] = this.#hashes[i]
   }
 
-  /** Oldest trees make room; a tree too large for the whole store is not kept. */
-  #admit(signature: string, tree: VerifiedTree): void {
-    if (cost(tree) > this.#maxNodes) return
+  /** Oldest trees make room; a tree too large for the whole store is not kept. @returns whether it is. */
+  #admit(signature: string, tree: VerifiedTree): boolean {
+    if (cost(tree) > this.#maxNodes) return false
     this.#trees.set(signature, tree)
     this.#places += cost(tree)
     for (const [oldest, gone] of this.#trees) {
       if (this.#places <= this.#maxNodes) break
       this.#trees.delete(oldest)
       this.#places -= cost(gone)
+      if (gone === this.#last) this.#last = null
     }
+    return true
   }
 
   #follow(ring: KeyRing): void {
@@ -121,6 +140,7 @@ export class VerifiedTrees {
     if (!this.#bundle?.equals(ring.hash)) {
       this.#trees.clear()
       this.#places = 0
+      this.#last = null
     }
     this.#bundle = ring.hash
   }
