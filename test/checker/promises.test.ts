@@ -246,6 +246,25 @@ describe('the checker', () => {
     expect(held({ produced: again, setAside: [{ kind: 'park', origin: 'jobs/0/0', content: 'whole' }] })).toBe(true)
   })
 
+  it('sees two of one key at once in one consumer, and takes none for it of which one never ended', () => {
+    const held = (...order: readonly (readonly ['start' | 'end', string])[]): boolean | undefined => {
+      const f = good()
+      const consumers = order.map(([type, eventId], i) => {
+        const at = 1_200 + i
+        const same = { consumer: 'w', class: 'c', eventId, attempt: 1, at }
+        return type === 'start'
+          ? { ...start, ...same, asOf: 1_000, viewOffset: 2 }
+          : { ...same, type, outcome: 'done' as const }
+      })
+      return check({ ...f, signals: [], consumers }).find((v) => v.id === 'in-order')?.held
+    }
+    expect(held(['start', 'e0'], ['end', 'e0'], ['start', 'e1'], ['end', 'e1'])).toBe(true)
+    expect(held(['start', 'e0'], ['start', 'e1'], ['end', 'e0'], ['end', 'e1'])).toBe(false)
+    expect(held(['start', 'e0'], ['start', 'e1'], ['end', 'e1'], ['end', 'e0'])).toBe(false)
+    expect(held(['start', 'e0'], ['start', 'e0'], ['end', 'e0'], ['start', 'e1'], ['end', 'e1'])).toBe(true)
+    expect(held(['start', 'e0'], ['start', 'e1'], ['end', 'e1'])).toBe(true)
+  })
+
   it('sees one record that says two things of a message', () => {
     const f = good()
     const twice = {

@@ -62,7 +62,36 @@ function inOrder(e: Evidence): Verdict {
       }
     }
   }
-  return verdict('in-order', 'work of one key starts in the order it was sent', checked, violations)
+  violations.push(...overlaps(e, parked))
+  return verdict(
+    'in-order',
+    'work of one key is done in the order it was sent, one after the other',
+    checked,
+    violations,
+  )
+}
+
+/** Work that a consumer started while it did other work of the same key. One that was killed says of no end. */
+function overlaps(e: Evidence, parked: ReadonlySet<string>): string[] {
+  const violations: string[] = []
+  /** By consumer, class, partition and key: what was started, in order, from the first on of which no end is told. */
+  const lanes = new Map<string, string[]>()
+  for (const event of e.facts.consumers) {
+    if (event.type !== 'start' && event.type !== 'end') continue
+    const { consumer, eventId } = event
+    const p = e.byEvent.get(eventId)
+    if (!p || p.key === null || parked.has(place(p))) continue
+    const lane = `${consumer} ${event.class} ${p.partition} ${p.key}`
+    const started = lanes.get(lane) ?? []
+    const begun = started.lastIndexOf(eventId)
+    if (event.type === 'start') lanes.set(lane, [...started.filter((id) => id !== eventId), eventId])
+    else if (begun >= 0) {
+      const other = started[begun + 1]
+      if (other) violations.push(`${consumer} started ${other} while it did ${eventId} of the same key (${lane})`)
+      if (begun === 0) lanes.set(lane, started.slice(1))
+    }
+  }
+  return violations
 }
 
 /** A retried send comes a second time: where it stood first counts. In the order of offsets. */
