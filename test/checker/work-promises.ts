@@ -71,10 +71,14 @@ function inOrder(e: Evidence): Verdict {
   )
 }
 
-/** Work that a consumer started while it did other work of the same key. One that was killed says of no end. */
+/**
+ * Work that a consumer started for the first time while it did other work of the same key. What comes again after a rebalance
+ * may meet what is still under way from before it; and one that was killed says of no end.
+ */
 function overlaps(e: Evidence, parked: ReadonlySet<string>): string[] {
   const violations: string[] = []
-  /** By consumer, class, partition and key: what was started, in order, from the first on of which no end is told. */
+  const seen = new Set<string>()
+  /** By consumer, class, partition and key: what was started once, in order, from the first on of which no end is told. */
   const lanes = new Map<string, string[]>()
   for (const event of e.facts.consumers) {
     if (event.type !== 'start' && event.type !== 'end') continue
@@ -84,8 +88,12 @@ function overlaps(e: Evidence, parked: ReadonlySet<string>): string[] {
     const lane = `${consumer} ${event.class} ${p.partition} ${p.key}`
     const started = lanes.get(lane) ?? []
     const begun = started.lastIndexOf(eventId)
-    if (event.type === 'start') lanes.set(lane, [...started.filter((id) => id !== eventId), eventId])
-    else if (begun >= 0) {
+    if (event.type === 'start') {
+      const others = started.filter((id) => id !== eventId)
+      const what = `${event.class} ${eventId}`
+      lanes.set(lane, seen.has(what) ? others : [...others, eventId])
+      seen.add(what)
+    } else if (begun >= 0) {
       const other = started[begun + 1]
       if (other) violations.push(`${consumer} started ${other} while it did ${eventId} of the same key (${lane})`)
       if (begun === 0) lanes.set(lane, started.slice(1))
