@@ -2,9 +2,7 @@
  * Produce requests as kafkajs 2.2.4 spells them, byte for byte, written once into memory of their own size: kafkajs makes
  * a growing buffer for each varint, record, batch and request, and copies all of it from one into the next. ADR 0088.
  */
-import { createRequire } from 'node:module'
-
-const crc32c: (bytes: Uint8Array) => number = createRequire(import.meta.url)('kafkajs/src/protocol/recordBatch/crc32C')
+export type Crc32c = (bytes: Uint8Array) => number
 
 type Bytes = Uint8Array | string
 
@@ -47,10 +45,11 @@ const TIMESTAMP = /^[1-9]\d{12}$/
  * The body of a Produce request, version 7, of plain record batches.
  *
  * @param now epoch milliseconds, for records without a timestamp.
+ * @param crc32c of some bytes; kafkajs has one.
  * @returns null for what it does not write: compressed, transactional or idempotent batches, headers that are lists, and
  * values that are neither bytes, text nor null.
  */
-export function writeProduceRequest(request: ProduceRequest, now: number): Buffer | null {
+export function writeProduceRequest(request: ProduceRequest, now: number, crc32c: Crc32c): Buffer | null {
   const { acks, timeout, transactionalId = null, producerId = NO_PRODUCER, compression = 0, topicData } = request
   if (transactionalId !== null || producerId !== NO_PRODUCER || compression !== 0) return null
   if ((request.producerEpoch ?? 0) !== 0) return null
@@ -79,7 +78,7 @@ export function writeProduceRequest(request: ProduceRequest, now: number): Buffe
       const batch = batches[next++] as Batch
       writer.int32(partition)
       writer.int32(BATCH_HEADER_BYTES + batch.bytes)
-      writer.batch(batch)
+      writer.batch(batch, crc32c)
     }
   }
   return writer.bytes
@@ -185,7 +184,7 @@ class Writer {
     this.#at += this.bytes.write(text, this.#at)
   }
 
-  batch({ records, bytes, firstTimestamp, maxTimestamp }: Batch): void {
+  batch({ records, bytes, firstTimestamp, maxTimestamp }: Batch, crc32c: Crc32c): void {
     const begin = this.#at
     this.#int64(0)
     this.int32(BATCH_HEADER_BYTES - 12 + bytes)
