@@ -79,7 +79,6 @@ class Meter {
   #handled = 0
   /** By partition, the offset behind all that was counted: what is delivered again, as after a join that failed, counts once. */
   readonly #ends = new Map<number, number>()
-  #next = 0
   /** The same of what was handled: a batch may be delivered again that was handled and did not end. */
   readonly #handledEnds = new Array<number>(PARTITIONS).fill(0)
   #start: { cpu: NodeJS.CpuUsage; at: number; seen: number } | null = null
@@ -97,7 +96,6 @@ class Meter {
       this.#start = { cpu: process.cpuUsage(), at: performance.now(), seen: this.#seen }
     }
     this.#sizes.push(batch.messages.length)
-    this.#next = this.#ends.get(batch.partition) ?? 0
     this.#partition = batch.partition
     this.#starts?.begin(batch.partition, Number(batch.messages[0]?.offset))
   }
@@ -114,8 +112,9 @@ class Meter {
   end({ batch }: EachBatchPayload): void {
     const first = Number(batch.messages[0]?.offset)
     const end = Number(batch.messages.at(-1)?.offset) + 1
-    this.#seen += Math.max(0, end - Math.max(first, this.#next))
-    this.#ends.set(batch.partition, Math.max(this.#next, end))
+    const counted = this.#ends.get(batch.partition) ?? 0
+    this.#seen += Math.max(0, end - Math.max(first, counted))
+    this.#ends.set(batch.partition, Math.max(counted, end))
     if (this.#seen < this.#task.messages || this.#start === null) return
     const { user, system } = process.cpuUsage(this.#start.cpu)
     this.#resolve({
