@@ -102,6 +102,8 @@ export class Registry {
         )
       } catch (error) {
         const status = statusOf(error)
+        // Somebody else registers it at this moment: asked again, it is there.
+        if (status === 409 && /already exists/.test((error as Error).message)) throw error
         const refused = status === 409 || status === 422 || (error as Error).name === COMPATIBILITY_ERROR
         if (!refused) throw error
         throw new EventLogError({
